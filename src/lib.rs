@@ -1,0 +1,25 @@
+//! keelrow, an event gateway: SDK events in, personal data out, columnar files for any warehouse.
+//!
+//! Layers, lowest first; a module uses only what stands above its own line here, see
+//! ARCHITECTURE.md:
+//!
+//! 0. `config`, `clock`, `outcome`, `units`, `metrics`
+//! 1. `event`, `source`, `transform`, `record`, `warehouse`, `unified`: pure, no IO
+//! 2. `journal`, `storage`, `columnar`, `limits`, `script`: mechanism, no meaning of events
+//! 3. `ingest`, `loader`: the two pipelines, which meet only at the journal
+//! 4. `http`
+//! 5. `app`, `cli`: composition
+
+pub mod clock;
+pub mod columnar;
+pub mod config;
+pub mod event;
+pub mod http;
+pub mod journal;
+pub mod loader;
+pub mod script;
+pub mod source;
+pub mod storage;
+pub mod transform;
+pub mod unified;
+pub mod warehouse;

@@ -1,0 +1,3 @@
+//! The `keelrow` program.
+
+fn main() {}
