@@ -18,6 +18,7 @@ pub mod http;
 pub mod journal;
 pub mod loader;
 pub mod script;
+pub mod record;
 pub mod source;
 pub mod storage;
 pub mod transform;

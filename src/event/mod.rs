@@ -1,1 +1,18 @@
-//! To be written.
+//! Events as they arrive: reading, ids, times, what is wrong with them and what is added.
+//!
+//! Pure: no IO, no clock of its own, no HTTP. The pipeline in `crate::ingest` calls it for each
+//! request, the loader for each record.
+
+mod edit;
+mod keys;
+mod parse;
+mod tape;
+pub mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use edit::{Edits, IDENTITY, Inserted, Value};
+pub use keys::{KeyId, Keys, known};
+pub use parse::{DEPTH_MAX, Duplicates, Error, Parser, VALUES_MAX};
+pub use tape::{Children, Kind, Node, Tape, Token};

@@ -1,1 +1,98 @@
-//! To be written.
+//! How an event becomes rows of warehouse tables.
+//!
+//! Pure: (event, dialect, options) -> cells given to a [`Sink`]. One sink prints the rows for
+//! `keelrow map`, another fills column builders, so there is one mapping and no row objects on the
+//! hot path. The rules are explained in docs/warehouse-layout.md.
+
+/// A table's name, interned by the mapper that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u32);
+
+/// A column's name, interned by the mapper that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnId(pub u32);
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableKind {
+    /// `tracks`: one row for each track event, without its properties.
+    Tracks,
+    /// The table of one event name.
+    Event,
+    /// `identifies`
+    Identifies,
+    /// `users`
+    Users,
+    /// `pages`
+    Pages,
+    /// `screens`
+    Screens,
+    /// `groups`
+    Groups,
+    /// `aliases`
+    Aliases,
+    /// `rudder_identity_merge_rules`
+    MergeRules,
+    /// `rudder_discards`
+    Discards,
+    /// `rejected`
+    Rejected,
+}
+
+/// The logical type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// 64-bit integer.
+    Int,
+    /// Double.
+    Float,
+    /// Boolean.
+    Boolean,
+    /// Moment in UTC, microseconds.
+    Datetime,
+    /// Text.
+    String,
+    /// Day, for `event_date` only.
+    Date,
+}
+
+/// The value of a cell, exactly as sent.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Scalar<'a> {
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integral number within 64 bits.
+    Int(i64),
+    /// A number whose nearest double prints back to the same decimal.
+    Float(f64),
+    /// A string that spells a moment, in microseconds since 1970 UTC.
+    Datetime(i64),
+    /// A string's text, or the spelling of a number that fits neither type, or JSON text.
+    Text(&'a str),
+}
+
+/// One value for one column.
+#[derive(Clone, Copy)]
+pub struct Cell<'a> {
+    /// The value by its own type.
+    pub value: Scalar<'a>,
+    /// What a text column takes: the string itself, or the JSON spelling of anything else.
+    pub text: &'a str,
+    /// The token of the event's tape it came from; `u32::MAX` where the gateway made it.
+    pub origin: u32,
+}
+
+impl std::fmt::Debug for Cell<'_> {
+    /// Shows the length, never the value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cell of {} bytes", self.text.len())
+    }
+}
+
+/// Takes the rows of events, cell by cell.
+pub trait Sink {
+    /// Starts a row; the cells up to the next call are its own. No column comes twice in a row.
+    fn row(&mut self, table: TableId, kind: TableKind);
+    /// Adds a cell to the row.
+    fn cell(&mut self, column: ColumnId, cell: Cell<'_>);
+}

@@ -1,0 +1,450 @@
+//! One checked pass over a JSON text.
+//!
+//! Checks UTF-8, the grammar, the spelling of numbers, escapes, the depth and the number of values;
+//! finds duplicate keys, NUL and lone surrogates. No recursion: hostile nesting costs an error, not
+//! the stack. All buffers are kept for the next text.
+
+use super::keys::{KeyId, Keys};
+use super::tape::{
+    DIRTY, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, SHADOWED, Tape, Token,
+};
+use super::text;
+
+/// Containers within containers that a text may have; contract/http.md names 128.
+pub const DEPTH_MAX: usize = 128;
+/// Values that a text may have. Real traffic has one for every 22 bytes, so that a body of the
+/// default limit (16 MiB) stays far below; a body of nothing but `0,` would need 24 bytes of
+/// memory for each 2 of its own.
+pub const VALUES_MAX: usize = 2_000_000;
+
+/// Which of several members with the same key counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The first, as the gateway decides.
+    #[default]
+    FirstWins,
+    /// The last, as Go's and JavaScript's decoders decide.
+    LastWins,
+}
+
+/// Why a text is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not JSON in UTF-8.
+    #[error("not valid JSON at byte {at}")]
+    Invalid {
+        /// Offset of the first wrong byte.
+        at: usize,
+    },
+    /// It nests deeper than [`DEPTH_MAX`].
+    #[error("nested deeper than {DEPTH_MAX} at byte {at}")]
+    TooDeep {
+        /// Offset of the container that is one too many.
+        at: usize,
+    },
+    /// It holds more than [`VALUES_MAX`] values or 4 GiB.
+    #[error("more than {VALUES_MAX} values")]
+    TooMany,
+}
+
+/// Makes tapes; keeps its buffers and the interned keys from text to text.
+#[derive(Debug, Default)]
+pub struct Parser {
+    keys: Keys,
+    tokens: Vec<Token>,
+    fixups: Vec<u32>,
+    replaced: u32,
+    /// For each key: the object that had it last, and the member's token.
+    owner: Vec<(u32, u32)>,
+    objects: u32,
+    key: String,
+    policy: Duplicates,
+}
+
+/// What is kept between texts at most; a larger text's buffers are given back.
+const KEPT_TOKENS: usize = 65_536;
+
+impl Parser {
+    /// A parser where the first of duplicate keys wins.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A parser with the given rule for duplicate keys.
+    #[must_use]
+    pub fn with_duplicates(policy: Duplicates) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// The interned keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Reads `body`, which must be one JSON value with nothing but white space around it.
+    ///
+    /// # Errors
+    /// As [`Error`] says; nothing is left behind that a later call would see.
+    pub fn parse<'a>(&'a mut self, body: &'a [u8]) -> Result<Tape<'a>, Error> {
+        let text = std::str::from_utf8(body).map_err(|e| Error::Invalid { at: e.valid_up_to() })?;
+        if u32::try_from(body.len()).is_err() {
+            return Err(Error::TooMany);
+        }
+        self.begin();
+        Walk { bytes: body, at: 0, parser: self }.document()?;
+        self.fixups.sort_unstable();
+        self.fixups.dedup();
+        Ok(self.tape(text))
+    }
+
+    fn tape<'a>(&'a self, text: &'a str) -> Tape<'a> {
+        Tape {
+            text,
+            tokens: &self.tokens,
+            keys: &self.keys,
+            fixups: &self.fixups,
+            replaced: self.replaced,
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.tokens.capacity() > KEPT_TOKENS {
+            self.tokens = Vec::new();
+            self.fixups = Vec::new();
+        }
+        self.tokens.clear();
+        self.fixups.clear();
+        self.replaced = 0;
+        self.keys.begin_document();
+        if self.owner.len() > self.keys.len() {
+            self.owner = Vec::new();
+        }
+    }
+
+    /// Marks the members of the object at `object` whose key another member has too.
+    fn shadow_duplicates(&mut self, object: usize) {
+        let end = self.tokens.len();
+        let mut at = object + 1;
+        self.objects = self.objects.wrapping_add(1);
+        if self.objects == 0 {
+            self.owner.clear();
+            self.objects = 1;
+        }
+        if self.owner.len() < self.keys.len() {
+            self.owner.resize(self.keys.len(), (0, 0));
+        }
+        while at < end {
+            let (key, next) = (self.tokens[at].key, self.tokens[at].next as usize);
+            let owner = &mut self.owner[key.index()];
+            if owner.0 == self.objects {
+                let loser = match self.policy {
+                    Duplicates::FirstWins => at,
+                    Duplicates::LastWins => std::mem::replace(&mut owner.1, as_u32(at)) as usize,
+                };
+                self.tokens[loser].flags |= SHADOWED;
+                self.fixups.push(as_u32(loser));
+            } else {
+                *owner = (self.objects, as_u32(at));
+            }
+            at = next;
+        }
+    }
+}
+
+/// Offsets and counts are checked against `u32` before the walk begins.
+#[expect(clippy::cast_possible_truncation, reason = "bodies over 4 GiB are refused beforehand")]
+const fn as_u32(n: usize) -> u32 {
+    n as u32
+}
+
+struct Walk<'b, 'p> {
+    bytes: &'b [u8],
+    at: usize,
+    parser: &'p mut Parser,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Value,
+    FirstElement,
+    FirstMember,
+    Member,
+    After,
+}
+
+impl Walk<'_, '_> {
+    fn document(&mut self) -> Result<(), Error> {
+        let mut stack = [0_u32; DEPTH_MAX];
+        let mut depth = 0;
+        let mut want = Want::Value;
+        loop {
+            let mut key = (KeyId::NONE, None, 0_u8);
+            self.skip_space();
+            match want {
+                Want::After => {
+                    let Some(&open) = stack.get(..depth).and_then(<[u32]>::last) else {
+                        return if self.at == self.bytes.len() { Ok(()) } else { self.invalid() };
+                    };
+                    let object = self.parser.tokens[open as usize].kind == Kind::Object;
+                    match (self.peek(), object) {
+                        (Some(b','), true) => want = Want::Member,
+                        (Some(b','), false) => want = Want::Value,
+                        (Some(b'}'), true) | (Some(b']'), false) => {
+                            depth -= 1;
+                            self.at += 1;
+                            self.close(open);
+                            continue;
+                        }
+                        _ => return self.invalid(),
+                    }
+                    self.at += 1;
+                    continue;
+                }
+                Want::FirstElement if self.peek() == Some(b']') => {
+                    want = Want::After;
+                    continue;
+                }
+                Want::FirstMember if self.peek() == Some(b'}') => {
+                    want = Want::After;
+                    continue;
+                }
+                Want::FirstMember | Want::Member => {
+                    key = self.member_key()?;
+                    self.skip_space();
+                }
+                Want::FirstElement | Want::Value => {}
+            }
+            let kind = self.value(key)?;
+            want = match kind {
+                Kind::Object => Want::FirstMember,
+                Kind::Array => Want::FirstElement,
+                _ => Want::After,
+            };
+            if kind.is_container() {
+                if depth == DEPTH_MAX {
+                    return Err(Error::TooDeep { at: self.at - 1 });
+                }
+                stack[depth] = as_u32(self.parser.tokens.len() - 1);
+                depth += 1;
+            }
+        }
+    }
+
+    fn close(&mut self, open: u32) {
+        let next = as_u32(self.parser.tokens.len());
+        let token = &mut self.parser.tokens[open as usize];
+        token.end = as_u32(self.at);
+        token.next = next;
+        // One member cannot be there twice.
+        if token.kind == Kind::Object && next > open + 2 {
+            self.parser.shadow_duplicates(open as usize);
+        }
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    const fn invalid<T>(&self) -> Result<T, Error> {
+        Err(Error::Invalid { at: self.at })
+    }
+
+    /// Reads `"key" :` and interns the key.
+    #[inline]
+    fn member_key(&mut self) -> Result<(KeyId, Option<usize>, u8), Error> {
+        if self.peek() != Some(b'"') {
+            return self.invalid();
+        }
+        let start = self.at;
+        let flags = self.string()?;
+        let inside = self.bytes.get(start + 1..self.at - 1).unwrap_or_default();
+        // The whole body was checked to be UTF-8 and quotes are ASCII, so this cannot fail.
+        let spelled = std::str::from_utf8(inside).map_err(|_| Error::Invalid { at: start })?;
+        let id = if flags & ESCAPED == 0 {
+            self.parser.keys.intern(spelled)
+        } else {
+            self.parser.key.clear();
+            text::unescape_into(spelled, &mut self.parser.key);
+            self.parser.keys.intern(&self.parser.key)
+        };
+        self.skip_space();
+        if self.peek() != Some(b':') {
+            return self.invalid();
+        }
+        self.at += 1;
+        let escaped = if flags & ESCAPED == 0 { 0 } else { KEY_ESCAPED };
+        let dirty = if flags & DIRTY == 0 { 0 } else { KEY_DIRTY };
+        Ok((id, Some(start), escaped | dirty))
+    }
+
+    /// Reads a scalar, or the opening of a container, and puts its token on the tape.
+    #[inline]
+    fn value(&mut self, key: (KeyId, Option<usize>, u8)) -> Result<Kind, Error> {
+        let start = self.at;
+        let (kind, flags) = match self.peek() {
+            Some(b'"') => (Kind::String, self.string()?),
+            Some(b'{') => (Kind::Object, self.skip(1)),
+            Some(b'[') => (Kind::Array, self.skip(1)),
+            Some(b'-' | b'0'..=b'9') => (Kind::Number, self.number()?),
+            Some(b't') => (Kind::True, self.literal(b"true")?),
+            Some(b'f') => (Kind::False, self.literal(b"false")?),
+            Some(b'n') => (Kind::Null, self.literal(b"null")?),
+            _ => return self.invalid(),
+        };
+        let index = self.parser.tokens.len();
+        if index >= VALUES_MAX {
+            return Err(Error::TooMany);
+        }
+        if flags & DIRTY != 0 || key.2 & KEY_DIRTY != 0 {
+            self.parser.fixups.push(as_u32(index));
+        }
+        self.parser.tokens.push(Token {
+            start: as_u32(start),
+            end: as_u32(self.at),
+            next: as_u32(index + 1),
+            key_start: as_u32(key.1.unwrap_or(start)),
+            key: key.0,
+            kind,
+            flags: flags | key.2,
+        });
+        Ok(kind)
+    }
+
+    const fn skip(&mut self, bytes: usize) -> u8 {
+        self.at += bytes;
+        0
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<u8, Error> {
+        if self.bytes.get(self.at..self.at + word.len()) == Some(word) {
+            self.at += word.len();
+            return Ok(0);
+        }
+        self.invalid()
+    }
+
+    fn digits(&mut self) -> Result<(), Error> {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == from { self.invalid() } else { Ok(()) }
+    }
+
+    #[inline]
+    fn number(&mut self) -> Result<u8, Error> {
+        let mut flags = 0;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            flags = FRACTION;
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            flags = FRACTION;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(flags)
+    }
+
+    /// Passes the string that opens at the cursor; the flags say what is in it.
+    #[inline]
+    fn string(&mut self) -> Result<u8, Error> {
+        let mut flags = 0;
+        self.at += 1;
+        loop {
+            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(flags);
+                }
+                Some(b'\\') => flags |= ESCAPED | self.escape()?,
+                _ => return self.invalid(),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<u8, Error> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(0)
+            }
+            Some(b'u') => {
+                let Some(unit) = text::hex4(self.bytes, self.at + 2) else {
+                    return self.invalid();
+                };
+                self.at += 6;
+                match unit {
+                    0 => Ok(DIRTY),
+                    0xD800..=0xDBFF if self.low_surrogate_follows() => {
+                        self.at += 6;
+                        Ok(0)
+                    }
+                    0xD800..=0xDFFF => {
+                        self.parser.replaced = self.parser.replaced.saturating_add(1);
+                        Ok(DIRTY)
+                    }
+                    _ => Ok(0),
+                }
+            }
+            _ => self.invalid(),
+        }
+    }
+
+    fn low_surrogate_follows(&self) -> bool {
+        self.bytes.get(self.at..self.at + 2) == Some(b"\\u")
+            && matches!(text::hex4(self.bytes, self.at + 2), Some(0xDC00..=0xDFFF))
+    }
+}
+
+/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
+///
+/// Eight bytes at a time: a borrow can only reach bytes above a real hit, so the lowest flagged
+/// byte is always right.
+#[inline]
+fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut at = 0;
+    while let Some(&word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(word);
+        let quote = word ^ (ONES * b'"' as u64);
+        let slash = word ^ (ONES * b'\\' as u64);
+        let hits = (word.wrapping_sub(ONES * 0x20) & !word)
+            | (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash);
+        let hits = hits & HIGH;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest
+        .iter()
+        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+        .unwrap_or(rest.len())
+}
