@@ -96,9 +96,16 @@ impl<'a> Header<'a> {
     }
 }
 
+/// The header length that the header at the start of `bytes` names, its checksum not yet looked at.
+pub(super) fn header_bytes(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.get(HEADER_LENGTH_AT..)?.first_chunk()?;
+    Some(usize::from(u16::from_le_bytes(*length)))
+}
+
 /// Writes a header whose payload, place and checksums are filled in later.
 pub(super) fn begin(bytes: &mut Vec<u8>, kind: u8, source: &str, source_bytes: u8, count: u32) {
-    let header_bytes = (FIXED_BYTES as u16) + u16::from(source_bytes);
+    const FIXED: u16 = 48;
+    let header_bytes = FIXED + u16::from(source_bytes);
     let mut fixed = [0; FIXED_BYTES];
     put(&mut fixed, 0, MAGIC);
     put(&mut fixed, HEADER_LENGTH_AT, header_bytes.to_le_bytes());
@@ -120,11 +127,7 @@ pub(super) fn place(frame: &mut [u8], position: Position, durable: Position, ide
     put(frame, POSITION_AT, position.get().to_le_bytes());
     put(frame, DURABLE_AT, durable.get().to_le_bytes());
     put(frame, IDENTITY_AT, identity.0.to_le_bytes());
-    let header_bytes = frame
-        .get(HEADER_LENGTH_AT..KIND_AT)
-        .and_then(|length| length.try_into().ok())
-        .map_or(0, |length| usize::from(u16::from_le_bytes(length)));
-    let crc = frame.get(..header_bytes).map_or(0, header_crc);
+    let crc = header_bytes(frame).and_then(|bytes| frame.get(..bytes)).map_or(0, header_crc);
     put(frame, HEADER_CRC_AT, crc.to_le_bytes());
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use completion::Append;
 pub use error::{Error, Space};
-pub use group::Group;
+pub use group::{Group, PAYLOAD_BYTES_MAX};
 
 use crate::clock::Timestamp;
 

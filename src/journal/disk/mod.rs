@@ -1,8 +1,24 @@
 //! The journal on local files: segments that are zero-filled in advance and used again, one
 //! writer thread, one sync for all groups that wait.
 
+mod aligned;
+mod damages;
+pub mod files;
+mod log;
+mod mark;
+pub mod memory;
+mod reader;
+mod recovery;
+mod scan;
+mod segment;
+mod segments;
+mod shared;
+mod writer;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use log::{Log, Stepper};
 
 use super::Error;
 
@@ -28,6 +44,10 @@ pub struct Options {
 
 /// Unit of writing and of alignment: what every disk with `O_DIRECT` takes.
 pub const BLOCK_BYTES: u64 = 4096;
+const BLOCK: usize = 4096;
+
+/// The format that this program writes; it reads this one and all before it.
+pub const FORMAT: u32 = 1;
 
 impl Options {
     /// The usual sizes: 20 GiB in segments of 64 MiB, no extra delay, nothing kept.
@@ -61,9 +81,17 @@ impl Options {
         if self.max_bytes / 4 < self.segment_bytes {
             return wrong("max_bytes", self.max_bytes, "at least four segments");
         }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if self.node.is_empty() || self.node.len() > 200 || !self.node.bytes().all(plain) {
+            let found = self.node.len() as u64;
+            return wrong("node", found, "1 to 200 ASCII letters, digits, '-', '_' or '.'");
+        }
         if self.max_waiting_bytes == 0 {
             return wrong("max_waiting_bytes", 0, "more than zero");
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
