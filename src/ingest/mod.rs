@@ -6,8 +6,8 @@
 //! before its source's transformations have run.
 
 mod chain;
-mod request;
 mod counts;
+mod request;
 mod scratch;
 mod seam;
 
@@ -22,11 +22,9 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use tokio_util::task::TaskTracker;
 
-pub use counts::{Counts, CountsCollector};
 pub use chain::{Chain, Stage};
-pub use seam::{
-    Accepted, Credential, Form, Health, Pipeline, Refusal, Submission, Trouble, admit,
-};
+pub use counts::{Counts, CountsCollector};
+pub use seam::{Accepted, Credential, Form, Health, Pipeline, Refusal, Submission, Trouble, admit};
 
 use crate::clock::{Clock, IdSource};
 use crate::event::enrich::ClockGuard;
@@ -132,9 +130,8 @@ impl Ingest {
     fn prepare(&self, submission: &Submission) -> Result<request::Prepared, Refusal> {
         let now = self.services.clock.now();
         let live = self.live.load();
-        self.scratch.with(|scratch| {
-            request::prepare(&self.services, &live, scratch, submission, now)
-        })
+        self.scratch
+            .with(|scratch| request::prepare(&self.services, &live, scratch, submission, now))
     }
 }
 

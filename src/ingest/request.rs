@@ -1,6 +1,5 @@
 //! One request becomes journal frames: read, judge, enrich, transform, write. No IO, no waiting.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::chain::Chain;
@@ -338,7 +337,10 @@ impl Identity {
     fn of(fields: &Fields<'_>, forced: Option<EventType>, source: &Source) -> Self {
         let text = |key| fields.get(key).and_then(Node::text).unwrap_or_default();
         let sent = text(known::TYPE);
-        let kind = forced.map_or(&*sent, EventType::name);
+        let kind = match forced {
+            Some(kind) => kind.name(),
+            None => &sent,
+        };
         let time = enrich::original_time(fields);
         Self {
             key_hash: enrich::message_id(fields)
@@ -419,4 +421,3 @@ fn name(rejection: &mut Rejection, fields: &Fields<'_>, edits: &Edits) {
     rejection.user_id = text(known::USER_ID);
     rejection.anonymous_id = text(known::ANONYMOUS_ID);
 }
-

@@ -1,1 +1,5 @@
-//! To be written.
+//! Interim types until the engine joins.
+
+/// A script.
+#[derive(Debug)]
+pub struct Script;
