@@ -9,12 +9,15 @@ mod chain;
 mod counts;
 mod request;
 mod scratch;
+mod scripted;
 mod seam;
+mod workers;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,11 +29,14 @@ pub use chain::{Chain, Stage};
 pub use counts::{Counts, CountsCollector};
 pub use seam::{Accepted, Credential, Form, Health, Pipeline, Refusal, Submission, Trouble, admit};
 
+use self::request::{Prepared, Stop};
+use self::workers::Workers;
 use crate::clock::{Clock, IdSource};
 use crate::event::enrich::ClockGuard;
 use crate::journal::{self, Journal};
 use crate::limits::RateLimits;
 use crate::outcome::{Book, Books, Entry};
+use crate::script;
 use crate::source::{Source, Sources};
 use crate::transform::Pseudonyms;
 
@@ -68,6 +74,8 @@ pub struct Services {
     pub pseudonyms: Pseudonyms,
     /// Limits of requests.
     pub limits: Limits,
+    /// Limits of scripts.
+    pub scripts: script::Limits,
     /// Limits of sources.
     pub rates: RateLimits,
     /// Counts every event's fate.
@@ -94,18 +102,28 @@ impl Live {
 /// The service.
 #[derive(Debug)]
 pub struct Ingest {
-    services: Services,
+    services: Arc<Services>,
+    scripts: Workers,
     live: ArcSwap<Live>,
     scratch: scratch::Pool,
     late: TaskTracker,
 }
 
 impl Ingest {
-    /// A pipeline that keeps buffers for `workers` requests at once.
-    #[must_use]
-    pub fn new(services: Services, live: Live, workers: usize) -> Self {
-        let scratch = scratch::Pool::new(workers);
-        Self { services, live: ArcSwap::from_pointee(live), scratch, late: TaskTracker::new() }
+    /// A pipeline for `workers` requests at once, and as many threads for scripts.
+    ///
+    /// # Errors
+    /// The operating system has no thread to give.
+    pub fn new(services: Services, live: Live, workers: usize) -> io::Result<Self> {
+        let services = Arc::new(services);
+        let scripts = Workers::start(&services, workers.max(2))?;
+        Ok(Self {
+            services,
+            scripts,
+            live: ArcSwap::from_pointee(live),
+            scratch: scratch::Pool::new(workers),
+            late: TaskTracker::new(),
+        })
     }
 
     /// The sources and transformations in force.
@@ -126,21 +144,28 @@ impl Ingest {
         self.late.wait().await;
     }
 
-    /// Does all the work of a request that needs no waiting.
-    fn prepare(&self, submission: &Submission) -> Result<request::Prepared, Refusal> {
+    /// Does all the work of a request up to the journal.
+    async fn prepare(&self, submission: Submission) -> Result<Prepared, Refusal> {
         let now = self.services.clock.now();
         let live = self.live.load();
-        self.scratch
-            .with(|scratch| request::prepare(&self.services, &live, scratch, submission, now))
+        let prepared = self.scratch.with(|scratch| {
+            request::prepare(&self.services, &live, scratch, &submission, now, None)
+        });
+        match prepared {
+            Ok(prepared) => Ok(prepared),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::NeedsScripts) => {
+                self.scripts.prepare(Arc::clone(&live), submission, now).await
+            }
+        }
     }
 }
 
 impl Pipeline for Ingest {
     async fn submit(&self, submission: Submission) -> Result<Accepted, Refusal> {
-        let prepared = self.prepare(&submission)?;
-        // The body's memory is free while the journal works.
-        drop(submission);
-        let request::Prepared { source, group, received, split, surrogates } = prepared;
+        // The body is dropped with its permit in there: its memory is free while the journal works.
+        let prepared = self.prepare(submission).await?;
+        let Prepared { source, group, received, split, surrogates } = prepared;
         if group.is_empty() {
             return Ok(Accepted { source, events: 0 });
         }

@@ -1,9 +1,11 @@
 //! One request becomes journal frames: read, judge, enrich, transform, write. No IO, no waiting.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, Work};
+use super::scripted::Scripted;
 use super::seam::{Credential, Form, Refusal, Submission, admit};
 use super::{Limits, Live, Services};
 use crate::clock::Timestamp;
@@ -13,6 +15,7 @@ use crate::event::{self, Edits, Kind, Node, Value, id, known, text};
 use crate::journal::Group;
 use crate::limits::RetryAfter;
 use crate::record::{self, FrameKind, Rejection, Stamp, Tally};
+use crate::script;
 use crate::source::Source;
 use crate::transform::{self, Verdict};
 
@@ -29,6 +32,27 @@ pub(super) struct Prepared {
     pub(super) surrogates: u32,
 }
 
+/// Why nothing was prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The client is told so.
+    Refused(Refusal),
+    /// The source has scripts and `scripts` was `None`: call again where there is an engine.
+    NeedsScripts,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// An engine, and the question whether the client still waits.
+pub(super) struct Scripts<'a> {
+    pub(super) runtime: &'a mut script::Runtime,
+    pub(super) stop: &'a dyn Fn() -> bool,
+}
+
 /// Reads, judges and writes one request.
 pub(super) fn prepare(
     services: &Services,
@@ -36,7 +60,8 @@ pub(super) fn prepare(
     scratch: &mut Scratch,
     submission: &Submission,
     now: Timestamp,
-) -> Result<Prepared, Refusal> {
+    scripts: Option<Scripts<'_>>,
+) -> Result<Prepared, Stop> {
     let Scratch { body, work } = scratch;
     let parsed = body.parse(&submission.body).map(event::Tape::root).map_err(refusal_of);
     let source = identify(live, submission, parsed.as_ref().ok())?;
@@ -45,6 +70,9 @@ pub(super) fn prepare(
     // Made with the sources, for each of them; without it nothing could be told to be stripped.
     let chain = live.chain(&source).ok_or(Refusal::Internal)?;
     let client_ip = submission.client_ip.to_canonical().to_string();
+    if !chain.rest().is_empty() && scripts.is_none() {
+        return Err(Stop::NeedsScripts);
+    }
     let mut desk = Desk {
         services,
         source: &source,
@@ -60,6 +88,7 @@ pub(super) fn prepare(
         work,
         group: Group::with_capacity(1, submission.body.len() + 1_024),
         tallies: Vec::new(),
+        scripted: Vec::new(),
         split: 0,
     };
     let received = match submission.form {
@@ -68,11 +97,14 @@ pub(super) fn prepare(
             desk.batch = BatchLevel::of(&fields);
             match desk.batch(&fields)? {
                 0 if submission.form == Form::Import => 0,
-                0 => return Err(Refusal::EmptyBatch),
+                0 => return Err(Refusal::EmptyBatch.into()),
                 received => received,
             }
         }
     };
+    if let Some(scripts) = scripts {
+        desk.run_scripts(scripts)?;
+    }
     desk.write_tallies()?;
     let (group, split) = (desk.group, desk.split);
     let surrogates = root.tape().surrogates_replaced();
@@ -159,16 +191,18 @@ fn judge(event: Node<'_>, forced: Option<EventType>, limits: &Limits) -> Result<
 }
 
 /// Works through the events of one request.
-struct Desk<'a> {
-    services: &'a Services,
-    source: &'a Source,
-    chain: &'a Chain,
-    arrival: Arrival<'a>,
+pub(super) struct Desk<'a> {
+    pub(super) services: &'a Services,
+    pub(super) source: &'a Source,
+    pub(super) chain: &'a Chain,
+    pub(super) arrival: Arrival<'a>,
     batch: BatchLevel<'a>,
-    work: &'a mut super::scratch::Work,
+    pub(super) work: &'a mut Work,
     group: Group,
     tallies: Vec<Tallied>,
-    split: u32,
+    /// Events that wait for the source's scripts.
+    pub(super) scripted: Vec<Scripted>,
+    pub(super) split: u32,
 }
 
 impl Desk<'_> {
@@ -228,6 +262,7 @@ impl Desk<'_> {
     fn accept(&mut self, event: Node<'_>, forced: Option<EventType>) -> Result<(), Refusal> {
         let fields = Fields::of(event);
         let identity = Identity::of(&fields, forced, self.source);
+        let sent = fields;
         let times = enrich::times(&fields, self.batch, &self.arrival);
         let work = &mut *self.work;
         let fields = if enrich::needs_merge(&fields, self.batch, &times) {
@@ -251,13 +286,15 @@ impl Desk<'_> {
             Verdict::Drop { rule } => return Ok(self.tally(&rule, false)),
             Verdict::Suppressed => return Ok(self.tally("suppressed", true)),
         }
-        let target = Target {
-            services: self.services,
-            source: self.source,
-            at: self.arrival.at,
-            group: &mut self.group,
-        };
-        finish(&fields, &mut work.edits, &mut work.payload, identity, target)
+        if !self.chain.rest().is_empty() {
+            let mut event_text = Vec::new();
+            work.edits.write(event, &mut event_text);
+            let message_id = enrich::message_id(&sent).map(Cow::into_owned);
+            self.scripted.push(Scripted::new(event_text, identity, message_id));
+            return Ok(());
+        }
+        let target = target(self.services, self.source, self.arrival.at, &mut self.group);
+        finish(&fields, &mut work.edits, &mut work.payload, identity, 0, target)
     }
 
     /// Sends an event to the table `rejected`, after the source's transformations.
@@ -281,20 +318,46 @@ impl Desk<'_> {
             work.payload.clear();
             work.payload.extend_from_slice(transform::shape(event).as_bytes());
         }
+        let identity = Identity::of(&Fields::of(event), None, self.source);
+        self.write_rejected(rejection, identity, 0)
+    }
+
+    /// Writes a rejected event, or part of one, whose payload lies in the work's buffer.
+    pub(super) fn write_rejected(
+        &mut self,
+        mut rejection: Rejection,
+        identity: Identity,
+        part: u32,
+    ) -> Result<(), Refusal> {
         if rejection.message_id.is_empty() {
             rejection.message_id = self.services.ids.uuid().to_string();
         }
-        let target = Target {
-            services: self.services,
-            source: self.source,
-            at: self.arrival.at,
-            group: &mut self.group,
-        };
-        let stamp = Stamp { rejection: Some(&rejection), ..Stamp::default() };
-        target.push(FrameKind::Event, &work.payload, stamp)
+        let stamp = identity.stamp(part, Some(&rejection));
+        target(self.services, self.source, self.arrival.at, &mut self.group)
+            .push(&self.work.payload, stamp)
     }
 
-    fn tally(&mut self, reason: &str, suppressed: bool) {
+    /// Writes part `part` of an event that the scripts have seen.
+    pub(super) fn write_part(
+        &mut self,
+        event: &str,
+        origin: &Scripted,
+        part: u32,
+    ) -> Result<(), Refusal> {
+        let Work { edits, payload, merged_parser, .. } = &mut *self.work;
+        // The engine gives back nothing that the parser would refuse.
+        let tape = merged_parser.parse(event.as_bytes()).map_err(|_| Refusal::Internal)?;
+        let fields = Fields::of(tape.root());
+        edits.begin(fields.event());
+        let id = origin.message_id(part);
+        edits.set_string(fields.event(), "messageId", known::MESSAGE_ID, &id);
+        let identity = origin.identity(&self.source.id, part);
+        let target = target(self.services, self.source, self.arrival.at, &mut self.group);
+        finish(&fields, edits, payload, identity, part, target)
+    }
+
+    /// Counts an event that leaves no row.
+    pub(super) fn tally(&mut self, reason: &str, suppressed: bool) {
         let at = match self.tallies.iter().position(|tally| tally.reason == reason) {
             Some(at) => at,
             None => {
@@ -327,13 +390,18 @@ impl Desk<'_> {
 }
 
 /// The two hashes of de-duplication, taken before the transformations.
-#[derive(Clone, Copy)]
-struct Identity {
-    key_hash: u64,
-    content_hash: u64,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) key_hash: u64,
+    pub(super) content_hash: u64,
 }
 
 impl Identity {
+    fn stamp(self, part: u32, rejection: Option<&Rejection>) -> Stamp<'_> {
+        let Self { key_hash, content_hash } = self;
+        Stamp { key_hash, content_hash, part, rejection, ..Stamp::default() }
+    }
+
     fn of(fields: &Fields<'_>, forced: Option<EventType>, source: &Source) -> Self {
         let text = |key| fields.get(key).and_then(Node::text).unwrap_or_default();
         let sent = text(known::TYPE);
@@ -350,6 +418,15 @@ impl Identity {
     }
 }
 
+fn target<'a>(
+    services: &'a Services,
+    source: &'a Source,
+    at: Timestamp,
+    group: &'a mut Group,
+) -> Target<'a> {
+    Target { services, source, at, group }
+}
+
 /// Where frames go.
 struct Target<'a> {
     services: &'a Services,
@@ -359,7 +436,8 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn push(self, kind: FrameKind, payload: &[u8], stamp: Stamp<'_>) -> Result<(), Refusal> {
+    fn push(self, payload: &[u8], stamp: Stamp<'_>) -> Result<(), Refusal> {
+        let kind = if stamp.part == 0 { FrameKind::Event } else { FrameKind::Part };
         let stamp = Stamp { received_at: self.at.micros(), ..stamp };
         let route = &self.source.route;
         self.group
@@ -380,6 +458,7 @@ fn finish(
     edits: &mut Edits,
     payload: &mut Vec<u8>,
     identity: Identity,
+    part: u32,
     target: Target<'_>,
 ) -> Result<(), Refusal> {
     let user_id = current(fields.get(known::USER_ID), edits);
@@ -391,9 +470,7 @@ fn finish(
     edits.set_string(event, "rudderId", known::RUDDER_ID, rudder_id);
     payload.clear();
     edits.write(event, payload);
-    let Identity { key_hash, content_hash } = identity;
-    let stamp = Stamp { key_hash, content_hash, ..Stamp::default() };
-    target.push(FrameKind::Event, payload, stamp)
+    target.push(payload, identity.stamp(part, None))
 }
 
 /// The text of an id as it stands after the edits.

@@ -60,7 +60,7 @@ fn bench() -> Bench {
         clock: Arc::clone(&clock_service),
         ids: clock,
         journal: Arc::clone(&journal),
-        pseudonyms: Pseudonyms::new(1, b"0123456789abcdef0123456789abcdef"),
+        pseudonyms: Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap(),
         limits: Limits {
             event_bytes_max: 4_096,
             batch_events_max: 10,
@@ -71,12 +71,13 @@ fn bench() -> Bench {
                 min: Timestamp::from_micros(0),
             },
         },
+        scripts: script::Limits::default(),
         rates: RateLimits::new(clock_service, sources.list()),
         books: books.clone(),
         counts: Arc::default(),
     };
     let chains = sources.list().iter().map(|s| (s.id.clone(), Arc::default())).collect();
-    let ingest = Ingest::new(services, Live { sources, chains }, 2);
+    let ingest = Ingest::new(services, Live { sources, chains }, 2).unwrap();
     Bench { ingest, journal, in_flight: InFlight::new(1 << 20), books, _folder: folder }
 }
 

@@ -24,6 +24,12 @@ pub enum Verdict {
     Suppressed,
 }
 impl Pack {
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        ""
+    }
+
     /// Applies.
     pub fn apply(&self, _: &mut Scratch, _: Node<'_>, _: &mut Edits, _: &Pseudonyms) -> Verdict {
         Verdict::Keep
@@ -37,7 +43,12 @@ pub fn shape(_: Node<'_>) -> String {
 impl Pseudonyms {
     /// Key.
     #[must_use]
-    pub fn new(_: u32, _: &[u8]) -> Self {
-        Self
+    pub fn new(_: &[u8], _: u32) -> Result<Self, std::fmt::Error> {
+        Ok(Self)
+    }
+    /// Of.
+    #[must_use]
+    pub fn of(&self, _: &str) -> String {
+        String::new()
     }
 }
