@@ -1,1 +1,9 @@
-//! To be written.
+//! The read side: journal records become committed batches of files, each event once.
+//!
+//! Owns the loop that cuts a range of the journal, plans, writes, commits and trims
+//! (docs/decisions/0002-exactly-once.md), the table of repeats and the books. It decides what a
+//! batch is; how rows become columns, where objects lie and how bytes survive belongs to
+//! `columnar`, `storage` and `journal`. `app` starts it on a thread of its own.
+
+pub mod dedup;
+pub mod plan;
