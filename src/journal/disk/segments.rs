@@ -1,0 +1,440 @@
+//! Which segment files there are: those that hold records, the one prepared next, spares.
+//!
+//! Decides what may be made, used again or removed within the budget; segments that were not given
+//! up are never removed. The slow work, filling with zeros and syncing folders, is done by whoever
+//! calls: the background thread in time, the writer only when that was too late.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::super::frame::Identity;
+use super::super::{Error, Position, Space};
+use super::Options;
+use super::aligned::Aligned;
+use super::files::{File, Files, Open, write_all};
+use super::segment::{FRAMES_AT, Header, Name, Segment};
+use crate::clock::{Clock, IdSource};
+
+/// Files kept to be used again; what is over is removed, so that the disk gets its space back.
+const SPARES_MAX: usize = 2;
+/// Zeros written at once; the write path's own transfers are of this size too.
+const ZEROS_BYTES: usize = 1024 * 1024;
+
+/// All segment files of a journal.
+#[derive(Debug)]
+pub(super) struct Segments {
+    pub(super) options: Options,
+    pub(super) files: Arc<dyn Files>,
+    pub(super) clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    index: Mutex<Index>,
+    prepared: Condvar,
+    /// Bytes of records that segments not begun yet may still take.
+    room: AtomicU64,
+    /// Lengths of the files whose records were not given up.
+    live_bytes: AtomicU64,
+}
+
+/// What recovery found.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Those that hold records, oldest first; the last one is written to, or was.
+    pub(super) held: VecDeque<Arc<Segment>>,
+    pub(super) spares: Vec<(PathBuf, u64)>,
+    pub(super) next_sequence: u64,
+    given_up: Position,
+    given_up_at: BTreeMap<u64, Duration>,
+    next: Option<Prepared>,
+    preparing: bool,
+    /// Length of the file that the writer took and has not put a durable record into yet.
+    taken_bytes: u64,
+    no_space: bool,
+}
+
+/// A file of full length, named for its sequence number, that holds nothing yet.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    sequence: u64,
+    path: PathBuf,
+    file: Arc<dyn File>,
+}
+
+enum Plan {
+    Reuse(PathBuf),
+    Make,
+}
+
+impl Segments {
+    pub(super) fn new(
+        options: Options,
+        files: Arc<dyn Files>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        index: Index,
+    ) -> Self {
+        let segments = Self {
+            options,
+            files,
+            clock,
+            ids,
+            index: Mutex::new(index),
+            prepared: Condvar::new(),
+            room: AtomicU64::new(0),
+            live_bytes: AtomicU64::new(0),
+        };
+        segments.account(&segments.lock());
+        segments
+    }
+
+    /// Bytes of records that one segment takes.
+    pub(super) const fn segment_room(&self) -> u64 {
+        self.options.segment_bytes - FRAMES_AT
+    }
+
+    /// Bytes that segments not begun yet may take.
+    pub(super) fn room(&self) -> u64 {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether a lack of disk space holds back the next segment.
+    pub(super) fn no_space(&self) -> bool {
+        self.lock().no_space
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.lock().held.len() as u64
+    }
+
+    /// The first record that can still be read.
+    pub(super) fn first(&self) -> Option<Position> {
+        self.lock().held.front().map(|segment| segment.header.first)
+    }
+
+    /// The segment that holds `position`, and where its records end; `None` if that is open.
+    pub(super) fn locate(&self, position: Position) -> Option<(Arc<Segment>, Option<Position>)> {
+        let index = self.lock();
+        let at = index.held.partition_point(|segment| segment.header.first <= position);
+        let segment = index.held.get(at.checked_sub(1)?)?;
+        Some((Arc::clone(segment), index.held.get(at).map(|next| next.header.first)))
+    }
+
+    /// A segment that starts at `first`, prepared on the spot if it was not in time.
+    pub(super) fn take(&self, first: Position) -> Result<Segment, Error> {
+        let mut index = self.lock();
+        let prepared = loop {
+            if let Some(prepared) = index.next.take() {
+                break prepared;
+            }
+            if index.preparing {
+                index = self.prepared.wait(index).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            index = self.prepare_locked(index)?;
+        };
+        index.taken_bytes = self.options.segment_bytes;
+        self.account(&index);
+        drop(index);
+        let uuid = self.ids.uuid().as_u64_pair();
+        let header = Header {
+            sequence: prepared.sequence,
+            // The sequence number is mixed in, so that no two uses share an identity even where
+            // ids repeat, as in tests.
+            identity: Identity(
+                uuid.0 ^ uuid.1 ^ prepared.sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ),
+            first,
+            created: self.clock.now(),
+        };
+        let bytes = self.options.segment_bytes;
+        Ok(Segment::new(header, prepared.path, prepared.file, bytes, FRAMES_AT))
+    }
+
+    /// Lets readers see a segment, once its header is durable.
+    pub(super) fn publish(&self, segment: Arc<Segment>) {
+        let mut index = self.lock();
+        index.held.push_back(segment);
+        index.taken_bytes = 0;
+        self.mark_given_up(&mut index);
+        self.account(&index);
+    }
+
+    /// Uses segments again that hold no record and are not the last one, as each start that
+    /// nothing was written after leaves one behind.
+    pub(super) fn drop_empty(&self) -> Result<(), Error> {
+        let mut index = self.lock();
+        let firsts: Vec<_> = index.held.iter().skip(1).map(|held| held.header.first).collect();
+        let (empty, held) = std::mem::take(&mut index.held)
+            .into_iter()
+            .enumerate()
+            .partition::<Vec<_>, _>(|(at, held)| firsts.get(*at) == Some(&held.header.first));
+        index.held = held.into_iter().map(|(_, held)| held).collect();
+        for (_, segment) in empty {
+            self.recycle(&mut index, &segment)?;
+        }
+        self.account(&index);
+        Ok(())
+    }
+
+    /// Takes back a segment that was taken and could not be begun.
+    pub(super) fn abandon(&self, segment: &Segment) -> Result<(), Error> {
+        let mut index = self.lock();
+        index.taken_bytes = 0;
+        self.account(&index);
+        drop(index);
+        self.remove(&segment.path)?;
+        self.sync_folder()
+    }
+
+    /// Whether time or space coming back may give [`Segments::prepare`] or
+    /// [`Segments::reclaim`] something to do.
+    pub(super) fn wants_care(&self) -> bool {
+        let index = self.lock();
+        index.next.is_none() || !index.given_up_at.is_empty()
+    }
+
+    /// Prepares the next segment if there is none.
+    pub(super) fn prepare(&self) -> Result<(), Error> {
+        let index = self.lock();
+        if index.next.is_some() || index.preparing {
+            return Ok(());
+        }
+        self.prepare_locked(index).map(drop)
+    }
+
+    /// Gives up the records before `before`.
+    pub(super) fn trim(&self, before: Position) {
+        let mut index = self.lock();
+        index.given_up = index.given_up.max(before);
+        self.mark_given_up(&mut index);
+        self.account(&index);
+    }
+
+    /// Recycles or removes what was given up long enough ago.
+    pub(super) fn reclaim(&self) -> Result<(), Error> {
+        let now = self.clock.elapsed();
+        loop {
+            let mut index = self.lock();
+            let due = index
+                .oldest_given_up()
+                .is_some_and(|since| now.saturating_sub(since) >= self.options.keep);
+            if !due {
+                return Ok(());
+            }
+            let Some(segment) = self.drop_oldest(&mut index) else { return Ok(()) };
+            self.recycle(&mut index, &segment)?;
+        }
+    }
+
+    /// Makes a spare of a segment that left the index, or removes it where it is of no use or a
+    /// reader still holds it.
+    fn recycle(&self, index: &mut Index, segment: &Arc<Segment>) -> Result<(), Error> {
+        let again = Arc::strong_count(segment) == 1
+            && segment.bytes == self.options.segment_bytes
+            && index.spares.len() < SPARES_MAX;
+        if again {
+            let spare = Name::Spare(segment.header.sequence).path(&self.options.path);
+            self.rename(&segment.path, &spare)?;
+            index.spares.push((spare, segment.bytes));
+        } else {
+            self.remove(&segment.path)?;
+        }
+        // One by one, so that after power loss no younger segment is gone before an older.
+        self.sync_folder()
+    }
+
+    fn prepare_locked<'a>(
+        &'a self,
+        mut index: MutexGuard<'a, Index>,
+    ) -> Result<MutexGuard<'a, Index>, Error> {
+        let plan = self.plan(&mut index);
+        let (plan, sequence) = match plan {
+            Ok(plan) => (plan, index.next_sequence),
+            Err(error) => return Err(error),
+        };
+        index.next_sequence += 1;
+        index.preparing = true;
+        drop(index);
+        let made = self.make(plan, sequence);
+        let mut index = self.lock();
+        index.preparing = false;
+        index.no_space = matches!(made, Err(Error::Full { space: Space::Disk, .. }));
+        let failed = match made {
+            Ok(prepared) => {
+                index.next = Some(prepared);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        self.account(&index);
+        self.prepared.notify_all();
+        failed.map_or(Ok(index), Err)
+    }
+
+    /// Decides where the next segment comes from, and makes room for it within the budget.
+    fn plan(&self, index: &mut Index) -> Result<Plan, Error> {
+        let bytes = self.options.segment_bytes;
+        while let Some((path, length)) = index.spares.pop() {
+            if length == bytes {
+                return Ok(Plan::Reuse(path));
+            }
+            self.remove(&path)?;
+        }
+        loop {
+            let fits = index.footprint() + bytes <= self.options.max_bytes;
+            if fits && !index.no_space {
+                break;
+            }
+            // Kept for replay only: new records come first.
+            let Some(segment) = self.drop_oldest(index) else {
+                if fits {
+                    break;
+                }
+                return Err(self.full(Space::Budget));
+            };
+            if Arc::strong_count(&segment) == 1 && segment.bytes == bytes {
+                return Ok(Plan::Reuse(segment.path.clone()));
+            }
+            self.remove(&segment.path)?;
+        }
+        Ok(Plan::Make)
+    }
+
+    fn make(&self, plan: Plan, sequence: u64) -> Result<Prepared, Error> {
+        let folder = &self.options.path;
+        let path = Name::Segment(sequence).path(folder);
+        let file = match plan {
+            Plan::Reuse(spare) => {
+                self.rename(&spare, &path)?;
+                self.files
+                    .open(&path, Open::Segment)
+                    .map_err(|error| Error::io("open a segment", &path, error))?
+            }
+            Plan::Make => {
+                let unfinished = Name::Unfinished(sequence).path(folder);
+                let made = self.fill(&unfinished).map_err(|error| {
+                    // What it took is needed elsewhere; a later start removes it otherwise.
+                    drop(self.files.remove(&unfinished));
+                    if no_space(&error) {
+                        return self.full(Space::Disk);
+                    }
+                    Error::io("prepare a segment", &unfinished, error)
+                })?;
+                self.rename(&unfinished, &path)?;
+                made
+            }
+        };
+        self.sync_folder()?;
+        Ok(Prepared { sequence, path, file })
+    }
+
+    /// Makes a file of zeros: space that is allocated and written makes each later sync a sync of
+    /// data alone.
+    fn fill(&self, path: &std::path::Path) -> io::Result<Arc<dyn File>> {
+        let file = self.files.open(path, Open::NewSegment)?;
+        let length = self.options.segment_bytes;
+        let chunk = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS_BYTES);
+        let zeros = Aligned::new(chunk);
+        let mut at = 0;
+        while at < length {
+            let bytes = usize::try_from(length - at).unwrap_or(usize::MAX).min(zeros.room());
+            let zeros = zeros.as_slice().get(..bytes).unwrap_or_default();
+            write_all(&*file, zeros, at).map_err(|stopped| stopped.source)?;
+            at += bytes as u64;
+        }
+        file.sync()?;
+        Ok(file)
+    }
+
+    /// Takes the oldest segment out of the index if it was given up.
+    fn drop_oldest(&self, index: &mut Index) -> Option<Arc<Segment>> {
+        index.oldest_given_up()?;
+        let segment = index.held.pop_front()?;
+        index.given_up_at.remove(&segment.header.sequence);
+        self.account(index);
+        Some(segment)
+    }
+
+    fn mark_given_up(&self, index: &mut Index) {
+        let now = self.clock.elapsed();
+        let given_up = index.given_up;
+        let ends = index.held.iter().skip(1).map(|next| next.header.first);
+        for (segment, end) in index.held.iter().zip(ends) {
+            if end > given_up {
+                break;
+            }
+            index.given_up_at.entry(segment.header.sequence).or_insert(now);
+        }
+    }
+
+    /// Works out what is left of the budget.
+    fn account(&self, index: &Index) {
+        let bytes = self.options.segment_bytes;
+        let live = index.live().map(|segment| segment.bytes).sum::<u64>() + index.taken_bytes;
+        let mut more = self.options.max_bytes.saturating_sub(live) / bytes;
+        if index.no_space {
+            more = more.min(u64::from(index.next.is_some()) + index.spares.len() as u64);
+        }
+        self.live_bytes.store(live, Ordering::Relaxed);
+        self.room.store(more * self.segment_room(), Ordering::Relaxed);
+    }
+
+    pub(super) fn full(&self, space: Space) -> Error {
+        let limit_bytes = self.options.max_bytes;
+        Error::Full { space, used_bytes: self.live_bytes(), limit_bytes }
+    }
+
+    pub(super) fn sync_folder(&self) -> Result<(), Error> {
+        let folder = &self.options.path;
+        self.files.sync_folder(folder).map_err(|error| Error::io("sync the folder", folder, error))
+    }
+
+    fn rename(&self, from: &std::path::Path, to: &std::path::Path) -> Result<(), Error> {
+        self.files.rename(from, to).map_err(|error| Error::io("rename a segment", from, error))
+    }
+
+    pub(super) fn remove(&self, path: &std::path::Path) -> Result<(), Error> {
+        match self.files.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove a segment", path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    /// When the oldest segment was given up, if it was. The last one never is: it knows where
+    /// positions go on.
+    fn oldest_given_up(&self) -> Option<Duration> {
+        let oldest = self.held.front().filter(|_| self.held.len() > 1)?;
+        self.given_up_at.get(&oldest.header.sequence).copied()
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.held.iter().filter(|held| !self.given_up_at.contains_key(&held.header.sequence))
+    }
+
+    /// Length of all segment files while none is prepared.
+    fn footprint(&self) -> u64 {
+        let held: u64 = self.held.iter().map(|segment| segment.bytes).sum();
+        let spares: u64 = self.spares.iter().map(|(_, bytes)| bytes).sum();
+        held + spares + self.taken_bytes
+    }
+}
+
+/// Whether an error says that there is no space, which passes, and not that the disk is broken.
+pub(super) fn no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,111 @@
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::System;
+
+fn real(folder: &Path) -> Result<Log, Error> {
+    let options = Options {
+        segment_bytes: 64 * BLOCK_BYTES,
+        max_bytes: 4096 * BLOCK_BYTES,
+        ..Options::new(folder.join("journal"), "node")
+    };
+    Log::open(options, Arc::new(System::new()), Arc::new(System::new()))
+}
+
+#[test]
+fn many_clients_and_a_reader() {
+    const CLIENTS: usize = 16;
+    const GROUPS: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let log = Arc::new(real(folder.path()).unwrap());
+    let reading = Arc::clone(&log);
+    let reader = std::thread::spawn(move || {
+        let mut reader = reading.reader(Position::ZERO).unwrap();
+        let mut payloads = Vec::new();
+        while payloads.len() < CLIENTS * GROUPS * 2 {
+            match reader.next().unwrap() {
+                Some(Item::Frame(frame)) => {
+                    assert_eq!(frame.position, Position::new(payloads.len() as u64));
+                    payloads.push(String::from_utf8(frame.payload.to_vec()).unwrap());
+                }
+                Some(Item::Damaged(damaged)) => panic!("{damaged:?}"),
+                None => {
+                    let at = reader.position();
+                    reading.wait_past(at, Duration::from_secs(10));
+                }
+            }
+        }
+        payloads
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let log = Arc::clone(&log);
+            let work = async move {
+                for round in 0..GROUPS {
+                    let own = [format!("{client}.{round}.a"), format!("{client}.{round}.b")];
+                    let range = log.append(group(&[&own[0], &own[1]])).await.unwrap();
+                    assert_eq!(range.end.since(range.start), 2);
+                    assert!(log.state().durable >= range.end);
+                }
+            };
+            runtime.handle().spawn(work)
+        })
+        .collect();
+    for client in clients {
+        runtime.block_on(client).unwrap();
+    }
+    let mut payloads = reader.join().unwrap();
+    payloads.sort();
+    payloads.dedup();
+    assert_eq!(payloads.len(), CLIENTS * GROUPS * 2);
+    let state = log.state();
+    assert!(state.syncs < (CLIENTS * GROUPS) as u64, "groups share syncs: {state:?}");
+    log.close();
+    let again = real(folder.path()).unwrap();
+    assert_eq!(again.state().durable.get(), (CLIENTS * GROUPS * 2) as u64);
+    assert_eq!(read(&again, 0).unwrap().len(), CLIENTS * GROUPS * 2);
+}
+
+#[test]
+fn a_second_opener_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = real(folder.path()).unwrap();
+    assert!(matches!(real(folder.path()).unwrap_err(), Error::Locked { .. }));
+    drop(first);
+    real(folder.path()).unwrap();
+}
+
+#[test]
+fn files_belong_to_their_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = real(folder.path()).unwrap();
+    drop(log);
+    let journal = folder.path().join("journal");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&journal), 0o700);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&journal).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+        files += 1;
+    }
+    assert!(files >= 5, "lock, writer, mark, damaged and a segment: {files}");
+}
+
+#[test]
+fn closing_ends_a_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Arc::new(real(folder.path()).unwrap());
+    let (waiting, start) = (Arc::clone(&log), Arc::new(Barrier::new(2)));
+    let started = Arc::clone(&start);
+    let waiter = std::thread::spawn(move || {
+        started.wait();
+        waiting.wait_past(Position::ZERO, Duration::from_secs(600))
+    });
+    start.wait();
+    log.close();
+    assert_eq!(waiter.join().unwrap(), Position::ZERO);
+}
