@@ -151,7 +151,7 @@ impl Dedup {
                 return self.forget(number);
             }
         };
-        let newest = self.newest().or(batch.arrivals.map(|arrivals| arrivals.last));
+        let newest = self.newest().or_else(|| batch.arrivals.map(|arrivals| arrivals.last));
         if self.table.len() + batch.entries.len() > self.options.keys_max
             || is_past(batch.arrivals, newest, self.options.window)
         {
