@@ -214,10 +214,8 @@ impl Edits {
     /// Sets the member `key` of the object at `object` (an object on the tape) to a string,
     /// whether it is there, removed or missing.
     pub fn set_string(&mut self, object: Node<'_>, key: &str, known: KeyId, text: &str) {
-        let earlier = self
-            .inserts
-            .iter()
-            .position(|i| i.object == object.index() && self.text(i.key) == key);
+        let earlier =
+            self.inserts.iter().position(|i| i.object == object.index() && self.text(i.key) == key);
         if let Some(number) = earlier {
             self.replace_inserted(number, text);
             self.inserts[number].removed = false;
@@ -272,7 +270,8 @@ impl Edits {
         self.inserts.sort_by_key(|insert| insert.object);
         let root = node.token();
         let mut writer = Writer { tape, from: root.start as usize, out };
-        let (mut edits, mut inserts) = (self.list.iter().peekable(), self.inserts.iter().peekable());
+        let (mut edits, mut inserts) =
+            (self.list.iter().peekable(), self.inserts.iter().peekable());
         // Tokens below this one lie in something already written or left out.
         let mut done = 0;
         loop {
@@ -384,10 +383,5 @@ impl Writer<'_, '_> {
 }
 
 /// The ids of an event in the order that matters to the gateway, kept beside [`known`].
-pub const IDENTITY: [KeyId; 5] = [
-    known::USER_ID,
-    known::ANONYMOUS_ID,
-    known::PREVIOUS_ID,
-    known::GROUP_ID,
-    known::MESSAGE_ID,
-];
+pub const IDENTITY: [KeyId; 5] =
+    [known::USER_ID, known::ANONYMOUS_ID, known::PREVIOUS_ID, known::GROUP_ID, known::MESSAGE_ID];

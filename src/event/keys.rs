@@ -148,9 +148,7 @@ impl Keys {
     #[must_use]
     pub fn find(&self, key: &str) -> Option<KeyId> {
         let hash = self.hasher.hash_one(key.as_bytes());
-        self.table
-            .find(hash, |&id| text_of(&self.text, &self.ends, id) == key)
-            .map(|&id| KeyId(id))
+        self.table.find(hash, |&id| text_of(&self.text, &self.ends, id) == key).map(|&id| KeyId(id))
     }
 
     /// Forgets all but the known keys when the table has outgrown its bounds.

@@ -5,9 +5,7 @@
 //! the stack. All buffers are kept for the next text.
 
 use super::keys::{KeyId, Keys};
-use super::tape::{
-    DIRTY, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, SHADOWED, Tape, Token,
-};
+use super::tape::{DIRTY, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, SHADOWED, Tape, Token};
 use super::text;
 
 /// Containers within containers that a text may have; contract/http.md names 128.

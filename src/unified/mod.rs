@@ -1,1 +1,2 @@
-//! To be written.
+//! Unified tables: one table per environment over the event tables of many sources.
+pub mod glob;
