@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::dedup;
 use crate::storage::Class;
-use crate::storage::keys::Number;
 use crate::{columnar, journal, storage};
 
 /// Why the loader could not go on. Nothing is lost by any of these: the journal keeps what is not

@@ -74,7 +74,7 @@ pub struct PlannedFile {
     /// Its key.
     pub path: String,
     /// Which version of the table's columns it has.
-    pub schema_version: u32,
+    pub schema_version: u64,
     /// Rows of each row group.
     pub row_groups: Vec<u64>,
 }

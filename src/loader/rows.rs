@@ -10,7 +10,7 @@ use super::plan::PlannedFile;
 use crate::clock::Timestamp;
 use crate::columnar::Schema;
 use crate::record::{EventView, Route};
-use crate::storage::keys::{Hour, Number, Part, TableFolder};
+use crate::storage::keys::{Number, Part, TableFolder};
 use crate::storage::registry::Registry;
 
 /// What is one for all rows of a batch.
@@ -24,9 +24,7 @@ pub struct Batch {
     pub from: u64,
     /// When the range was opened.
     pub time: Timestamp,
-    /// UTC hour of arrival.
-    pub hour: Hour,
-    /// Where local files go: empty, and removed with all in it.
+    /// Where local files go: an empty folder, removed with all in it when the batch is over.
     pub folder: PathBuf,
 }
 

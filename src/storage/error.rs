@@ -112,7 +112,7 @@ pub enum Error {
         /// The table's folder.
         folder: String,
         /// The version.
-        version: u32,
+        version: u64,
     },
     /// A new version would take something away; a fault of this program, nothing was written.
     #[error("schema version {version} of {folder} would not keep all columns of the one before")]
@@ -120,7 +120,7 @@ pub enum Error {
         /// The table's folder.
         folder: String,
         /// The version.
-        version: u32,
+        version: u64,
     },
 }
 

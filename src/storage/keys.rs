@@ -232,7 +232,7 @@ pub enum Key {
     /// What a batch is: the commit point.
     Manifest(Part, Number),
     /// A version of a table's columns.
-    Schema(TableFolder, u32),
+    Schema(TableFolder, u64),
     /// What tells one privacy key from another.
     PrivacyKey(u32),
 }
@@ -293,8 +293,8 @@ impl fmt::Display for Prefix {
 }
 
 /// A number spelled in one way only: no sign, no leading zero.
-fn canonical(text: &str) -> Option<u32> {
-    let number: u32 = text.parse().ok()?;
+fn canonical<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
+    let number: T = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 

@@ -90,7 +90,7 @@ pub struct File {
     /// Checksum of its bytes, in hexadecimal.
     pub sha256: String,
     /// Which version of the table's columns it has.
-    pub schema_version: u32,
+    pub schema_version: u64,
     /// Earliest arrival among its rows.
     pub min_received_at: String,
     /// Latest arrival among its rows.

@@ -159,7 +159,8 @@ mod tests {
 
     fn faulty() -> (Arc<Faulty>, Store) {
         let faulty = Arc::new(Faulty::new(Arc::new(Memory::default())));
-        let options = Options { tries: 3, backoff: Duration::ZERO, backoff_max: Duration::ZERO };
+        let options =
+            Options { tries: 3, backoff: Duration::ZERO, backoff_max: Duration::ZERO, uploads: 1 };
         let backend: Arc<dyn Backend> = Arc::<Faulty>::clone(&faulty);
         (faulty, Store::new(backend, options))
     }

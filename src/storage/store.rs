@@ -45,13 +45,20 @@ pub struct Options {
     pub backoff: Duration,
     /// Longest wait.
     pub backoff_max: Duration,
+    /// How many small objects may go up at once.
+    pub uploads: usize,
 }
 
 impl Default for Options {
     /// Four tries within about two seconds: enough for a throttled or restarted store. Outages are
     /// the caller's to sit out, with everything it holds still in the journal.
     fn default() -> Self {
-        Self { tries: 4, backoff: Duration::from_millis(200), backoff_max: Duration::from_secs(2) }
+        Self {
+            tries: 4,
+            backoff: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(2),
+            uploads: 8,
+        }
     }
 }
 
@@ -76,6 +83,12 @@ impl Store {
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, options: Options) -> Self {
         Self { backend, options }
+    }
+
+    /// How many small objects may go up at once.
+    #[must_use]
+    pub fn uploads(&self) -> usize {
+        self.options.uploads
     }
 
     /// Opens the lake at `url`: a folder, `file://`, `s3://`, `gs://` or `az://`.
