@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::column::{Birth, Column, VALUE_BYTES, Values, natural_type, slot as exact_slot};
 use super::file::PartWriter;
+use super::ids::Ids;
 use super::overflow::{Aside, Leaves, OVERFLOW};
 use super::schema::{self, Schema, type_name};
 use super::{Error, Footer, Settings};
@@ -23,9 +24,6 @@ use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar, TableKind};
 /// Bytes that an open column or table adds to the builder's size, so that many small tables end a
 /// range early: the structures themselves.
 const COLUMN_BYTES: u64 = 320;
-
-/// Column ids up to this one are looked up in an array, later ones in a hash map: 16 KiB a table.
-const DENSE_IDS: usize = 4_096;
 
 /// What a table is and which columns it has from the start.
 #[derive(Clone, Debug)]
@@ -107,8 +105,7 @@ pub struct TableBuilder {
     table: Table,
     columns: Vec<Column>,
     by_name: HashMap<String, u32, foldhash::fast::RandomState>,
-    ids: Vec<u32>,
-    late_ids: HashMap<ColumnId, u32, foldhash::fast::RandomState>,
+    ids: Ids<Slot>,
     /// Row now open, counted from the start of the row group.
     row: u32,
     received_at: i64,
@@ -172,8 +169,7 @@ impl TableBuilder {
             table,
             columns: Vec::new(),
             by_name: HashMap::default(),
-            ids: Vec::new(),
-            late_ids: HashMap::default(),
+            ids: Ids::default(),
             row: 0,
             received_at: 0,
             span: Span::NONE,
@@ -217,11 +213,13 @@ impl TableBuilder {
         cell: &Cell<'_>,
         leaves: &dyn Leaves,
     ) {
-        match self.slot_of_id(id) {
+        match self.ids.get(id) {
             Some(slot) => self.cell_at(slot, cell, leaves),
             None => {
                 let slot = self.cell_named(name(), cell, leaves);
-                self.remember(id, slot);
+                if slot != Slot::NONE {
+                    self.ids.set(id, slot);
+                }
             }
         }
     }
@@ -387,35 +385,10 @@ impl TableBuilder {
     /// Drops what the mapper's ids stand for: it gives them anew.
     pub fn forget_ids(&mut self) {
         self.ids.clear();
-        self.late_ids.clear();
     }
 
     fn plan_error(&self, reason: &'static str) -> Error {
         Error::Plan { table: self.table.name.clone(), reason }
-    }
-
-    #[inline]
-    fn slot_of_id(&self, id: ColumnId) -> Option<Slot> {
-        let slot = match self.ids.get(id.0 as usize) {
-            Some(&slot) => slot,
-            None if (id.0 as usize) < DENSE_IDS => u32::MAX,
-            None => self.late_ids.get(&id).copied().unwrap_or(u32::MAX),
-        };
-        (slot != u32::MAX).then_some(Slot(slot))
-    }
-
-    fn remember(&mut self, id: ColumnId, slot: Slot) {
-        let at = id.0 as usize;
-        if at >= DENSE_IDS {
-            if slot != Slot::NONE {
-                self.late_ids.insert(id, slot.0);
-            }
-            return;
-        }
-        if at >= self.ids.len() {
-            self.ids.resize(at + 1, u32::MAX);
-        }
-        self.ids[at] = slot.0;
     }
 
     fn find_or_bear(&mut self, name: &str, value: Scalar<'_>) -> Slot {

@@ -11,15 +11,19 @@ mod builder;
 mod column;
 mod file;
 mod footer;
+mod ids;
 mod overflow;
 mod schema;
 mod settings;
+mod tables;
+mod unified_rows;
 
 pub use builder::{Files, Part, Plan, PlannedPart, Slot, Table, TableBuilder};
 pub use footer::{Footer, FooterError, read_footer};
 pub use overflow::Leaves;
 pub use schema::{Column, Schema, SchemaError, type_name, type_of};
 pub use settings::{Compression, Pin, Settings, Standard};
+pub use tables::{Event, EventSink, Finished, Home, Names, Open, RouteId, Tables};
 
 use std::io;
 
