@@ -133,6 +133,13 @@ impl Error {
             Self::Storage { source, .. } if source.class() == Class::Retry => Remedy::Retry,
             Self::Journal(journal::Error::Io { .. }) => Remedy::Retry,
             Self::Rows(columnar::Error::Plan { .. }) => Remedy::Stop,
+            Self::Rows(columnar::Error::Open { source, .. }) => {
+                let lake = source.downcast_ref::<storage::Error>();
+                match lake.map(storage::Error::class) {
+                    None | Some(Class::Retry) => Remedy::Retry,
+                    Some(Class::Conflict | Class::Fatal) => Remedy::Stop,
+                }
+            }
             Self::Rows(_) | Self::Dedup(_) | Self::Local { .. } => Remedy::Retry,
             Self::Storage { .. }
             | Self::Journal(_)

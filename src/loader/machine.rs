@@ -270,7 +270,7 @@ impl Loader {
         };
         let hour_floor = recovered.chain.last.as_ref().and_then(|last| last.hour);
         self.make_work()?;
-        let rows = self.services.workshop.cut(&batch)?;
+        let rows = self.services.workshop.cut(&batch, &recovered.desk.registry)?;
         Ok(Range::open(batch, self.services.clock.elapsed(), hour_floor, rows))
     }
 
@@ -417,7 +417,7 @@ pub(super) fn replay(
     plan: &Plan,
 ) -> Result<Cut, Error> {
     let Services { journal, workshop, .. } = services;
-    let rows = workshop.rewrite(&batch, &plan.settings, &plan.parts, &mut desk.registry)?;
+    let rows = workshop.rewrite(&batch, &plan.settings, &plan.parts, &desk.registry)?;
     let mut reader = journal.reader(Position::new(plan.journal.from)).map_err(Error::Journal)?;
     let mut range = Range::open_planned(batch, plan, rows);
     while range.next() < plan.journal.to {

@@ -11,6 +11,7 @@ mod chain;
 pub mod dedup;
 mod error;
 mod machine;
+mod opener;
 pub mod plan;
 mod range;
 pub mod rows;

@@ -179,10 +179,10 @@ impl Range {
             }
             Verdict::Reused => {
                 self.left_out.reused.push(position, position + 1);
-                self.rows.reused(incoming, &mut desk.registry)?;
+                self.rows.reused(incoming)?;
                 Outcome::Rejected
             }
-            Verdict::New => match self.rows.event(incoming, &mut desk.registry)? {
+            Verdict::New => match self.rows.event(incoming)? {
                 Mapped::Loaded => Outcome::Loaded,
                 Mapped::Rejected => Outcome::Rejected,
             },
@@ -237,10 +237,7 @@ impl Range {
 
     /// Keeps the open row groups within memory, and ends the range if that does not help.
     fn keep_within(&mut self, limits: &Limits, desk: &Desk) -> Result<(), Error> {
-        if self.rows.bytes() > limits.memory {
-            self.rows.close_largest()?;
-            self.is_full = self.rows.bytes() > limits.memory / 2;
-        }
+        self.is_full = self.rows.relieve(limits.memory)?;
         self.is_full |=
             self.bytes >= limits.max_bytes || desk.dedup.open_keys() >= limits.dedup_keys;
         Ok(())

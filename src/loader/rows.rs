@@ -76,22 +76,21 @@ pub trait Rows: Send + fmt::Debug {
     ///
     /// # Errors
     /// The registry or a local file failed.
-    fn event(&mut self, event: Incoming<'_>, registry: &mut Registry) -> Result<Mapped, Error>;
+    fn event(&mut self, event: Incoming<'_>) -> Result<Mapped, Error>;
 
     /// Adds the row of `rejected` of an event whose messageId was used for another one.
     ///
     /// # Errors
     /// As [`Rows::event`].
-    fn reused(&mut self, event: Incoming<'_>, registry: &mut Registry) -> Result<(), Error>;
+    fn reused(&mut self, event: Incoming<'_>) -> Result<(), Error>;
 
-    /// Bytes of all open row groups, counted from rows.
-    fn bytes(&self) -> u64;
-
-    /// Closes the largest open row group to its local file.
+    /// If the open row groups together pass `memory` bytes, counted from rows, closes the largest
+    /// to its local file. Whether they are over half of it even then, so that the range should
+    /// end.
     ///
     /// # Errors
     /// The local file failed.
-    fn close_largest(&mut self) -> Result<(), Error>;
+    fn relieve(&mut self, memory: u64) -> Result<bool, Error>;
 
     /// Closes all files, in the order of their keys.
     ///
@@ -112,7 +111,7 @@ pub trait Workshop: Send + fmt::Debug {
     ///
     /// # Errors
     /// A local file failed.
-    fn cut(&mut self, batch: &Batch) -> Result<Box<dyn Rows>, Error>;
+    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<Box<dyn Rows>, Error>;
 
     /// Starts the rows of a batch made again from its plan.
     ///
@@ -123,6 +122,6 @@ pub trait Workshop: Send + fmt::Debug {
         batch: &Batch,
         settings: &serde_json::Value,
         files: &[PlannedFile],
-        registry: &mut Registry,
+        registry: &Registry,
     ) -> Result<Box<dyn Rows>, Error>;
 }

@@ -6,7 +6,7 @@
 //! wire contract.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys::{Key, TableFolder};
 use super::manifest::{from_bytes, to_bytes};
@@ -26,18 +26,18 @@ pub enum Widened {
     Lost,
 }
 
-/// The registry, with a memory of the versions it saw.
-#[derive(Debug)]
+/// The registry, with a memory of the versions it saw; clones share it.
+#[derive(Clone, Debug)]
 pub struct Registry {
     store: Store,
-    latest: HashMap<TableFolder, Option<Arc<Schema>>>,
+    latest: Arc<Mutex<HashMap<TableFolder, Option<Arc<Schema>>>>>,
 }
 
 impl Registry {
     /// Opens the registry of a lake.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, latest: HashMap::new() }
+        Self { store, latest: Arc::default() }
     }
 
     /// The latest version known; the first call for a table asks the store.
@@ -46,19 +46,19 @@ impl Registry {
     ///
     /// # Errors
     /// What the store said, or [`Error::Malformed`], [`Error::Format`].
-    pub fn latest(&mut self, folder: &TableFolder) -> Result<Option<Arc<Schema>>, Error> {
-        if let Some(known) = self.latest.get(folder) {
-            return Ok(known.clone());
+    pub fn latest(&self, folder: &TableFolder) -> Result<Option<Arc<Schema>>, Error> {
+        match self.known(folder) {
+            Some(known) => Ok(known),
+            None => self.refresh(folder),
         }
-        self.refresh(folder)
     }
 
     /// The latest version the store has.
     ///
     /// # Errors
     /// As [`Registry::latest`].
-    pub fn refresh(&mut self, folder: &TableFolder) -> Result<Option<Arc<Schema>>, Error> {
-        let known = self.latest.get(folder).cloned().flatten();
+    pub fn refresh(&self, folder: &TableFolder) -> Result<Option<Arc<Schema>>, Error> {
+        let known = self.known(folder).flatten();
         let from = known.as_ref().map_or(0, |version| version.version);
         let key = |number| Key::Schema(folder.clone(), number);
         let found = match self.store.last(from, key)? {
@@ -74,10 +74,10 @@ impl Registry {
     /// # Errors
     /// [`Error::MissingVersion`] if there is none, else as [`Registry::latest`].
     pub fn version(&self, folder: &TableFolder, version: u64) -> Result<Arc<Schema>, Error> {
-        if let Some(Some(known)) = self.latest.get(folder)
+        if let Some(Some(known)) = self.known(folder)
             && known.version == version
         {
-            return Ok(Arc::clone(known));
+            return Ok(known);
         }
         let key = Key::Schema(folder.clone(), version);
         let Some(bytes) = self.store.get(&key)? else {
@@ -91,7 +91,7 @@ impl Registry {
     /// # Errors
     /// [`Error::Narrowed`] if `next` does not keep what the version before has; what the store
     /// said.
-    pub fn widen(&mut self, folder: &TableFolder, next: &Arc<Schema>) -> Result<Widened, Error> {
+    pub fn widen(&self, folder: &TableFolder, next: &Arc<Schema>) -> Result<Widened, Error> {
         let before = self.latest(folder)?;
         let from = before.as_ref().map_or(0, |before| before.version);
         if next.version <= from {
@@ -115,11 +115,20 @@ impl Registry {
         }
     }
 
-    fn remember(&mut self, folder: &TableFolder, version: Option<Arc<Schema>>) {
-        if self.latest.len() >= TABLES_MAX {
-            self.latest.clear();
+    fn known(&self, folder: &TableFolder) -> Option<Option<Arc<Schema>>> {
+        self.lock().get(folder).cloned()
+    }
+
+    fn remember(&self, folder: &TableFolder, version: Option<Arc<Schema>>) {
+        let mut latest = self.lock();
+        if latest.len() >= TABLES_MAX {
+            latest.clear();
         }
-        self.latest.insert(folder.clone(), version);
+        latest.insert(folder.clone(), version);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TableFolder, Option<Arc<Schema>>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,7 +170,7 @@ mod tests {
     #[test]
     fn of_two_writers_that_widen_at_once_one_loses_and_both_converge() {
         let memory = Arc::new(Memory::default());
-        let (mut one, mut two) = (registry(&memory), registry(&memory));
+        let (one, two) = (registry(&memory), registry(&memory));
         assert_eq!(one.latest(&folder()).unwrap(), None);
         assert_eq!(two.latest(&folder()).unwrap(), None);
         assert_eq!(one.widen(&folder(), &version(1, &["id", "a"])).unwrap(), Widened::Done);
@@ -176,7 +185,7 @@ mod tests {
     #[test]
     fn schema_only_widens() {
         let memory = Arc::new(Memory::default());
-        let mut registry = registry(&memory);
+        let registry = registry(&memory);
         registry.widen(&folder(), &version(1, &["id", "a"])).unwrap();
         for names in [&["id"][..], &["a", "id"], &["id", "b", "a"]] {
             let error = registry.widen(&folder(), &version(2, names)).unwrap_err();
