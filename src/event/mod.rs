@@ -4,10 +4,13 @@
 //! request, the loader for each record.
 
 mod edit;
+pub mod enrich;
+pub mod id;
 mod keys;
 mod parse;
 mod tape;
 pub mod text;
+pub mod time;
 
 #[cfg(test)]
 mod tests;

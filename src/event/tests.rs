@@ -206,3 +206,132 @@ proptest! {
         prop_assert_eq!(Some(written), edited(&value, &picks, &mut 0));
     }
 }
+
+/// The recorded facts about times, ids and rudderIds of tests/golden/event.
+mod vectors {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Fixed, Timestamp};
+    use crate::event::enrich::*;
+    use crate::event::time::Moment;
+
+    const VECTORS: &str = include_str!("../../tests/golden/event/field_vectors.json");
+
+    fn arrival(at: Timestamp) -> Arrival<'static> {
+        Arrival {
+            at,
+            text: Moment::coarse(at).text(),
+            client_ip: "203.0.113.9",
+            keep_received_at: false,
+            guard: ClockGuard {
+                max_future: Duration::from_secs(86_400),
+                min: Moment::parse("1971-01-01").unwrap().at,
+            },
+        }
+    }
+
+    /// Does to one event what ingest does, without transformations.
+    pub(super) fn enriched(event: &str, batch: &str, received_at: &str) -> Json {
+        let arrival = arrival(Moment::parse(received_at).unwrap().at);
+        let (mut parser, mut merged) = (Parser::new(), Parser::new());
+        let mut edits = Edits::new();
+        let mut buffer = Vec::new();
+        let rest = batch.trim_start().strip_prefix('{').unwrap();
+        let comma = if rest.trim() == "}" { "" } else { "," };
+        let body = format!(r#"{{"batch":[{event}]{comma}{rest}"#);
+        let body = parser.parse(body.as_bytes()).unwrap().root();
+        let level = BatchLevel::of(&Fields::of(body));
+        let mut fields = Fields::of(body.member(known::BATCH).unwrap().children().next().unwrap());
+        let times = times(&fields, level, &arrival);
+        if needs_merge(&fields, level, &times) {
+            let node = merge(&fields, level, &mut buffer, &mut merged, &mut edits).unwrap();
+            fields = Fields::of(node);
+        }
+        edits.begin(fields.event());
+        enrich(&fields, None, &times, &arrival, &Fixed::at(arrival.at), &mut edits);
+        let mut out = Vec::new();
+        edits.write(fields.event(), &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn times_follow_the_recorded_facts() {
+        let vectors: Json = serde_json::from_str(VECTORS).unwrap();
+        for case in vectors["timestamps"].as_array().unwrap() {
+            let mut event = serde_json::Map::new();
+            for key in ["originalTimestamp", "sentAt", "timestamp"] {
+                event.insert(key.to_owned(), case[key].clone());
+            }
+            let event = Json::Object(event).to_string();
+            let got = enriched(&event, "{}", case["receivedAt"].as_str().unwrap());
+            for (key, want) in case["out"].as_object().unwrap() {
+                assert_eq!(&got[key], want, "{key} of {case}");
+            }
+            if case["out"].get("context").is_none() {
+                assert_eq!(got.get("context"), None, "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn rudder_ids_and_message_ids_follow_the_recorded_facts() {
+        let vectors: Json = serde_json::from_str(VECTORS).unwrap();
+        for case in vectors["rudderId"].as_array().unwrap() {
+            let text = |key: &str| case[key].as_str().unwrap().to_owned();
+            let made = id::rudder_id(&text("userId"), &text("anonymousId"));
+            assert_eq!(made.to_string(), text("rudderId"));
+        }
+        for case in vectors["messageId"].as_array().unwrap() {
+            let event = serde_json::json!({"messageId": case["in"]}).to_string();
+            let mut parser = Parser::new();
+            let fields = Fields::of(parser.parse(event.as_bytes()).unwrap().root());
+            let minted = case["out"] == "<random uuid v4>";
+            let want = (!minted).then(|| Cow::Borrowed(case["out"].as_str().unwrap()));
+            assert_eq!(message_id(&fields), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_batch_adds_what_an_event_lacks_and_the_event_wins() {
+        let event = r#"{"event":"e","context":{"app":{"name":"own"},"ip":"1.2.3.4"}}"#;
+        let batch = r#"{"sentAt":"2024-01-01T00:00:00Z","integrations":{"All":false},
+            "context":{"app":{"name":"shared","build":"7"},"os":{"name":"x"}}}"#;
+        let got = enriched(event, batch, "2024-01-01T00:00:01Z");
+        let context = serde_json::json!(
+            {"app": {"name": "own", "build": "7"}, "ip": "1.2.3.4", "os": {"name": "x"}});
+        assert_eq!(got["context"], context);
+        assert_eq!(got["integrations"], serde_json::json!({"All": false}));
+        assert_eq!(got["sentAt"], "2024-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn segments_form_is_skew_corrected_and_the_future_is_guarded() {
+        let event = r#"{"timestamp":"2044-01-01T00:00:00.5004Z","sentAt":"2044-01-01T00:00:02Z"}"#;
+        let got = enriched(event, "{}", "2024-01-01T00:00:10Z");
+        assert_eq!(got["originalTimestamp"], "2044-01-01T00:00:00.500400Z");
+        assert_eq!(got["timestamp"], "2024-01-01T00:00:08.500400Z");
+        let event = r#"{"timestamp":"2044-01-01T00:00:00+01:00"}"#;
+        let got = enriched(event, "{}", "2024-01-01T00:00:10Z");
+        assert_eq!(got["timestamp"], "2024-01-01T00:00:10.000Z");
+        assert_eq!(got["context"]["timeAdjusted"], "future");
+        assert_eq!(got["context"]["rawTimestamp"], "2044-01-01T00:00:00+01:00");
+        let got = enriched(r#"{"timestamp":"1970-01-02"}"#, "{}", "2024-01-01T00:00:10Z");
+        assert_eq!(got["context"]["timeAdjusted"], "ancient");
+    }
+
+    #[test]
+    fn identity_is_what_prints() {
+        for (event, has) in [
+            (r#"{"userId":" \u200b ","anonymousId":"\t"}"#, false),
+            (r#"{"userId":null}"#, false),
+            (r#"{"userId":0}"#, true),
+            (r#"{"anonymousId":"a"}"#, true),
+        ] {
+            let mut parser = Parser::new();
+            let fields = Fields::of(parser.parse(event.as_bytes()).unwrap().root());
+            assert_eq!(has_identity(&fields), has, "{event}");
+        }
+    }
+}
