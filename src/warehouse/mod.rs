@@ -4,6 +4,19 @@
 //! `keelrow map`, another fills column builders, so there is one mapping and no row objects on the
 //! hot path. The rules are explained in docs/warehouse-layout.md.
 
+pub mod datetime;
+mod dialect;
+mod layout;
+mod mapper;
+pub mod names;
+mod number;
+pub mod reserved;
+pub mod rules;
+
+pub use dialect::{Dialect, UnknownDialect};
+pub use layout::{JsonPaths, Layout};
+pub use mapper::{DiscardReason, Mapper, Origin, Rejected, Unmappable, raw_path};
+
 /// A table's name, interned by the mapper that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableId(pub u32);
@@ -69,6 +82,19 @@ pub enum Scalar<'a> {
     Datetime(i64),
     /// A string's text, or the spelling of a number that fits neither type, or JSON text.
     Text(&'a str),
+}
+
+impl std::fmt::Debug for Scalar<'_> {
+    /// Shows the type, never the value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bool(_) => "Bool",
+            Self::Int(_) => "Int",
+            Self::Float(_) => "Float",
+            Self::Datetime(_) => "Datetime",
+            Self::Text(_) => "Text",
+        })
+    }
 }
 
 /// One value for one column.

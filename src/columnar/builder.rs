@@ -1,0 +1,651 @@
+//! One table's open row group and the parts it goes to.
+//!
+//! Two ways to the same bytes. A *cut* starts from the newest schema: a column met for the first
+//! time joins the open row group, its type is settled when the group closes, and the schema gets
+//! wider. A *rewrite* starts from a plan: the schema of each part and the row count of each row
+//! group. Both must send every cell to the same place, so nothing depends on when a type became
+//! known: a cell whose own column takes it goes there; every other one waits until the group closes
+//! and is then placed in order of row and column, in the variant column of its type or in
+//! `_overflow`.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use super::column::{Birth, Column, VALUE_BYTES, Values, natural_type, slot as exact_slot};
+use super::file::PartWriter;
+use super::ids::Ids;
+use super::overflow::{Aside, Leaves, OVERFLOW};
+use super::schema::{self, Schema, type_name};
+use super::{Error, Footer, Settings};
+use crate::clock::Timestamp;
+use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar, TableKind};
+
+/// Bytes that an open column or table adds to the builder's size, so that many small tables end a
+/// range early: the structures themselves.
+const COLUMN_BYTES: u64 = 320;
+
+/// What a table is and which columns it has from the start.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name, for pins and errors.
+    pub name: String,
+    /// Its kind, for the layout's types.
+    pub kind: TableKind,
+    /// Columns of every file, in order: name, type, required.
+    pub initial: Vec<(String, ColumnType, bool)>,
+    /// Columns with the same time in every row.
+    pub constants: Vec<(String, Timestamp)>,
+}
+
+/// Makes the files of one table.
+pub trait Files: Send {
+    /// Makes an empty file, readable by its owner only, for part `part`.
+    ///
+    /// # Errors
+    /// Any fault of the disk.
+    fn create(&mut self, part: u32) -> io::Result<Box<dyn io::Write + Send>>;
+}
+
+/// Where the schemas and the ends of row groups come from.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// From the rows; the newest schema is given, [`Schema::empty`] for a new table.
+    Cut(Schema),
+    /// From a plan made before.
+    Rewrite(Vec<PlannedPart>),
+}
+
+/// A part as planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPart {
+    /// Its schema, as registered.
+    pub schema: Schema,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+}
+
+/// A finished part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its number within table and batch, from 0.
+    pub number: u32,
+    /// Its schema; of a cut, one version above the last if anything is wider.
+    pub schema: Arc<Schema>,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Earliest arrival of a row.
+    pub min_received_at: Timestamp,
+    /// Latest arrival of a row.
+    pub max_received_at: Timestamp,
+}
+
+impl Part {
+    /// All rows of the part.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.row_groups.iter().sum()
+    }
+}
+
+/// A column of one [`TableBuilder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub(super) u32);
+
+impl Slot {
+    /// No column: past the cap, or not looked up yet.
+    pub(super) const NONE: Self = Self(u32::MAX);
+}
+
+/// Takes rows of one table and writes its parts.
+pub struct TableBuilder {
+    settings: Arc<Settings>,
+    table: Table,
+    columns: Vec<Column>,
+    by_name: HashMap<String, u32, foldhash::fast::RandomState>,
+    ids: Ids<Slot>,
+    /// Row now open, counted from the start of the row group.
+    row: u32,
+    received_at: i64,
+    span: Span,
+    aside: Aside,
+    bytes: u64,
+    /// Columns that may not stay empty.
+    required: Vec<u32>,
+    overflow: Option<u32>,
+    /// Schema of the row groups written last, or of the registry.
+    schema: Arc<Schema>,
+    /// Its version when the open part began.
+    base_version: u64,
+    rewrite: Option<VecDeque<PlannedPart>>,
+    files: Box<dyn Files>,
+    part: Option<PartWriter>,
+    parts: Vec<Part>,
+}
+
+/// Earliest and latest arrival.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) min: i64,
+    pub(super) max: i64,
+}
+
+impl Span {
+    pub(super) const NONE: Self = Self { min: i64::MAX, max: i64::MIN };
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
+impl std::fmt::Debug for TableBuilder {
+    /// Shows sizes, never values.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableBuilder")
+            .field("table", &self.table.name)
+            .field("columns", &self.columns.len())
+            .field("rows", &self.row)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TableBuilder {
+    /// Opens the builder of one table for one batch.
+    #[must_use]
+    pub fn open(settings: Arc<Settings>, table: Table, plan: Plan, files: Box<dyn Files>) -> Self {
+        let (schema, rewrite) = match plan {
+            Plan::Cut(schema) => (schema, None),
+            Plan::Rewrite(parts) => {
+                let first = parts.first().map_or_else(Schema::empty, |part| part.schema.clone());
+                (first, Some(parts.into()))
+            }
+        };
+        let mut builder = Self {
+            settings,
+            table,
+            columns: Vec::new(),
+            by_name: HashMap::default(),
+            ids: Ids::default(),
+            row: 0,
+            received_at: 0,
+            span: Span::NONE,
+            aside: Aside::default(),
+            bytes: 0,
+            required: Vec::new(),
+            overflow: None,
+            schema: Arc::new(Schema::empty()),
+            base_version: 0,
+            rewrite,
+            files,
+            part: None,
+            parts: Vec::new(),
+        };
+        builder.adopt(schema);
+        if builder.rewrite.is_none() {
+            for (name, column_type, required) in std::mem::take(&mut builder.table.initial) {
+                if !builder.by_name.contains_key(&name) {
+                    builder.bear(&name, column_type, Birth::Decided, required);
+                }
+            }
+        }
+        for (name, time) in std::mem::take(&mut builder.table.constants) {
+            builder.add_constant(&name, time);
+        }
+        builder
+    }
+
+    /// Starts a row of an event that arrived at `received_at` (microseconds since 1970).
+    pub fn begin_row(&mut self, received_at: i64) {
+        self.received_at = received_at;
+        self.span.join(Span { min: received_at, max: received_at });
+    }
+
+    /// Adds a cell to the row, by the id of its column; `name` is asked once for an id.
+    #[inline]
+    pub fn cell<'n>(
+        &mut self,
+        id: ColumnId,
+        name: impl FnOnce() -> &'n str,
+        cell: &Cell<'_>,
+        leaves: &dyn Leaves,
+    ) {
+        match self.ids.get(id) {
+            Some(slot) => self.cell_at(slot, cell, leaves),
+            None => {
+                let slot = self.cell_named(name(), cell, leaves);
+                if slot != Slot::NONE {
+                    self.ids.set(id, slot);
+                }
+            }
+        }
+    }
+
+    /// Adds a cell to the row, by the name of its column; returns where that is.
+    pub fn cell_named(&mut self, name: &str, cell: &Cell<'_>, leaves: &dyn Leaves) -> Slot {
+        let slot = self.find_or_bear(name, cell.value);
+        if slot == Slot::NONE {
+            self.bytes += self.aside.overflow(self.row, name, cell, leaves);
+        } else {
+            self.cell_at(slot, cell, leaves);
+        }
+        slot
+    }
+
+    /// Adds a cell to the row, in a column found before.
+    #[inline]
+    pub fn cell_at(&mut self, slot: Slot, cell: &Cell<'_>, leaves: &dyn Leaves) {
+        let Some(column) = self.columns.get_mut(slot.0 as usize) else { return };
+        let row = self.row;
+        let gap = u64::from(row + 1 - column.seen.min(row + 1)) / 8;
+        let duplicate = column.seen == row + 1 || column.constant.is_some();
+        column.seen = row + 1;
+        self.bytes += VALUE_BYTES + gap + cell.text.len() as u64;
+        if !duplicate && column.put(row, cell.value, cell.text) {
+            if column.birth != Birth::Tentative || !may_leave(column.column_type, cell.value) {
+                return;
+            }
+            // Should the column become float, this integer cannot stay.
+        }
+        let base = (slot.0, column.name.as_str(), duplicate);
+        self.bytes += self.aside.keep(row, base, cell, leaves);
+    }
+
+    /// Takes the column for this row, so that a cell of that name goes to a variant; the value, if
+    /// there is one, is given by [`TableBuilder::fill`].
+    pub fn claim(&mut self, slot: Slot) {
+        if let Some(column) = self.columns.get_mut(slot.0 as usize) {
+            column.seen = self.row + 1;
+        }
+    }
+
+    /// Gives the value of a claimed column; its type must take it.
+    pub fn fill(&mut self, slot: Slot, value: Scalar<'_>, text: &str) {
+        if let Some(column) = self.columns.get_mut(slot.0 as usize) {
+            self.bytes += VALUE_BYTES + text.len() as u64;
+            column.put(self.row, value, text);
+        }
+    }
+
+    /// True if the row gave a cell for the column, or it is claimed.
+    #[must_use]
+    pub fn is_seen(&self, slot: Slot) -> bool {
+        self.columns.get(slot.0 as usize).is_some_and(|column| column.seen == self.row + 1)
+    }
+
+    /// The column `name`, if there is one.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<Slot> {
+        self.by_name.get(name).copied().map(Slot)
+    }
+
+    /// Ends the row; closes the row group where size or plan say so.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] for a row more than planned, else as [`TableBuilder::close_row_group`].
+    pub fn end_row(&mut self) -> Result<(), Error> {
+        for n in 0..self.required.len() {
+            let Some(column) =
+                self.required.get(n).and_then(|&at| self.columns.get_mut(at as usize))
+            else {
+                continue;
+            };
+            if !column.is_filled(self.row) {
+                // The layout gives these in every row; a row without must not cost its batch.
+                column.put(self.row, Scalar::Datetime(self.received_at), "");
+            }
+        }
+        self.row += 1;
+        match &self.rewrite {
+            None if self.bytes >= self.settings.row_group_bytes || self.row == u32::MAX => {
+                self.close_row_group()
+            }
+            None => Ok(()),
+            Some(parts) => {
+                let planned = parts.front().and_then(|part| {
+                    let done = self.part.as_ref().map_or(0, |part| part.row_groups().len());
+                    part.row_groups.get(done).copied()
+                });
+                match planned {
+                    None => Err(self.plan_error("more rows than planned")),
+                    Some(rows) if rows == u64::from(self.row) => self.close_row_group(),
+                    Some(_) => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Bytes of the open row group, counted from its rows, and of the builder's own structures.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.columns.len() as u64 * COLUMN_BYTES
+    }
+
+    /// Rows of the open row group.
+    #[must_use]
+    pub const fn open_rows(&self) -> u32 {
+        self.row
+    }
+
+    /// Number of columns if it has reached 80 % of the cap, for a warning.
+    #[must_use]
+    pub fn near_cap(&self) -> Option<usize> {
+        let count = self.columns.len();
+        (count * 5 >= self.settings.columns_max * 4).then_some(count)
+    }
+
+    /// Writes the open row group to its part; does nothing without rows.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Parquet`] from the file; the builder is of no use afterwards.
+    pub fn close_row_group(&mut self) -> Result<(), Error> {
+        if self.row == 0 {
+            return Ok(());
+        }
+        self.settle()?;
+        let widened = self.columns.iter().any(|column| column.birth != Birth::Known);
+        if widened && self.part.is_some() {
+            self.close_part()?;
+        }
+        self.write_group()?;
+        let closes = match &self.rewrite {
+            None => self.part.as_ref().is_some_and(|part| part.bytes() >= self.settings.part_bytes),
+            Some(parts) => {
+                let planned = parts.front().map_or(0, |part| part.row_groups.len());
+                self.part.as_ref().is_some_and(|part| part.row_groups().len() >= planned)
+            }
+        };
+        if closes {
+            self.close_part()?;
+        }
+        Ok(())
+    }
+
+    /// Closes what is open and says what was written.
+    ///
+    /// # Errors
+    /// As [`TableBuilder::close_row_group`]; [`Error::Plan`] if planned rows did not come.
+    pub fn finish(mut self) -> Result<Vec<Part>, Error> {
+        if self.rewrite.is_some() && self.row > 0 {
+            return Err(self.plan_error("a row group has fewer rows than planned"));
+        }
+        self.close_row_group()?;
+        if self.part.is_some() && self.rewrite.is_none() {
+            self.close_part()?;
+        }
+        if self.rewrite.as_ref().is_some_and(|parts| !parts.is_empty()) {
+            return Err(self.plan_error("fewer rows than planned"));
+        }
+        Ok(self.parts)
+    }
+
+    /// Drops what the mapper's ids stand for: it gives them anew.
+    pub fn forget_ids(&mut self) {
+        self.ids.clear();
+    }
+
+    fn plan_error(&self, reason: &'static str) -> Error {
+        Error::Plan { table: self.table.name.clone(), reason }
+    }
+
+    fn find_or_bear(&mut self, name: &str, value: Scalar<'_>) -> Slot {
+        let lower;
+        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            lower = name.to_ascii_lowercase();
+            &lower
+        } else {
+            name
+        };
+        if name == OVERFLOW {
+            return Slot::NONE;
+        }
+        if let Some(&slot) = self.by_name.get(name) {
+            return Slot(slot);
+        }
+        let (column_type, birth) =
+            match self.settings.type_at_birth(&self.table.name, self.table.kind, name) {
+                Some(pinned) => (pinned, Birth::Decided),
+                None => (natural_type(value), Birth::Tentative),
+            };
+        self.bear_within_cap(name, column_type, birth).map_or(Slot::NONE, Slot)
+    }
+
+    /// Adds a column unless the schema is given or the last place is the overflow's.
+    fn bear_within_cap(
+        &mut self,
+        name: &str,
+        column_type: ColumnType,
+        birth: Birth,
+    ) -> Option<u32> {
+        let kept_free = usize::from(self.overflow.is_none());
+        if self.rewrite.is_some() || self.columns.len() + kept_free >= self.settings.columns_max {
+            return None;
+        }
+        Some(self.bear(name, column_type, birth, false))
+    }
+
+    fn bear(&mut self, name: &str, column_type: ColumnType, birth: Birth, required: bool) -> u32 {
+        self.push_column(
+            schema::Column {
+                name: name.to_owned(),
+                column_type,
+                required,
+                first_seen: self.settings.batch_time,
+                max_bytes: 0,
+            },
+            birth,
+        )
+    }
+
+    fn push_column(&mut self, column: schema::Column, birth: Birth) -> u32 {
+        // At most columns_max, which is far below.
+        let at = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+        self.by_name.insert(column.name.clone(), at);
+        if column.required {
+            self.required.push(at);
+        }
+        if column.name == OVERFLOW {
+            self.overflow = Some(at);
+        }
+        self.columns.push(Column {
+            name: column.name,
+            required: column.required,
+            column_type: column.column_type,
+            birth,
+            seen: 0,
+            constant: None,
+            max_bytes: column.max_bytes,
+            first_seen: column.first_seen,
+            values: Values::default(),
+        });
+        at
+    }
+
+    fn add_constant(&mut self, name: &str, time: Timestamp) {
+        let at = match self.by_name.get(name) {
+            Some(&at) => at,
+            // A plan whose schema lacks it was made without it.
+            None if self.rewrite.is_some() => return,
+            None => self.bear(name, ColumnType::Datetime, Birth::Decided, false),
+        };
+        if let Some(column) = self.columns.get_mut(at as usize)
+            && column.column_type == ColumnType::Datetime
+        {
+            column.constant = Some(time.micros());
+        }
+    }
+
+    /// Makes the columns those of `schema`, which widens what is there.
+    fn adopt(&mut self, schema: Schema) {
+        for column in schema.columns.iter().skip(self.columns.len()) {
+            self.push_column(column.clone(), Birth::Known);
+        }
+        self.base_version = schema.version;
+        self.schema = Arc::new(schema);
+    }
+
+    /// Places the cells that waited, and so settles the columns of the row group.
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut aside = std::mem::take(&mut self.aside);
+        let misfits = aside.take_misfits();
+        let mut variants: HashMap<(u32, ColumnType), Option<u32>> = HashMap::new();
+        for misfit in &misfits {
+            let (value, text) = aside.cell(misfit);
+            if let Some(base) = self.columns.get_mut(misfit.base as usize)
+                && !misfit.duplicate
+                && base.accepts(value)
+            {
+                if !base.is_filled(misfit.row) {
+                    base.put_late(misfit.row, value, text);
+                }
+                continue;
+            }
+            let column_type = natural_type(value);
+            let variant = *variants
+                .entry((misfit.base, column_type))
+                .or_insert_with(|| self.variant(misfit.base, column_type));
+            match variant.and_then(|at| self.columns.get_mut(at as usize)) {
+                Some(column)
+                    if column.constant.is_none()
+                        && column.accepts(value)
+                        && !column.is_filled(misfit.row) =>
+                {
+                    column.put_late(misfit.row, value, text);
+                }
+                _ => aside.give_up(misfit),
+            }
+        }
+        let placed = self.place_overflow(&mut aside);
+        aside.clear();
+        self.aside = aside;
+        placed
+    }
+
+    /// The column for values of `column_type` that the column at `base` does not take.
+    fn variant(&mut self, base: u32, column_type: ColumnType) -> Option<u32> {
+        let base = self.columns.get(base as usize)?;
+        let suffix = type_name(column_type);
+        let room = self.settings.identifier_bytes_max.saturating_sub(suffix.len() + 2);
+        let cut = base.name.floor_char_boundary(room.min(base.name.len()));
+        let name = format!("{}__{suffix}", base.name.get(..cut)?);
+        if let Some(&at) = self.by_name.get(&name) {
+            return Some(at);
+        }
+        let column_type = self
+            .settings
+            .type_at_birth(&self.table.name, self.table.kind, &name)
+            .unwrap_or(column_type);
+        self.bear_within_cap(&name, column_type, Birth::Decided)
+    }
+
+    fn place_overflow(&mut self, aside: &mut Aside) -> Result<(), Error> {
+        if !aside.overflows() {
+            return Ok(());
+        }
+        let at = match self.overflow {
+            Some(at) => at,
+            None if self.rewrite.is_some() => {
+                return Err(self.plan_error("a value has no column in the planned schema"));
+            }
+            None => self.bear(OVERFLOW, ColumnType::String, Birth::Decided, false),
+        };
+        if let Some(column) = self.columns.get_mut(at as usize) {
+            aside.drain_overflow(|row, text| {
+                column.put_late(row, Scalar::Text(text), text);
+            });
+        }
+        Ok(())
+    }
+
+    fn write_group(&mut self) -> Result<(), Error> {
+        for column in &mut self.columns {
+            column.settle();
+        }
+        if self.rewrite.is_none() {
+            self.widen_schema();
+        }
+        let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        let part = match &mut self.part {
+            Some(part) => part,
+            none => {
+                let sink = self.files.create(number).map_err(|source| Error::Io {
+                    action: "create",
+                    table: self.table.name.clone(),
+                    part: number,
+                    source,
+                })?;
+                let part = PartWriter::open(sink, &self.columns, &self.settings)
+                    .map_err(|source| parquet_error(&self.table.name, number, source))?;
+                none.insert(part)
+            }
+        };
+        part.write_group(&mut self.columns, self.row, self.span, &self.settings)
+            .map_err(|source| parquet_error(&self.table.name, number, source))?;
+        self.row = 0;
+        self.span = Span::NONE;
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Notes what the row group about to be written made wider.
+    fn widen_schema(&mut self) {
+        let old = &self.schema;
+        let same = self.columns.len() == old.columns.len()
+            && self
+                .columns
+                .iter()
+                .zip(&old.columns)
+                .all(|(new, old)| new.max_bytes <= old.max_bytes);
+        if same {
+            return;
+        }
+        // One version a part, however many of its row groups make it wider.
+        let version = self.base_version + 1;
+        let columns = self.columns.iter().map(|column| schema::Column {
+            name: column.name.clone(),
+            column_type: column.column_type,
+            required: column.required,
+            first_seen: column.first_seen,
+            max_bytes: column.max_bytes,
+        });
+        self.schema = Arc::new(Schema { version, columns: columns.collect() });
+    }
+
+    fn close_part(&mut self) -> Result<(), Error> {
+        let Some(part) = self.part.take() else { return Ok(()) };
+        let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        let footer = Footer {
+            product_version: self.settings.product_version.clone(),
+            writer: self.settings.writer.clone(),
+            batch: self.settings.batch,
+            part: number,
+            first_position: self.settings.first_position,
+            schema_version: self.schema.version,
+        };
+        let schema = Arc::clone(&self.schema);
+        let part = part
+            .finish(number, schema, &footer)
+            .map_err(|source| parquet_error(&self.table.name, number, source))?;
+        self.parts.push(part);
+        self.base_version = self.schema.version;
+        if let Some(parts) = &mut self.rewrite {
+            parts.pop_front();
+            if let Some(schema) = parts.front().map(|part| part.schema.clone()) {
+                self.adopt(schema);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parquet_error(table: &str, part: u32, source: parquet::errors::ParquetError) -> Error {
+    Error::Parquet { table: table.to_owned(), part, source }
+}
+
+/// True for an integer that a float column would not take, in a column that may become one.
+fn may_leave(column_type: ColumnType, value: Scalar<'_>) -> bool {
+    column_type == ColumnType::Int && exact_slot(ColumnType::Float, value).is_none()
+}

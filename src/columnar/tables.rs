@@ -1,0 +1,428 @@
+//! The open tables of a batch and the sink that fills them.
+//!
+//! The loader owns [`Tables`], gives it each event's [`Event`] and the mapper's cells, and closes it
+//! when the range ends. A row goes to its own table and to every unified table that wants it; no
+//! row objects in between.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::builder::{Files, Part, Plan, Table, TableBuilder};
+use super::overflow::Leaves;
+use super::unified_rows::UnifiedRows;
+use super::{Error, Settings};
+use crate::record::Route;
+use crate::unified::{self, Unified};
+use crate::warehouse::{Cell, ColumnId, ColumnType, Sink, TableId, TableKind};
+
+/// The mapper's names.
+pub trait Names {
+    /// Name of a table.
+    fn table(&self, id: TableId) -> &str;
+    /// Name of a column.
+    fn column(&self, id: ColumnId) -> &str;
+}
+
+/// Which table, and so which folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Home {
+    /// A table of a source's schema; names in lower case.
+    Schema {
+        /// The schema.
+        schema: String,
+        /// The table.
+        table: String,
+    },
+    /// A unified table.
+    Unified {
+        /// The environment.
+        environment: String,
+        /// Name of the block.
+        name: String,
+        /// Its generation.
+        generation: u32,
+    },
+}
+
+/// Opens tables: the loader's link to registry, plan and local disk.
+pub trait Open {
+    /// Gives the newest schema of the table, or its planned parts, and where its files go. Called
+    /// once a table and batch, when its first row comes.
+    ///
+    /// # Errors
+    /// Whatever kept the loader from it; the range is given up.
+    fn open(
+        &mut self,
+        home: &Home,
+    ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A source known to [`Tables`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteId(u32);
+
+/// An event whose rows come next.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    /// Its source.
+    pub route: RouteId,
+    /// Its type in lower case, for the core column `type`.
+    pub event_type: &'a str,
+    /// Arrival in microseconds since 1970.
+    pub received_at: i64,
+    /// The mapper's names.
+    pub names: &'a dyn Names,
+    /// Where its cells come from: usually its tape.
+    pub leaves: &'a dyn Leaves,
+}
+
+impl std::fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Event").field("route", &self.route).finish_non_exhaustive()
+    }
+}
+
+/// A table's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Which table.
+    pub home: Home,
+    /// Its parts in order; none if it got no row.
+    pub parts: Vec<Part>,
+}
+
+/// The open tables of one batch.
+pub struct Tables {
+    settings: Arc<Settings>,
+    unified: Arc<Unified>,
+    open: Box<dyn Open + Send>,
+    routes: Vec<Route>,
+    tables: Vec<Opened>,
+    by_home: HashMap<Home, usize>,
+    targets: HashMap<(RouteId, TableId), Targets, foldhash::fast::RandomState>,
+    bytes: u64,
+    /// Unified tables that have a row of the current event.
+    taken: Vec<usize>,
+    /// Tables that the open row goes to: its own, then unified ones.
+    current: Vec<usize>,
+}
+
+/// One open table.
+#[derive(Debug)]
+struct Opened {
+    home: Home,
+    builder: TableBuilder,
+    /// What [`Tables::bytes`] holds of it.
+    bytes: u64,
+    /// Set for unified tables.
+    unified: Option<UnifiedRows>,
+}
+
+impl Opened {
+    /// Counts the builder's bytes anew.
+    fn recount(&mut self, total: &mut u64) {
+        let now = self.builder.bytes();
+        *total = *total - self.bytes + now;
+        self.bytes = now;
+    }
+}
+
+/// Where the rows of one source's table go.
+#[derive(Clone, Debug)]
+struct Targets {
+    table: usize,
+    /// Unified tables and, for each, what the row says of where it came from.
+    unified: Arc<[UnifiedTarget]>,
+}
+
+#[derive(Debug)]
+struct UnifiedTarget {
+    table: usize,
+    table_name: String,
+    relation: String,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables")
+            .field("tables", &self.tables.len())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    /// No table is open yet.
+    #[must_use]
+    pub fn new(settings: Settings, unified: Arc<Unified>, open: Box<dyn Open + Send>) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            unified,
+            open,
+            routes: Vec::new(),
+            tables: Vec::new(),
+            by_home: HashMap::new(),
+            targets: HashMap::default(),
+            bytes: 0,
+            taken: Vec::new(),
+            current: Vec::new(),
+        }
+    }
+
+    /// Makes a source known. The caller keeps the id: a route is looked up once, not per event.
+    pub fn route(&mut self, route: &Route) -> RouteId {
+        let at = self.routes.iter().position(|known| known == route).unwrap_or_else(|| {
+            self.routes.push(route.clone());
+            self.routes.len() - 1
+        });
+        RouteId(u32::try_from(at).unwrap_or(u32::MAX))
+    }
+
+    /// The sink for the rows of `event`; end it with [`EventSink::finish`].
+    pub fn event<'t>(&'t mut self, event: Event<'t>) -> EventSink<'t> {
+        self.taken.clear();
+        self.current.clear();
+        EventSink { tables: self, event, error: None }
+    }
+
+    /// Bytes of all open row groups, counted from rows, and of the structures around them.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// If the tables together pass `memory` bytes, closes the largest row group. True if they are
+    /// over half of it even then: many tables, the range should end.
+    ///
+    /// # Errors
+    /// As [`TableBuilder::close_row_group`].
+    pub fn relieve(&mut self, memory: u64) -> Result<bool, Error> {
+        if self.bytes <= memory {
+            return Ok(false);
+        }
+        // The first of equals, so that the choice depends on the rows alone.
+        let largest = self
+            .tables
+            .iter_mut()
+            .filter(|table| table.builder.open_rows() > 0)
+            .rev()
+            .max_by_key(|table| table.builder.bytes());
+        if let Some(table) = largest {
+            table.builder.close_row_group()?;
+            table.recount(&mut self.bytes);
+        }
+        Ok(self.bytes > memory / 2)
+    }
+
+    /// Tables that have reached 80 % of the cap on columns, with their number of columns.
+    pub fn near_cap(&self) -> impl Iterator<Item = (&Home, usize)> {
+        self.tables.iter().filter_map(|table| Some((&table.home, table.builder.near_cap()?)))
+    }
+
+    /// Forgets the mapper's ids, when it gives them anew.
+    pub fn forget_ids(&mut self) {
+        self.targets.clear();
+        for table in &mut self.tables {
+            table.builder.forget_ids();
+            if let Some(unified) = &mut table.unified {
+                unified.forget_ids();
+            }
+        }
+    }
+
+    /// The builders, to be finished by several threads.
+    #[must_use]
+    pub fn into_builders(self) -> Vec<(Home, TableBuilder)> {
+        self.tables.into_iter().map(|table| (table.home, table.builder)).collect()
+    }
+
+    /// Closes all tables, in the order in which they were opened.
+    ///
+    /// # Errors
+    /// As [`TableBuilder::finish`].
+    pub fn finish(self) -> Result<Vec<Finished>, Error> {
+        self.into_builders()
+            .into_iter()
+            .map(|(home, builder)| Ok(Finished { home, parts: builder.finish()? }))
+            .collect()
+    }
+
+    fn targets(
+        &mut self,
+        id: TableId,
+        kind: TableKind,
+        event: &Event<'_>,
+    ) -> Result<Targets, Error> {
+        if let Some(targets) = self.targets.get(&(event.route, id)) {
+            return Ok(targets.clone());
+        }
+        let route = self.routes.get(event.route.0 as usize).cloned().unwrap_or_default();
+        let name = event.names.table(id).to_ascii_lowercase();
+        let home = Home::Schema { schema: route.schema.clone(), table: name.clone() };
+        let table = self.opened(home, kind, None)?;
+        let plan = Arc::clone(&self.unified);
+        let mut unified = Vec::new();
+        for (at, block) in plan.blocks.iter().enumerate() {
+            if block.wants(&route, kind, &name) {
+                let home = Home::Unified {
+                    environment: route.environment.clone(),
+                    name: block.name.clone(),
+                    generation: block.generation,
+                };
+                unified.push(UnifiedTarget {
+                    table: self.opened(home, TableKind::Event, Some(at))?,
+                    table_name: name.clone(),
+                    relation: unified::relation(&route.schema, &name),
+                });
+            }
+        }
+        let targets = Targets { table, unified: unified.into() };
+        self.targets.insert((event.route, id), targets.clone());
+        Ok(targets)
+    }
+
+    fn opened(
+        &mut self,
+        home: Home,
+        kind: TableKind,
+        block: Option<usize>,
+    ) -> Result<usize, Error> {
+        if let Some(&at) = self.by_home.get(&home) {
+            return Ok(at);
+        }
+        let name = match &home {
+            Home::Schema { table, .. } => table.clone(),
+            Home::Unified { name, .. } => name.clone(),
+        };
+        let (plan, files) =
+            self.open.open(&home).map_err(|source| Error::Open { table: name.clone(), source })?;
+        let mut constants = Vec::new();
+        if kind != TableKind::MergeRules {
+            constants.push(("uuid_ts".to_owned(), self.settings.batch_time));
+            if self.settings.loaded_at {
+                constants.push(("loaded_at".to_owned(), self.settings.batch_time));
+            }
+        }
+        let initial = if block.is_some() {
+            unified::CORE
+                .iter()
+                .map(|&(name, column_type, required)| (name.to_owned(), column_type, required))
+                .collect()
+        } else {
+            first_columns(kind)
+        };
+        let table = Table { name, kind, initial, constants };
+        let builder = TableBuilder::open(Arc::clone(&self.settings), table, plan, files);
+        let unified = block.map(|block| UnifiedRows::new(&builder, block));
+        let bytes = builder.bytes();
+        self.bytes += bytes;
+        self.tables.push(Opened { home: home.clone(), builder, bytes, unified });
+        self.by_home.insert(home, self.tables.len() - 1);
+        Ok(self.tables.len() - 1)
+    }
+}
+
+/// The columns that every file of such a table has, and none of them empty.
+fn first_columns(kind: TableKind) -> Vec<(String, ColumnType, bool)> {
+    let id = ("id".to_owned(), ColumnType::String, true);
+    let received_at = ("received_at".to_owned(), ColumnType::Datetime, true);
+    match kind {
+        TableKind::MergeRules => Vec::new(),
+        TableKind::Discards => vec![received_at],
+        _ => vec![id, received_at],
+    }
+}
+
+/// Takes the rows of one event.
+pub struct EventSink<'t> {
+    tables: &'t mut Tables,
+    event: Event<'t>,
+    error: Option<Error>,
+}
+
+impl std::fmt::Debug for EventSink<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventSink").field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+impl EventSink<'_> {
+    /// Ends the last row.
+    ///
+    /// # Errors
+    /// The first fault of any row of the event: nothing of the range may be kept then.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.end_row();
+        self.error.map_or(Ok(()), Err)
+    }
+
+    fn begin_row(&mut self, id: TableId, kind: TableKind) -> Result<(), Error> {
+        let targets = self.tables.targets(id, kind, &self.event)?;
+        let tables = &mut *self.tables;
+        if let Some(own) = tables.tables.get_mut(targets.table) {
+            own.builder.begin_row(self.event.received_at);
+            tables.current.push(targets.table);
+        }
+        for target in targets.unified.iter() {
+            if tables.taken.contains(&target.table) {
+                continue;
+            }
+            let route = tables.routes.get(self.event.route.0 as usize);
+            let opened = tables.tables.get_mut(target.table);
+            if let (Some(route), Some(Opened { builder, unified: Some(unified), .. })) =
+                (route, opened)
+            {
+                unified.begin_row(builder, &self.event, kind, route);
+                unified.fill_lineage(builder, &route.schema, &target.table_name, &target.relation);
+                tables.taken.push(target.table);
+                tables.current.push(target.table);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_row(&mut self) {
+        let tables = &mut *self.tables;
+        for at in tables.current.drain(..) {
+            let Some(table) = tables.tables.get_mut(at) else { continue };
+            if let Some(unified) = &mut table.unified {
+                unified.end_row(&mut table.builder, &tables.unified, self.event.leaves);
+            }
+            let ended = table.builder.end_row();
+            table.recount(&mut tables.bytes);
+            if let (Err(error), None) = (ended, &self.error) {
+                self.error = Some(error);
+            }
+        }
+    }
+}
+
+impl Sink for EventSink<'_> {
+    fn row(&mut self, table: TableId, kind: TableKind) {
+        self.end_row();
+        if self.error.is_none()
+            && let Err(error) = self.begin_row(table, kind)
+        {
+            self.error = Some(error);
+        }
+    }
+
+    #[inline]
+    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+        let tables = &mut *self.tables;
+        let Event { names, leaves, .. } = self.event;
+        for &at in &tables.current {
+            let Some(table) = tables.tables.get_mut(at) else { continue };
+            match &mut table.unified {
+                None => table.builder.cell(column, || names.column(column), &cell, leaves),
+                Some(unified) => unified.cell(
+                    &mut table.builder,
+                    &tables.unified,
+                    (column, names),
+                    &cell,
+                    leaves,
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Rows of a unified table out of the cells of its member tables.
+//!
+//! `crate::unified` decides where a column goes; this keeps the decisions by column id, fills the
+//! core columns and lets aliases fill what stayed empty. A member's column whose name is taken by a
+//! core column that the gateway fills goes to the variant column of its type, as any value does
+//! that its column cannot take.
+
+use super::builder::{Slot, TableBuilder};
+use super::ids::Ids;
+use super::overflow::Leaves;
+use super::tables::{Event, Names};
+use crate::record::Route;
+use crate::unified::{Alias, Feed, Platform, Unified, of_library, of_user_agent};
+use crate::warehouse::{Cell, ColumnId, Scalar, TableKind};
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// State of one unified table beside its builder.
+#[derive(Debug)]
+pub(super) struct UnifiedRows {
+    block: usize,
+    core: Core,
+    roles: Ids<Known>,
+    /// What the open row tells of the platform.
+    library: Option<Platform>,
+    user_agent: Option<Platform>,
+    platform_is_given: bool,
+    aliases: Vec<Held>,
+    texts: String,
+}
+
+/// The core columns that are not fed by a column of the same name in every member table.
+#[derive(Debug)]
+struct Core {
+    event_date: Slot,
+    environment: Slot,
+    source_name: Slot,
+    platform: Slot,
+    event_type: Slot,
+    event: Slot,
+    session_id: Slot,
+    time_adjusted: Slot,
+    source_schema: Slot,
+    source_table: Slot,
+    relation: Slot,
+}
+
+/// A [`crate::unified::Role`] with its column looked up.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    slot: Slot,
+    excluded: bool,
+    feeds: Option<Feed>,
+    fills: Option<Alias>,
+}
+
+/// A cell that may fill a canonical column when the row ends.
+#[derive(Debug)]
+struct Held {
+    alias: Alias,
+    value: Option<Fixed>,
+    text: std::ops::Range<usize>,
+    origin: u32,
+}
+
+/// A scalar but text.
+#[derive(Clone, Copy, Debug)]
+enum Fixed {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Datetime(i64),
+}
+
+impl UnifiedRows {
+    /// The builder was opened with the core columns.
+    pub(super) fn new(builder: &TableBuilder, block: usize) -> Self {
+        let slot = |name| builder.slot(name).unwrap_or(Slot::NONE);
+        Self {
+            block,
+            core: Core {
+                event_date: slot("event_date"),
+                environment: slot("environment"),
+                source_name: slot("source_name"),
+                platform: slot("platform"),
+                event_type: slot("type"),
+                event: slot("event"),
+                session_id: slot("session_id"),
+                time_adjusted: slot("time_adjusted"),
+                source_schema: slot("_source_schema"),
+                source_table: slot("_source_table"),
+                relation: slot("_dbt_source_relation"),
+            },
+            roles: Ids::default(),
+            library: None,
+            user_agent: None,
+            platform_is_given: false,
+            aliases: Vec::new(),
+            texts: String::new(),
+        }
+    }
+
+    /// Starts a row and fills what is known before its cells.
+    pub(super) fn begin_row(
+        &mut self,
+        builder: &mut TableBuilder,
+        event: &Event<'_>,
+        kind: TableKind,
+        route: &Route,
+    ) {
+        builder.begin_row(event.received_at);
+        let core = &self.core;
+        let given = [
+            (core.environment, route.environment.as_str()),
+            (core.source_name, &route.source_name),
+            (core.platform, &route.platform),
+            (core.event_type, event.event_type),
+        ];
+        for (slot, text) in given {
+            builder.claim(slot);
+            if !text.is_empty() {
+                builder.fill(slot, Scalar::Text(text), text);
+            }
+        }
+        builder.claim(core.event_date);
+        builder.fill(core.event_date, Scalar::Int(event.received_at.div_euclid(DAY_MICROS)), "");
+        builder.claim(core.session_id);
+        builder.claim(core.time_adjusted);
+        if matches!(kind, TableKind::Pages | TableKind::Screens) {
+            builder.claim(core.event);
+        }
+        self.library = None;
+        self.user_agent = None;
+        self.platform_is_given = !route.platform.is_empty();
+        self.aliases.clear();
+        self.texts.clear();
+    }
+
+    /// Fills where the row comes from.
+    pub(super) fn fill_lineage(
+        &self,
+        builder: &mut TableBuilder,
+        schema: &str,
+        table: &str,
+        relation: &str,
+    ) {
+        let Core { source_schema, source_table, relation: of, .. } = self.core;
+        for (slot, text) in [(source_schema, schema), (source_table, table), (of, relation)] {
+            builder.claim(slot);
+            builder.fill(slot, Scalar::Text(text), text);
+        }
+    }
+
+    /// Sends a member's cell where its column goes.
+    #[inline]
+    pub(super) fn cell(
+        &mut self,
+        builder: &mut TableBuilder,
+        plan: &Unified,
+        (id, names): (ColumnId, &dyn Names),
+        cell: &Cell<'_>,
+        leaves: &dyn Leaves,
+    ) {
+        let known = match self.roles.get(id) {
+            Some(known) => {
+                if !known.excluded {
+                    builder.cell_at(known.slot, cell, leaves);
+                }
+                known
+            }
+            None => self.look_up(builder, plan, (id, names), cell, leaves),
+        };
+        if known.feeds.is_some() || known.fills.is_some() {
+            self.feed(builder, &known, cell);
+        }
+    }
+
+    /// Ends the row but for [`TableBuilder::end_row`].
+    pub(super) fn end_row(
+        &mut self,
+        builder: &mut TableBuilder,
+        plan: &Unified,
+        leaves: &dyn Leaves,
+    ) {
+        if !self.platform_is_given {
+            let name = Platform::name(Platform::of(self.library, self.user_agent));
+            builder.fill(self.core.platform, Scalar::Text(name), name);
+        }
+        if self.aliases.is_empty() {
+            return;
+        }
+        let Some(block) = plan.blocks.get(self.block) else { return };
+        let mut held = std::mem::take(&mut self.aliases);
+        held.sort_by_key(|held| held.alias);
+        for Held { alias, value, text, origin } in held.drain(..) {
+            let Some((canonical, _)) = block.aliases.get(alias.canonical) else { continue };
+            if builder.slot(canonical).is_some_and(|slot| builder.is_seen(slot)) {
+                continue;
+            }
+            let text = self.texts.get(text).unwrap_or_default();
+            let value = match value {
+                Some(Fixed::Bool(value)) => Scalar::Bool(value),
+                Some(Fixed::Int(value)) => Scalar::Int(value),
+                Some(Fixed::Float(value)) => Scalar::Float(value),
+                Some(Fixed::Datetime(value)) => Scalar::Datetime(value),
+                None => Scalar::Text(text),
+            };
+            builder.cell_named(canonical, &Cell { value, text, origin }, leaves);
+        }
+        self.aliases = held;
+    }
+
+    /// Forgets the mapper's ids.
+    pub(super) fn forget_ids(&mut self) {
+        self.roles.clear();
+    }
+
+    #[cold]
+    fn look_up(
+        &mut self,
+        builder: &mut TableBuilder,
+        plan: &Unified,
+        (id, names): (ColumnId, &dyn Names),
+        cell: &Cell<'_>,
+        leaves: &dyn Leaves,
+    ) -> Known {
+        let mut known = Known { slot: Slot::NONE, excluded: true, feeds: None, fills: None };
+        let Some(block) = plan.blocks.get(self.block) else { return known };
+        let name = names.column(id).to_ascii_lowercase();
+        let role = block.role(&name, &plan.escaped);
+        known.feeds = role.feeds;
+        known.fills = role.fills;
+        if let Some(column) = role.column {
+            known.excluded = false;
+            known.slot = builder.cell_named(column, cell, leaves);
+        }
+        // A column past the cap is looked up each time: it has no place to be kept.
+        if known.excluded || known.slot != Slot::NONE {
+            self.roles.set(id, known);
+        }
+        known
+    }
+
+    fn feed(&mut self, builder: &mut TableBuilder, known: &Known, cell: &Cell<'_>) {
+        let text = cell.text;
+        match known.feeds {
+            Some(Feed::SessionId) => builder.fill(self.core.session_id, Scalar::Text(text), text),
+            Some(Feed::TimeAdjusted) => {
+                builder.fill(self.core.time_adjusted, Scalar::Text(text), text);
+            }
+            Some(Feed::Library) => self.library = of_library(text),
+            Some(Feed::UserAgent) => self.user_agent = of_user_agent(text),
+            None => {}
+        }
+        if let Some(alias) = known.fills {
+            let from = self.texts.len();
+            self.texts.push_str(text);
+            let value = match cell.value {
+                Scalar::Bool(value) => Some(Fixed::Bool(value)),
+                Scalar::Int(value) => Some(Fixed::Int(value)),
+                Scalar::Float(value) => Some(Fixed::Float(value)),
+                Scalar::Datetime(value) => Some(Fixed::Datetime(value)),
+                Scalar::Text(_) => None,
+            };
+            let text = from..self.texts.len();
+            self.aliases.push(Held { alias, value, text, origin: cell.origin });
+        }
+    }
+}

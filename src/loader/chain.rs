@@ -1,0 +1,126 @@
+//! Where a writer stands in its chain of batches, across restarts.
+//!
+//! The truth is in the lake: the last manifest, found by reading upwards. A small file beside the
+//! journal says where to start reading, and carries the books of all batches so far, so that the
+//! counters go on after a restart.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::books::Books;
+use crate::storage::Store;
+use crate::storage::keys::{Hour, Number, Part};
+use crate::storage::manifest::{Counts, Manifest, checksum};
+
+/// The last committed batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) number: Number,
+    pub(super) checksum: String,
+    /// The first journal position after it.
+    pub(super) to: u64,
+    pub(super) hour: Option<Hour>,
+}
+
+impl Last {
+    pub(super) fn of(manifest: &Manifest, bytes: &[u8]) -> Self {
+        Self {
+            number: manifest.number,
+            checksum: checksum(bytes),
+            to: manifest.journal.to,
+            hour: Hour::parse(&manifest.hour),
+        }
+    }
+}
+
+/// The file beside the journal.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    format: u32,
+    number: Number,
+    sources: BTreeMap<String, Counts>,
+}
+
+/// A writer's place in its chain.
+#[derive(Debug)]
+pub(super) struct Chain {
+    pub(super) writer: Part,
+    pub(super) last: Option<Last>,
+    /// The books of all batches, as far back as they are known.
+    pub(super) books: Books,
+    note: PathBuf,
+}
+
+impl Chain {
+    /// Finds the last batch of `writer`.
+    pub(super) fn find(store: &Store, writer: Part, note: PathBuf) -> Result<Self, Error> {
+        let action = "find the last batch";
+        let noted = read_note(&note)?;
+        let from = noted.as_ref().map_or(Number(0), |noted| noted.number);
+        let found = Manifest::last(store, &writer, from).map_err(Error::storage(action))?;
+        let Some((manifest, bytes)) = found else {
+            if let Some(noted) = noted {
+                let (writer, number) = (writer.to_string(), noted.number.0);
+                return Err(Error::ChainMissing { writer, number });
+            }
+            return Ok(Self { writer, last: None, books: Books::default(), note });
+        };
+        let mut books = Books::default();
+        if let Some(noted) = noted {
+            books = Books::from_sources(noted.sources);
+            // At most the batch whose note was not written; more after a note was put back.
+            let mut number = noted.number.next();
+            while number < manifest.number {
+                let read = Manifest::read(store, &writer, number);
+                if let Some((between, _)) = read.map_err(Error::storage(action))? {
+                    books.add(&Books::from_sources(between.sources));
+                }
+                number = number.next();
+            }
+            if noted.number < manifest.number {
+                books.add(&Books::from_sources(manifest.sources.clone()));
+            }
+        }
+        Ok(Self { writer, last: Some(Last::of(&manifest, &bytes)), books, note })
+    }
+
+    /// The number of the next batch.
+    pub(super) fn next_number(&self) -> Number {
+        self.last.as_ref().map_or(Number::FIRST, |last| last.number.next())
+    }
+
+    /// Goes on to a batch that was just committed, and notes it.
+    pub(super) fn advance(&mut self, manifest: &Manifest, bytes: &[u8]) {
+        self.last = Some(Last::of(manifest, bytes));
+        self.books.add(&Books::from_sources(manifest.sources.clone()));
+        let note =
+            Note { format: 1, number: manifest.number, sources: self.books.sources().clone() };
+        // Without the note the next start reads a few manifests more.
+        if let Err(error) = write_note(&self.note, &note) {
+            tracing::warn!(%error, path = %self.note.display(), "cannot note the last batch");
+        }
+    }
+}
+
+fn read_note(path: &Path) -> Result<Option<Note>, Error> {
+    match fs::read(path) {
+        // Written without a sync, so a power cut may leave anything: it is a hint, not the truth.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Local { action: "read", path: path.into(), source }),
+    }
+}
+
+fn write_note(path: &Path, note: &Note) -> io::Result<()> {
+    let aside = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all(&serde_json::to_vec(note)?)?;
+    fs::rename(&aside, path)
+}

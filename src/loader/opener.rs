@@ -1,0 +1,128 @@
+//! Where open tables get their columns from, and where their local files go.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::plan::PlannedFile;
+use super::rows::LocalFile;
+use crate::columnar::{Files, Finished, Home, Open, Plan, PlannedPart, Schema};
+use crate::storage;
+use crate::storage::keys::{DataFile, Part, TableFolder};
+use crate::storage::registry::Registry;
+
+/// Opens the tables of one batch.
+pub(super) struct Opener {
+    registry: Registry,
+    folder: PathBuf,
+    /// The parts of each table, where a plan says so.
+    planned: Option<HashMap<TableFolder, Vec<PlannedPart>>>,
+    opened: usize,
+}
+
+impl Opener {
+    /// For a batch that is cut: tables have the registry's latest columns.
+    pub(super) fn cut(registry: Registry, folder: PathBuf) -> Self {
+        Self { registry, folder, planned: None, opened: 0 }
+    }
+
+    /// For a batch that is made again: tables have the columns of the plan's versions.
+    pub(super) fn rewrite(
+        registry: Registry,
+        folder: PathBuf,
+        files: &[PlannedFile],
+    ) -> Result<Self, Error> {
+        let mut planned: HashMap<TableFolder, Vec<PlannedPart>> = HashMap::new();
+        for file in files {
+            let Some(key) = DataFile::parse(&file.path) else {
+                let part = file.path.clone();
+                let source = storage::Error::KeyPart { part };
+                return Err(Error::Key { what: "a planned file", source });
+            };
+            let schema = registry
+                .version(&key.folder, file.schema_version)
+                .map_err(Error::storage("read the columns of a planned file"))?;
+            let row_groups = file.row_groups.clone();
+            let part = PlannedPart { schema: Schema::clone(&schema), row_groups };
+            // A plan names the parts of a table in their order.
+            planned.entry(key.folder).or_default().push(part);
+        }
+        Ok(Self { registry, folder, planned: Some(planned), opened: 0 })
+    }
+}
+
+impl Open for Opener {
+    fn open(
+        &mut self,
+        home: &Home,
+    ) -> Result<(Plan, Box<dyn Files>), Box<dyn StdError + Send + Sync>> {
+        let folder = table_folder(home)?;
+        let plan = match &mut self.planned {
+            Some(planned) => Plan::Rewrite(planned.remove(&folder).unwrap_or_default()),
+            None => Plan::Cut(match self.registry.latest(&folder)? {
+                Some(latest) => Schema::clone(&latest),
+                None => Schema::empty(),
+            }),
+        };
+        let files = LocalFiles { folder: self.folder.clone(), table: self.opened };
+        self.opened += 1;
+        Ok((plan, Box::new(files)))
+    }
+}
+
+/// The folder of a table in the lake.
+fn table_folder(home: &Home) -> Result<TableFolder, storage::Error> {
+    Ok(match home {
+        Home::Schema { schema, table } => {
+            TableFolder::Source { schema: Part::new(schema)?, table: Part::new(table)? }
+        }
+        Home::Unified { environment, name, generation } => TableFolder::Unified {
+            environment: Part::new(environment)?,
+            name: Part::new(name)?,
+            generation: *generation,
+        },
+    })
+}
+
+/// The local files of one table: they hold transformed data only, and are for us alone.
+struct LocalFiles {
+    folder: PathBuf,
+    table: usize,
+}
+
+fn local_path(folder: &Path, table: usize, part: u32) -> PathBuf {
+    folder.join(format!("{table}-{part}"))
+}
+
+impl Files for LocalFiles {
+    fn create(&mut self, part: u32) -> io::Result<Box<dyn Write + Send>> {
+        let path = local_path(&self.folder, self.table, part);
+        let file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Box::new(io::BufWriter::new(file)))
+    }
+}
+
+/// The local files of all tables, in the order of their keys. `finished` is in the order in which
+/// the tables were opened.
+pub(super) fn local_files(finished: Vec<Finished>, folder: &Path) -> Result<Vec<LocalFile>, Error> {
+    let mut files = Vec::new();
+    for (number, table) in finished.into_iter().enumerate() {
+        let home =
+            table_folder(&table.home).map_err(|source| Error::Key { what: "a table", source })?;
+        files.extend(table.parts.into_iter().map(|part| LocalFile {
+            folder: home.clone(),
+            part: part.number,
+            path: local_path(folder, number, part.number),
+            schema: part.schema,
+            row_groups: part.row_groups,
+            min_received_at: part.min_received_at,
+            max_received_at: part.max_received_at,
+        }));
+    }
+    files.sort_by(|a, b| (&a.folder, a.part).cmp(&(&b.folder, b.part)));
+    Ok(files)
+}

@@ -1,0 +1,103 @@
+//! What a batch will be, put before anything of it can be seen.
+//!
+//! Journal range and plan together decide every byte of a batch: whoever finds a plan without its
+//! manifest makes the same files under the same names. `proto/plan.schema.json` is the contract:
+//! keys are added, never changed.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::spans::Spans;
+use crate::storage;
+use crate::storage::keys::{Key, Number};
+use crate::storage::manifest::{Range, from_bytes, to_bytes};
+
+/// The newest format of a plan.
+pub const FORMAT: u32 = 1;
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Format of this object.
+    pub format: u32,
+    /// Whose chain.
+    pub writer: String,
+    /// Which link of it.
+    pub number: Number,
+    /// Checksum of the manifest before, none for the first.
+    pub previous: Option<String>,
+    /// What it is made of.
+    pub journal: Range,
+    /// The moment the range was opened.
+    pub batch_time: String,
+    /// UTC hour of arrival, as in the paths.
+    pub hour: String,
+    /// Version of the rules by which events become rows.
+    pub mapping: u32,
+    /// Version of the program, for a person.
+    pub program: String,
+    /// What is in the range and leaves no row, or another row than it would by itself.
+    pub left_out: LeftOut,
+    /// The load settings in full.
+    pub settings: serde_json::Value,
+    /// The files.
+    pub parts: Vec<PlannedFile>,
+}
+
+/// Positions whose outcome does not follow from their record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Repeats.
+    pub duplicates: Spans,
+    /// Events that came with another event's messageId: rows of `rejected`.
+    pub reused: Spans,
+    /// Records that could not be read.
+    pub damaged: Vec<Lost>,
+}
+
+/// Records that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The first.
+    pub from: u64,
+    /// The first after.
+    pub to: u64,
+    /// The source, if it is known.
+    pub source: Option<String>,
+    /// How many events they stood for.
+    pub events: u64,
+}
+
+/// A file to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFile {
+    /// Its key.
+    pub path: String,
+    /// Which version of the table's columns it has.
+    pub schema_version: u64,
+    /// Rows of each row group.
+    pub row_groups: Vec<u64>,
+}
+
+impl Plan {
+    /// The plan's canonical bytes.
+    ///
+    /// # Errors
+    /// [`storage::Error::Malformed`] if a value has no JSON form, which no field here lacks.
+    pub fn to_bytes(&self) -> Result<Bytes, storage::Error> {
+        to_bytes(self, "plan")
+    }
+
+    /// Reads the plan found under `key`.
+    ///
+    /// # Errors
+    /// [`storage::Error::Malformed`] or [`storage::Error::Format`].
+    pub fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Self, storage::Error> {
+        let found: Self = from_bytes(key, "plan", bytes)?;
+        if found.format > FORMAT {
+            let (found, known) = (found.format, FORMAT);
+            return Err(storage::Error::Format { key: key.to_string(), found, known });
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,5 @@
+//! The loop against a lake that fails and a process that dies at every step.
+
+mod crash;
+mod cut;
+mod world;

@@ -1,0 +1,276 @@
+//! A lake in a local folder, where a put returns only when file and folders survive power loss.
+//!
+//! object_store's own file backend does not sync, and the journal is trimmed on the word of a put.
+//! So a file is written aside, synced, linked under its name (which fails if the name is taken) and
+//! the folder is synced; so is the parent of each folder made on the way.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Backend, Error};
+
+/// Where files are written before they get their names, within the lake so that they can be linked.
+const ASIDE: &str = "_keelrow/tmp";
+
+/// Leftovers of a crash are removed at start when they are older than this; younger ones may
+/// belong to another process on the same folder.
+const ASIDE_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// How many folders are remembered as synced before all are forgotten: an hour of 1,000 tables
+/// makes 1,000 new ones.
+const SYNCED_MAX: usize = 20_000;
+
+/// A lake in a folder.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    /// Folders known to be durable with all their parents.
+    synced: Mutex<HashSet<PathBuf>>,
+    next_aside: AtomicU64,
+}
+
+impl Folder {
+    /// Opens or makes the folder and checks that it can be written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        let absolute = std::path::absolute(root).map_err(io_error("resolve", root))?;
+        let folder = Self {
+            root: absolute.clone(),
+            synced: Mutex::default(),
+            next_aside: AtomicU64::new(0),
+        };
+        folder.make(&absolute.join(ASIDE))?;
+        folder.sweep()?;
+        Ok(folder)
+    }
+
+    /// Removes what a crash left aside.
+    fn sweep(&self) -> Result<(), Error> {
+        let (probe, file) = self.create_aside()?;
+        let modified = |meta: io::Result<fs::Metadata>| meta.and_then(|meta| meta.modified());
+        let now = modified(file.metadata()).map_err(io_error("look at", &probe))?;
+        fs::remove_file(&probe).map_err(io_error("remove", &probe))?;
+        let aside = self.root.join(ASIDE);
+        for entry in fs::read_dir(&aside).map_err(io_error("list", &aside))? {
+            let entry = entry.map_err(io_error("list", &aside))?;
+            // Another process may remove the same file: an error here is nobody's loss.
+            let Ok(then) = modified(entry.metadata()) else { continue };
+            if now.duration_since(then).is_ok_and(|age| age > ASIDE_AGE_MAX)
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::debug!(%error, "cannot remove a leftover of an earlier run");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a file aside that no other process uses.
+    fn create_aside(&self) -> Result<(PathBuf, File), Error> {
+        loop {
+            let number = self.next_aside.fetch_add(1, Ordering::Relaxed);
+            let path = self.root.join(ASIDE).join(format!("{}-{number}", std::process::id()));
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            match made {
+                Ok(file) => return Ok((path, file)),
+                // Process ids repeat: over time, and in containers at once.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error("create", &path)(error)),
+            }
+        }
+    }
+
+    /// Makes `path` and what is missing above it, and syncs the parent of each.
+    fn make(&self, path: &Path) -> Result<(), Error> {
+        if self.lock_synced().contains(path) {
+            return Ok(());
+        }
+        let Some(parent) = path.parent() else { return Ok(()) };
+        let mut made = fs::DirBuilder::new().mode(0o700).create(path);
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.make(parent)?;
+            made = fs::DirBuilder::new().mode(0o700).create(path);
+        }
+        match made {
+            Ok(()) => sync_folder(parent)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Made by a run that may have died before its sync. What lies above the lake was
+                // there before us and may not be ours to open.
+                if path.starts_with(&self.root) && path != self.root {
+                    self.make(parent)?;
+                    sync_folder(parent)?;
+                }
+            }
+            Err(error) => return Err(io_error("make folder", path)(error)),
+        }
+        let mut synced = self.lock_synced();
+        if synced.len() >= SYNCED_MAX {
+            synced.clear();
+        }
+        synced.insert(path.to_owned());
+        Ok(())
+    }
+
+    fn lock_synced(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link_new(
+        &self,
+        aside: &Path,
+        file: &mut File,
+        key: &str,
+        body: &[u8],
+    ) -> Result<bool, Error> {
+        file.write_all(body).map_err(io_error("write", aside))?;
+        file.sync_all().map_err(io_error("sync", aside))?;
+        let target = self.root.join(key);
+        let Some(parent) = target.parent() else { return Ok(false) };
+        self.make(parent)?;
+        let created = match fs::hard_link(aside, &target) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // The folder was removed behind our back: look again next time.
+                    self.lock_synced().clear();
+                }
+                return Err(io_error("link", &target)(error));
+            }
+        };
+        // Also where it was there before: the one who made it may have died before its sync.
+        sync_folder(parent)?;
+        Ok(created)
+    }
+}
+
+impl Backend for Folder {
+    fn put_new(&self, key: &str, body: &Bytes) -> Result<bool, Error> {
+        let (aside, mut file) = self.create_aside()?;
+        let linked = self.link_new(&aside, &mut file, key, body);
+        let removed = fs::remove_file(&aside).map_err(io_error("remove", &aside));
+        let created = linked?;
+        removed?;
+        Ok(created)
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        let path = self.root.join(key);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.root.join(prefix)];
+        while let Some(folder) = folders.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(io_error("list", &folder)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(io_error("list", &folder))?;
+                let path = entry.path();
+                if entry.file_type().map_err(io_error("look at", &path))?.is_dir() {
+                    folders.push(path);
+                } else if let Ok(key) = path.strip_prefix(&self.root)
+                    && let Some(key) = key.to_str()
+                {
+                    found.push(key.to_owned());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("sync folder", path))
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn body(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Folder::open(&dir.path().join("a/lake")).unwrap();
+        assert!(lake.put_new("x/y/z.json", &body("one")).unwrap());
+        assert!(!lake.put_new("x/y/z.json", &body("two")).unwrap());
+        assert_eq!(lake.get("x/y/z.json").unwrap(), Some(body("one")));
+        assert_eq!(lake.get("x/y/none").unwrap(), None);
+        assert_eq!(lake.list("x/").unwrap(), ["x/y/z.json"]);
+        assert!(lake.list("none/").unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_aside_and_others_cannot_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Folder::open(dir.path()).unwrap();
+        lake.put_new("x/y", &body("one")).unwrap();
+        lake.put_new("x/y", &body("two")).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join(ASIDE)).unwrap().count(), 0);
+        let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
+        assert_eq!((mode("x/y") & 0o777, mode("x") & 0o777), (0o600, 0o700));
+    }
+
+    #[test]
+    fn of_two_that_race_for_a_name_one_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Folder::open(dir.path()).unwrap();
+        let created = std::thread::scope(|scope| {
+            let racers: Vec<_> = ["a", "b", "c", "d"]
+                .map(|text| {
+                    let lake = &lake;
+                    scope.spawn(move || lake.put_new("x/1.json", &body(text)).unwrap())
+                })
+                .into_iter()
+                .collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).filter(|created| *created).count()
+        });
+        assert_eq!(created, 1);
+    }
+
+    #[test]
+    fn a_folder_removed_behind_our_back_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Folder::open(dir.path()).unwrap();
+        lake.put_new("x/1", &body("one")).unwrap();
+        fs::remove_dir_all(dir.path().join("x")).unwrap();
+        assert!(lake.put_new("x/2", &body("two")).is_err());
+        assert!(lake.put_new("x/2", &body("two")).unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let error = Folder::open(&dir.path().join("file/lake")).unwrap_err();
+        assert!(error.to_string().contains("file/lake"), "{error}");
+    }
+}

@@ -1,0 +1,201 @@
+//! The registry of schema versions: which columns a table has, in which order, of which type.
+//!
+//! Each version is an object of its own, put if absent, so that any number of writers agree. A
+//! version only adds to the one before: columns at the end, longer strings. The latest is found by
+//! reading upwards from the one known, never by listing. `proto/schema-version.schema.json` is the
+//! wire contract.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::keys::{Key, TableFolder};
+use super::manifest::{from_bytes, to_bytes};
+use super::{Class, Error, Store};
+use crate::columnar::Schema;
+
+/// How many tables' latest versions are remembered before all are forgotten and read again: the
+/// reference set-up has some 800 tables, a hostile client can make any number.
+const TABLES_MAX: usize = 10_000;
+
+/// How an attempt to widen a table ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Widened {
+    /// The version is the table's latest.
+    Done,
+    /// Another writer was first: what was made for this version is void.
+    Lost,
+}
+
+/// The registry, with a memory of the versions it saw; clones share it.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    store: Store,
+    latest: Arc<Mutex<HashMap<TableFolder, Option<Arc<Schema>>>>>,
+}
+
+impl Registry {
+    /// Opens the registry of a lake.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, latest: Arc::default() }
+    }
+
+    /// The latest version known; the first call for a table asks the store.
+    ///
+    /// Another writer may have added later ones: they are met when widening.
+    ///
+    /// # Errors
+    /// What the store said, or [`Error::Malformed`], [`Error::Format`].
+    pub fn latest(&self, folder: &TableFolder) -> Result<Option<Arc<Schema>>, Error> {
+        match self.known(folder) {
+            Some(known) => Ok(known),
+            None => self.refresh(folder),
+        }
+    }
+
+    /// The latest version the store has.
+    ///
+    /// # Errors
+    /// As [`Registry::latest`].
+    pub fn refresh(&self, folder: &TableFolder) -> Result<Option<Arc<Schema>>, Error> {
+        let known = self.known(folder).flatten();
+        let from = known.as_ref().map_or(0, |version| version.version);
+        let key = |number| Key::Schema(folder.clone(), number);
+        let found = match self.store.last(from, key)? {
+            Some((number, bytes)) => Some(Arc::new(read(&key(number), &bytes)?)),
+            None => known,
+        };
+        self.remember(folder, found.clone());
+        Ok(found)
+    }
+
+    /// Reads one version.
+    ///
+    /// # Errors
+    /// [`Error::MissingVersion`] if there is none, else as [`Registry::latest`].
+    pub fn version(&self, folder: &TableFolder, version: u64) -> Result<Arc<Schema>, Error> {
+        if let Some(Some(known)) = self.known(folder)
+            && known.version == version
+        {
+            return Ok(known);
+        }
+        let key = Key::Schema(folder.clone(), version);
+        let Some(bytes) = self.store.get(&key)? else {
+            return Err(Error::MissingVersion { folder: folder.to_string(), version });
+        };
+        Ok(Arc::new(read(&key, &bytes)?))
+    }
+
+    /// Makes `next` the latest version of its table, unless another writer was first.
+    ///
+    /// # Errors
+    /// [`Error::Narrowed`] if `next` does not keep what the version before has; what the store
+    /// said.
+    pub fn widen(&self, folder: &TableFolder, next: &Arc<Schema>) -> Result<Widened, Error> {
+        let before = self.latest(folder)?;
+        let from = before.as_ref().map_or(0, |before| before.version);
+        if next.version <= from {
+            let there = self.version(folder, next.version)?;
+            return Ok(if there == *next { Widened::Done } else { Widened::Lost });
+        }
+        if before.is_some_and(|before| !next.widens(&before)) {
+            return Err(Error::Narrowed { folder: folder.to_string(), version: next.version });
+        }
+        let key = Key::Schema(folder.clone(), next.version);
+        match self.store.put_new(&key, &to_bytes(next.as_ref(), "schema version")?) {
+            Ok(_) => {
+                self.remember(folder, Some(Arc::clone(next)));
+                Ok(Widened::Done)
+            }
+            Err(error) if error.class() == Class::Conflict => {
+                self.refresh(folder)?;
+                Ok(Widened::Lost)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn known(&self, folder: &TableFolder) -> Option<Option<Arc<Schema>>> {
+        self.lock().get(folder).cloned()
+    }
+
+    fn remember(&self, folder: &TableFolder, version: Option<Arc<Schema>>) {
+        let mut latest = self.lock();
+        if latest.len() >= TABLES_MAX {
+            latest.clear();
+        }
+        latest.insert(folder.clone(), version);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TableFolder, Option<Arc<Schema>>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(key: &Key, bytes: &[u8]) -> Result<Schema, Error> {
+    from_bytes(key, "schema version", bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::columnar::Column;
+    use crate::storage::keys::Part;
+    use crate::storage::memory::Memory;
+    use crate::storage::{Backend, Options};
+    use crate::warehouse::ColumnType;
+
+    fn folder() -> TableFolder {
+        let (schema, table) = (Part::new("s").unwrap(), Part::new("t").unwrap());
+        TableFolder::Source { schema, table }
+    }
+
+    fn version(version: u64, names: &[&str]) -> Arc<Schema> {
+        let column = |name: &&str| Column {
+            name: (*name).into(),
+            column_type: ColumnType::String,
+            required: false,
+            first_seen: Timestamp::from_millis(1_795_305_599_000),
+            max_bytes: 256,
+        };
+        Arc::new(Schema { version, columns: names.iter().map(column).collect() })
+    }
+
+    fn registry(memory: &Arc<Memory>) -> Registry {
+        let backend: Arc<dyn Backend> = Arc::<Memory>::clone(memory);
+        Registry::new(Store::new(backend, Options::default()))
+    }
+
+    #[test]
+    fn of_two_writers_that_widen_at_once_one_loses_and_both_converge() {
+        let memory = Arc::new(Memory::default());
+        let (one, two) = (registry(&memory), registry(&memory));
+        assert_eq!(one.latest(&folder()).unwrap(), None);
+        assert_eq!(two.latest(&folder()).unwrap(), None);
+        assert_eq!(one.widen(&folder(), &version(1, &["id", "a"])).unwrap(), Widened::Done);
+        assert_eq!(two.widen(&folder(), &version(1, &["id", "b"])).unwrap(), Widened::Lost);
+        assert_eq!(two.latest(&folder()).unwrap(), Some(version(1, &["id", "a"])));
+        assert_eq!(two.widen(&folder(), &version(2, &["id", "a", "b"])).unwrap(), Widened::Done);
+        assert_eq!(one.refresh(&folder()).unwrap(), Some(version(2, &["id", "a", "b"])));
+        assert_eq!(one.version(&folder(), 1).unwrap(), version(1, &["id", "a"]));
+        assert!(matches!(one.version(&folder(), 3), Err(Error::MissingVersion { .. })));
+    }
+
+    #[test]
+    fn schema_only_widens() {
+        let memory = Arc::new(Memory::default());
+        let registry = registry(&memory);
+        registry.widen(&folder(), &version(1, &["id", "a"])).unwrap();
+        for names in [&["id"][..], &["a", "id"], &["id", "b", "a"]] {
+            let error = registry.widen(&folder(), &version(2, names)).unwrap_err();
+            assert!(matches!(error, Error::Narrowed { version: 2, .. }));
+        }
+        let mut retyped = (*version(2, &["id", "a"])).clone();
+        retyped.columns[1].column_type = ColumnType::Int;
+        assert!(registry.widen(&folder(), &Arc::new(retyped)).is_err());
+        let mut shorter = (*version(2, &["id", "a"])).clone();
+        shorter.columns[1].max_bytes = 128;
+        assert!(registry.widen(&folder(), &Arc::new(shorter)).is_err());
+    }
+}
