@@ -1,54 +1,50 @@
-//! Interim types until the rule packs join.
-use crate::event::{Edits, Node};
+//! Transformations: rule packs that take personal data out of events before anything is written.
+//!
+//! A pack is read (`written`), compiled (`pack`, with `select` and `keyname` for the patterns) and
+//! applied to an event on its tape (`apply`, `clean`, `rename`), with what is to change noted as
+//! edits. `detect` finds personal data in texts. Pure: files, keys and lists come as text or bytes
+//! from the callers, `crate::ingest` and `keelrow transform`.
+//!
+//! ```
+//! use keelrow::event::{Edits, Parser};
+//! use keelrow::transform::{Pack, Pseudonyms, Scratch, Verdict};
+//!
+//! let pack = Pack::builtin("pii").unwrap();
+//! let pseudonyms = Pseudonyms::new(b"a key of 32 bytes or more, secret", 1).unwrap();
+//! let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
+//!
+//! let tape = parser.parse(br#"{"userId":"anna@example.com","traits":{"phone":"0171 234"}}"#).unwrap();
+//! edits.begin(tape.root());
+//! let verdict = pack.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms);
+//! assert_eq!(verdict, Verdict::Keep);
+//!
+//! let mut out = Vec::new();
+//! edits.write(tape.root(), &mut out);
+//! let out = String::from_utf8(out).unwrap();
+//! assert!(out.starts_with(r#"{"userId":"h1_"#) && out.contains(r#""phone":"[phone]""#));
+//! ```
 
-/// A compiled pack.
-#[derive(Debug)]
-pub struct Pack;
-/// Buffers.
-#[derive(Debug, Default)]
-pub struct Scratch;
-/// Hashes.
-#[derive(Debug)]
-pub struct Pseudonyms;
-/// What becomes of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It stays.
-    Keep,
-    /// It goes.
-    Drop {
-        /// By which rule.
-        rule: String,
-    },
-    /// It goes.
-    Suppressed,
-}
-impl Pack {
-    /// Name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        ""
-    }
+mod apply;
+mod clean;
+mod consent;
+pub mod detect;
+mod keyname;
+mod pack;
+mod pseudonym;
+mod rename;
+mod scratch;
+mod select;
+mod shape;
+mod suppress;
+mod written;
 
-    /// Applies.
-    pub fn apply(&self, _: &mut Scratch, _: Node<'_>, _: &mut Edits, _: &Pseudonyms) -> Verdict {
-        Verdict::Keep
-    }
-}
-/// The shape.
-#[must_use]
-pub fn shape(_: Node<'_>) -> String {
-    "{}".to_owned()
-}
-impl Pseudonyms {
-    /// Key.
-    #[must_use]
-    pub fn new(_: &[u8], _: u32) -> Result<Self, std::fmt::Error> {
-        Ok(Self)
-    }
-    /// Of.
-    #[must_use]
-    pub fn of(&self, _: &str) -> String {
-        String::new()
-    }
-}
+#[cfg(test)]
+mod tests;
+
+pub use apply::Verdict;
+pub use pack::Pack;
+pub use pseudonym::{KeyTooShort, Pseudonyms};
+pub use scratch::Scratch;
+pub use shape::shape;
+pub use suppress::Suppression;
+pub use written::{Fault, Why};
