@@ -138,7 +138,7 @@ impl Scan {
         let from = self.at;
         let next = self.find(limit)?;
         let Some(found) = next.filter(|found| found.position < end) else {
-            self.at = next.map_or(limit.max(from), |found| found.at);
+            self.at = next.map_or_else(|| limit.max(from), |found| found.at);
             return Ok(self.lost(end, from..self.at));
         };
         if found.position > self.expected {
