@@ -53,6 +53,7 @@ fn main() {
     let folder = folder.map_or_else(std::env::temp_dir, PathBuf::from);
     let payload = vec![b'x'; EVENT_BYTES];
     encode_only(&payload);
+    read_back(&folder, &payload);
     let mut figures = vec![Vec::new(); CASES.len()];
     for _ in 0..ROUNDS {
         for (case, figures) in CASES.iter().zip(&mut figures) {
@@ -88,6 +89,37 @@ fn encode_only(payload: &[u8]) {
     println!("encode alone, batches of 50   cpu {:.3} us/event", rounds[ROUNDS / 2]);
 }
 
+/// The part that the loader pays: reading and checking what was written.
+fn read_back(folder: &Path, payload: &[u8]) {
+    const GROUPS: usize = 2_000;
+    let folder = tempfile::tempdir_in(folder).unwrap();
+    let log = open(folder.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for _ in 0..GROUPS {
+        runtime.block_on(log.append(group(50, payload))).unwrap();
+    }
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = cpu();
+            let mut reader = log.reader(Position::ZERO).unwrap();
+            let mut events = 0_u32;
+            while let Some(item) = reader.next().unwrap() {
+                std::hint::black_box(item);
+                events += 1;
+            }
+            (cpu() - start).as_secs_f64() * 1e6 / f64::from(events)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    println!("read back                     cpu {:.3} us/event", rounds[ROUNDS / 2]);
+}
+
+fn open(folder: &Path) -> Log {
+    let clock = Arc::new(System::new());
+    let ids = Arc::clone(&clock);
+    Log::open(Options::new(folder.join("journal"), "bench"), clock, ids).unwrap()
+}
+
 fn group(events: usize, payload: &[u8]) -> Group {
     let mut group = Group::with_capacity(events, events * (payload.len() + 80));
     for _ in 0..events {
@@ -98,10 +130,7 @@ fn group(events: usize, payload: &[u8]) -> Group {
 
 fn round(folder: &Path, case: &Case, payload: &[u8]) -> Figures {
     let folder = tempfile::tempdir_in(folder).unwrap();
-    let options = Options::new(folder.path().join("journal"), "bench");
-    let clock = Arc::new(System::new());
-    let ids = Arc::clone(&clock);
-    let log = Arc::new(Log::open(options, clock, ids).unwrap());
+    let log = Arc::new(open(folder.path()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let (start, start_cpu, syncs) = (Instant::now(), cpu(), log.state().syncs);

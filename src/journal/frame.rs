@@ -107,12 +107,6 @@ impl<'a> Header<'a> {
     pub(super) const fn frame_bytes(&self) -> usize {
         self.header_bytes + self.payload_bytes
     }
-
-    /// The payload behind the header at the start of `bytes`, if it is all there and undamaged.
-    pub(super) fn payload<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let payload = bytes.get(self.header_bytes..self.frame_bytes())?;
-        (crc32c::crc32c(payload) == self.payload_crc).then_some(payload)
-    }
 }
 
 /// The header length that the header at the start of `bytes` names, its checksum not yet looked at.

@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::{Damaged, Error, Frame, Item, Position};
+use super::super::{Damaged, Error, Item, Position};
 use super::files::Files;
 use super::log::read_writer_id;
 use super::mark::Mark;
@@ -175,10 +175,7 @@ fn walk(
     loop {
         let seen = match scan.step(end, limit).map_err(failed)? {
             Step::Frame(found) => {
-                let (header, payload) = scan.frame(&found, limit).map_err(failed)?;
-                let (kind, count, source) = (header.kind, header.count, header.source);
-                let position = found.position;
-                let frame = Frame { position, kind, count, source, payload };
+                let frame = scan.frame(&found, limit).map_err(failed)?;
                 see(Item::Frame(frame), found.at..found.end())
             }
             Step::Damaged(damaged, bytes) => see(Item::Damaged(damaged), bytes),
