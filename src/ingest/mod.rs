@@ -38,7 +38,7 @@ use crate::limits::RateLimits;
 use crate::outcome::{Book, Books, Entry};
 use crate::script;
 use crate::source::{Source, Sources};
-use crate::transform::Pseudonyms;
+use crate::transform::{Pseudonyms, Suppression};
 
 /// How much a request may hold and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +88,11 @@ pub struct Services {
 #[derive(Debug)]
 pub struct Live {
     /// The sources.
-    pub sources: Sources,
+    pub sources: Arc<Sources>,
     /// Their transformations, by source id.
     pub chains: HashMap<String, Arc<Chain>>,
+    /// Users whose events are dropped.
+    pub suppression: Suppression,
 }
 
 impl Live {
@@ -136,6 +138,12 @@ impl Ingest {
     pub fn reload(&self, live: Live) {
         self.services.rates.replace(live.sources.list());
         self.live.store(Arc::new(live));
+    }
+
+    /// Makes hashes of personal data.
+    #[must_use]
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.services.pseudonyms
     }
 
     /// Waits for what is queued in the journal on behalf of clients that have gone.

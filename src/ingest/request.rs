@@ -17,7 +17,7 @@ use crate::limits::RetryAfter;
 use crate::record::{self, FrameKind, Rejection, Stamp, Tally};
 use crate::script;
 use crate::source::Source;
-use crate::transform::{self, Verdict};
+use crate::transform::{self, Suppression, Verdict};
 
 /// The frames of one request and what they stand for.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ pub(super) fn prepare(
     let source = identify(live, submission, parsed.as_ref().ok())?;
     let root = parsed?;
     let fields = Fields::of(root);
-    // Made with the sources, for each of them; without it nothing could be told to be stripped.
-    let chain = live.chain(&source).ok_or(Refusal::Internal)?;
+    // Made with the sources, for each of them: a source without one went with a reload just now.
+    let chain = live.chain(&source).ok_or(Refusal::UnknownKey)?;
     let client_ip = submission.client_ip.to_canonical().to_string();
     if !chain.rest().is_empty() && scripts.is_none() {
         return Err(Stop::NeedsScripts);
@@ -77,6 +77,7 @@ pub(super) fn prepare(
         services,
         source: &source,
         chain: &chain,
+        suppression: &live.suppression,
         arrival: Arrival {
             at: now,
             text: Moment::coarse(now).text(),
@@ -195,6 +196,7 @@ pub(super) struct Desk<'a> {
     pub(super) services: &'a Services,
     pub(super) source: &'a Source,
     pub(super) chain: &'a Chain,
+    suppression: &'a Suppression,
     pub(super) arrival: Arrival<'a>,
     batch: BatchLevel<'a>,
     pub(super) work: &'a mut Work,
@@ -278,9 +280,12 @@ impl Desk<'_> {
         };
         let event = fields.event();
         work.edits.begin(event);
+        let pseudonyms = &self.services.pseudonyms;
+        if self.suppression.has(event, &work.edits, pseudonyms) {
+            return Ok(self.tally("suppressed", true));
+        }
         let ids = &*self.services.ids;
         enrich::enrich(&fields, forced, &times, &self.arrival, ids, &mut work.edits);
-        let pseudonyms = &self.services.pseudonyms;
         match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
             Verdict::Keep => {}
             Verdict::Drop { rule } => return Ok(self.tally(&rule, false)),

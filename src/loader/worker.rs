@@ -54,6 +54,13 @@ impl Handle {
         Some(self.journal.state().durable.since(Position::new(committed)))
     }
 
+    /// Waits at most `timeout` for the loader to find its place in the lake; whether it has. Blocks.
+    #[must_use]
+    pub fn wait_recovered(&self, timeout: Duration) -> bool {
+        self.shared.wait(timeout, |_, status| status.report.is_some() || status.ended)
+            && self.status().report.is_some()
+    }
+
     /// Commits all that is acknowledged now and waits for it, at most `timeout`; whether it is
     /// committed. Blocks.
     #[must_use]
