@@ -31,13 +31,16 @@ pub(super) struct Collector {
 /// How often a count is tried again when the loader trims the journal under it.
 const TRIES: usize = 10;
 
-/// Counts what earlier runs received; `None` until the loader has found its place in the lake.
-///
-/// Call it before the first event is taken in.
-pub(super) fn base(loader: &loader::Handle, journal: &dyn Journal) -> Option<Base> {
+/// Counts what earlier runs received, up to position `start` of the journal, where this run began;
+/// `None` until the loader has found its place in the lake.
+pub(super) fn base(
+    loader: &loader::Handle,
+    journal: &dyn Journal,
+    start: Position,
+) -> Option<Base> {
     for _ in 0..TRIES {
         let report = loader.status().report?;
-        match waiting(journal, Position::new(report.committed_to)) {
+        match waiting(journal, Position::new(report.committed_to), start) {
             Ok(mut base) => {
                 for (source, counts) in report.books {
                     let entry = base.entry(source).or_default();

@@ -85,6 +85,19 @@ impl Error {
     }
 }
 
+impl Error {
+    /// True where trying again later may help: the lake is away, or another process still holds
+    /// the journal.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.class() == storage::Class::Retry,
+            Self::Journal(journal::Error::Locked { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
 /// The running program.
 #[derive(Debug)]
 pub struct App {
@@ -238,14 +251,17 @@ impl App {
     /// What takes over a changed configuration.
     #[must_use]
     pub fn reloader(&self, environment: config::Environment) -> Reloader {
-        Reloader {
+        let mut reloader = Reloader {
             config: self.config.clone(),
             environment,
             ingest: Arc::clone(&self.ingest),
             sources: Arc::clone(&self.edge_sources),
             options: Arc::clone(&self.edge_options),
             counts: Arc::clone(&self.reloads),
-        }
+            seen: [0; 32],
+        };
+        reloader.seen = reloader.fingerprint();
+        reloader
     }
 
     /// Stops in order, within `shutdown.deadline`: no more requests, what is acknowledged made
@@ -385,8 +401,9 @@ async fn earlier_books(
     live: Books,
 ) -> books::Collector {
     let (handle, log) = (loader.clone(), Arc::clone(journal));
+    let start = journal.state().durable;
     let count = move |patience| {
-        handle.wait_recovered(patience).then(|| books::base(&handle, &*log)).flatten()
+        handle.wait_recovered(patience).then(|| books::base(&handle, &*log, start)).flatten()
     };
     let soon = tokio::task::spawn_blocking({
         let count = count.clone();

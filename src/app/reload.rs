@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 
 use super::{chains, gauges};
 use crate::config::{self, Config, Environment};
@@ -22,6 +23,7 @@ pub struct Reloader {
     pub(super) sources: Arc<ArcSwap<Sources>>,
     pub(super) options: Arc<ArcSwap<config::Http>>,
     pub(super) counts: Arc<gauges::Reloads>,
+    pub(super) seen: [u8; 32],
 }
 
 impl Reloader {
@@ -34,6 +36,27 @@ impl Reloader {
             .filter(|folder| !folder.as_os_str().is_empty() && folder.is_dir())
             .collect();
         (&self.config.file, folders)
+    }
+
+    /// As [`Reloader::reload`], if the files are not what they were when they were last read.
+    pub fn reload_if_changed(&mut self) {
+        let now = self.fingerprint();
+        if now != self.seen {
+            self.seen = now;
+            self.reload();
+        }
+    }
+
+    /// A hash of all files that matter: folders tell of changes that are none.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let (file, _) = self.watched();
+        let paths = chains::paths(&self.config);
+        for path in std::iter::once(file).chain(paths.iter().map(PathBuf::as_path)) {
+            hash.update(std::fs::read(path).unwrap_or_default());
+            hash.update([0xff]);
+        }
+        hash.finalize().into()
     }
 
     /// Reads, checks and takes over; `false` if the old configuration stays.

@@ -95,9 +95,15 @@ impl Worker<'_> {
         // Also when this thread panics: nobody may wait for it then.
         let _ended = Ended(self.shared);
         let mut backoff = BACKOFF.0;
+        let mut told = false;
         loop {
             let stop = self.shared.asked().stop;
             match self.loader.advance(stop || self.must_flush()) {
+                // The first piece of work is to find its place.
+                Ok(Progress::More) if !told => {
+                    told = true;
+                    self.report_once();
+                }
                 Ok(Progress::More) => {}
                 Ok(Progress::Committed) => {
                     self.committed();
