@@ -299,12 +299,9 @@ impl Workshop for Shop {
         self.mapping
     }
 
-    fn settings(&self) -> Value {
-        serde_json::json!({ "row_group_bytes": self.row_group_bytes })
-    }
-
-    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<Box<dyn Rows>, Error> {
-        Ok(self.rows(batch, Opener::cut(registry.clone(), batch.folder.clone())))
+    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<(Box<dyn Rows>, Value), Error> {
+        let rows = self.rows(batch, Opener::cut(registry.clone(), batch.folder.clone()));
+        Ok((rows, serde_json::json!({ "row_group_bytes": self.row_group_bytes })))
     }
 
     fn rewrite(
