@@ -1,5 +1,7 @@
 //! What the loader decides once for a batch: limits, types from the configuration, codecs.
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::unified::glob;
 use crate::warehouse::{ColumnType, TableKind};
@@ -27,9 +29,27 @@ pub struct Pin {
     pub column_type: ColumnType,
 }
 
-/// The type that the layout fixes for a column of a kind of table; `None` where the first row group
+/// The types that the layout fixes for columns of a kind of table; `None` where the first row group
 /// decides.
-pub type Standard = fn(TableKind, &str) -> Option<ColumnType>;
+#[derive(Clone, Default)]
+pub struct Standard(Option<Arc<StandardFn>>);
+
+type StandardFn = dyn Fn(TableKind, &str) -> Option<ColumnType> + Send + Sync;
+
+impl Standard {
+    /// Asks `decide` once for each new column of a table.
+    pub fn new(
+        decide: impl Fn(TableKind, &str) -> Option<ColumnType> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(decide)))
+    }
+}
+
+impl std::fmt::Debug for Standard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Standard").field(&self.0.is_some()).finish()
+    }
+}
 
 /// Limits and meaning shared by all tables of a batch.
 #[derive(Clone, Debug)]
@@ -73,7 +93,7 @@ impl Settings {
             part_bytes: 128 << 20,
             compression: Compression::Auto,
             pins: Vec::new(),
-            standard: |_, _| None,
+            standard: Standard::default(),
             batch_time,
             loaded_at: false,
             product_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -94,6 +114,6 @@ impl Settings {
             .iter()
             .find(|pin| glob::matches(&pin.table, table) && glob::matches(&pin.name, column))
             .map(|pin| pin.column_type)
-            .or_else(|| (self.standard)(kind, column))
+            .or_else(|| self.standard.0.as_ref().and_then(|decide| decide(kind, column)))
     }
 }

@@ -30,8 +30,6 @@ pub(super) struct Link {
     pub(super) previous: Option<String>,
     /// Version of the mapping rules.
     pub(super) mapping: u32,
-    /// The load settings.
-    pub(super) settings: serde_json::Value,
 }
 
 /// A batch on its way into the lake.
@@ -84,6 +82,9 @@ impl Pending {
         let differs = |reason: String| Error::Plan { number, reason };
         cut.hour = Hour::parse(&plan.hour)
             .ok_or_else(|| differs(format!("hour {:?} cannot be read", plan.hour)))?;
+        if cut.records != plan.records {
+            return Err(differs("the journal's records are other ones".into()));
+        }
         let pending = Self { is_widened: true, plan: Some(bytes), ..Self::new(cut, link) };
         let files = pending.planned_files();
         if files == plan.parts {
@@ -151,19 +152,20 @@ impl Pending {
     }
 
     fn make_plan(&self) -> Plan {
-        let Cut { batch, to, hour, left_out, .. } = &self.cut;
+        let Cut { batch, settings, to, records, hour, left_out, .. } = &self.cut;
         Plan {
             format: FORMAT,
             writer: batch.writer.to_string(),
             number: batch.number,
             previous: self.link.previous.clone(),
             journal: Range { partition: 0, from: batch.from, to: *to },
+            records: *records,
             batch_time: utc_text(batch.time),
             hour: hour.to_string(),
             mapping: self.link.mapping,
             program: env!("CARGO_PKG_VERSION").into(),
             left_out: left_out.clone(),
-            settings: self.link.settings.clone(),
+            settings: settings.clone(),
             parts: self.planned_files(),
         }
     }

@@ -270,8 +270,8 @@ impl Loader {
         };
         let hour_floor = recovered.chain.last.as_ref().and_then(|last| last.hour);
         self.make_work()?;
-        let rows = self.services.workshop.cut(&batch, &recovered.desk.registry)?;
-        Ok(Range::open(batch, self.services.clock.elapsed(), hour_floor, rows))
+        let (rows, settings) = self.services.workshop.cut(&batch, &recovered.desk.registry)?;
+        Ok(Range::open(batch, self.services.clock.elapsed(), hour_floor, rows, settings))
     }
 
     fn link(&self) -> Link {
@@ -279,7 +279,6 @@ impl Loader {
         Link {
             previous: last.map(|last| last.checksum.clone()),
             mapping: self.services.workshop.mapping(),
-            settings: self.services.workshop.settings(),
         }
     }
 
@@ -382,8 +381,7 @@ impl Loader {
         };
         self.make_work()?;
         let cut = replay(&mut self.services, &mut recovered.desk, batch, plan)?;
-        let settings = plan.settings.clone();
-        Ok((cut, Link { previous, mapping: plan.mapping, settings }))
+        Ok((cut, Link { previous, mapping: plan.mapping }))
     }
 
     fn work_folder(&self) -> PathBuf {

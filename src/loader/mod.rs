@@ -14,17 +14,25 @@ mod machine;
 mod opener;
 pub mod plan;
 mod range;
+mod recorder;
 pub mod rows;
+mod settings;
 mod spans;
 mod status;
 mod worker;
+mod workshop;
 
 pub use books::Books;
 pub use error::{Error, Remedy};
 pub use machine::{Limits, Loader, Options, Progress, Services};
+pub use settings::{BlockSettings, LayoutSettings, PinSettings, SettingError, Settings};
 pub use spans::Spans;
 pub use status::{Report, Status};
 pub use worker::{Handle, spawn};
+pub use workshop::{MAPPING_VERSION, Warehouse};
+
+/// Load settings that a reload may exchange; a batch keeps those it was opened with.
+pub type SharedSettings = std::sync::Arc<arc_swap::ArcSwap<Settings>>;
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,9 @@ pub struct Plan {
     pub previous: Option<String>,
     /// What it is made of.
     pub journal: Range,
+    /// CRC-32C of the payloads of all records of the range, in order: tells the range of another
+    /// journal, which would otherwise give another batch under the same names.
+    pub records: u32,
     /// The moment the range was opened.
     pub batch_time: String,
     /// UTC hour of arrival, as in the paths.

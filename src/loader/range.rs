@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
+use serde_json::Value;
 
 use super::books::{Books, Outcome};
 use super::dedup::{Dedup, Verdict};
@@ -33,11 +34,15 @@ pub(super) struct Desk {
 #[derive(Debug)]
 pub(super) struct Range {
     pub(super) batch: Batch,
+    /// The load settings in full.
+    settings: Value,
     /// When it was opened, on the monotonic clock.
     opened: Duration,
     /// The first position that is not in it.
     next: u64,
     bytes: u64,
+    /// CRC-32C of all payloads, see [`Plan::records`].
+    records: u32,
     /// Hour of the last batch: no earlier one is taken.
     hour_floor: Option<Hour>,
     hour: Option<Hour>,
@@ -53,7 +58,9 @@ pub(super) struct Range {
 #[derive(Debug)]
 pub(super) struct Cut {
     pub(super) batch: Batch,
+    pub(super) settings: Value,
     pub(super) to: u64,
+    pub(super) records: u32,
     pub(super) hour: Hour,
     pub(super) left_out: LeftOut,
     pub(super) books: Books,
@@ -76,12 +83,15 @@ impl Range {
         opened: Duration,
         hour_floor: Option<Hour>,
         rows: Box<dyn Rows>,
+        settings: Value,
     ) -> Self {
         Self {
+            settings,
             next: batch.from,
             batch,
             opened,
             bytes: 0,
+            records: 0,
             hour_floor,
             hour: None,
             planned: None,
@@ -95,7 +105,7 @@ impl Range {
     /// Opens a range that must become what `plan` says.
     pub(super) fn open_planned(batch: Batch, plan: &Plan, rows: Box<dyn Rows>) -> Self {
         let planned = Some(plan.left_out.clone());
-        Self { planned, ..Self::open(batch, Duration::ZERO, None, rows) }
+        Self { planned, ..Self::open(batch, Duration::ZERO, None, rows, plan.settings.clone()) }
     }
 
     /// The first position that is not in the range.
@@ -143,6 +153,7 @@ impl Range {
         }
         self.next = position + 1;
         self.bytes += frame.payload.len() as u64;
+        self.records = crc32c::crc32c_append(self.records, frame.payload);
         if self.planned.is_none() {
             self.keep_within(limits, desk)?;
         }
@@ -264,8 +275,8 @@ impl Range {
         }
         let hour = self.hour.or(self.hour_floor).unwrap_or(Hour::of(self.batch.time));
         let files = self.rows.finish()?;
-        let Self { batch, next, left_out, books, .. } = self;
-        Ok(Cut { batch, to: next, hour, left_out, books, files })
+        let Self { batch, settings, next, records, left_out, books, .. } = self;
+        Ok(Cut { batch, settings, to: next, records, hour, left_out, books, files })
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Error;
 use super::plan::PlannedFile;
 use crate::clock::Timestamp;
@@ -104,14 +106,12 @@ pub trait Workshop: Send + fmt::Debug {
     /// The version of its rules: a plan made by other ones is not for it to finish.
     fn mapping(&self) -> u32;
 
-    /// The load settings in full, as a plan keeps them.
-    fn settings(&self) -> serde_json::Value;
-
-    /// Starts the rows of a batch cut from the journal's end.
+    /// Starts the rows of a batch that is cut, and tells the load settings in full, as its plan
+    /// keeps them.
     ///
     /// # Errors
     /// A local file failed.
-    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<Box<dyn Rows>, Error>;
+    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<(Box<dyn Rows>, Value), Error>;
 
     /// Starts the rows of a batch made again from its plan.
     ///
@@ -120,7 +120,7 @@ pub trait Workshop: Send + fmt::Debug {
     fn rewrite(
         &mut self,
         batch: &Batch,
-        settings: &serde_json::Value,
+        settings: &Value,
         files: &[PlannedFile],
         registry: &Registry,
     ) -> Result<Box<dyn Rows>, Error>;

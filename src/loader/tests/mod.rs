@@ -2,4 +2,5 @@
 
 mod crash;
 mod cut;
+mod mapped;
 mod world;

@@ -7,18 +7,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::clock::{Clock, Fixed, Timestamp};
-use crate::columnar::{self, Event, Leaves, Names, Settings, Tables};
+use crate::columnar::{self, Event, Leaves, Names, Tables};
 use crate::journal::disk::memory::Disk;
 use crate::journal::disk::{self, Log, Stepper};
 use crate::journal::{Group, Journal};
 use crate::loader::opener::{Opener, local_files};
 use crate::loader::plan::PlannedFile;
 use crate::loader::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
-use crate::loader::{Error, Limits, Loader, Options, Progress, Remedy, Services, dedup};
+use crate::loader::{
+    Error, Limits, Loader, Options, Progress, Remedy, Services, Settings, Warehouse, dedup,
+};
 use crate::record::{self, EncodedRoute, Rejection, Route, Stamp, Tally};
 use crate::storage::keys::{Key, Number, Part};
 use crate::storage::manifest::{Manifest, checksum};
@@ -60,7 +63,8 @@ pub(super) struct World {
     pub(super) limits: Limits,
     pub(super) mapping: u32,
     pub(super) row_group_bytes: u64,
-    pub(super) sent: Vec<Sent>,
+    /// The product's own workshop, with these settings, instead of the test's.
+    pub(super) settings: Option<Settings>,
 }
 
 pub(super) fn journal_options() -> disk::Options {
@@ -92,7 +96,7 @@ impl World {
             limits: Limits { max_bytes: 1 << 20, ..Limits::default() },
             mapping: 1,
             row_group_bytes: 128 << 20,
-            sent: Vec::new(),
+            settings: None,
         }
     }
 
@@ -118,14 +122,18 @@ impl World {
     }
 
     pub(super) fn services(&self) -> Services {
+        let workshop: Box<dyn Workshop> = match &self.settings {
+            Some(settings) => {
+                let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
+                Box::new(Warehouse::new(shared).unwrap())
+            }
+            None => Box::new(Shop { mapping: self.mapping, row_group_bytes: self.row_group_bytes }),
+        };
         Services {
             journal: Arc::<Log>::clone(&self.log) as Arc<dyn Journal>,
             store: self.store(),
             clock: Arc::<Fixed>::clone(&self.clock) as Arc<dyn Clock>,
-            workshop: Box::new(Shop {
-                mapping: self.mapping,
-                row_group_bytes: self.row_group_bytes,
-            }),
+            workshop,
         }
     }
 
@@ -146,7 +154,6 @@ impl World {
         group.frame(1, sent.source, 1, write).unwrap();
         drop(self.log.append(group));
         while self.stepper.write() {}
-        self.sent.push(sent);
     }
 
     pub(super) fn events(&mut self, keys: std::ops::Range<u64>, table: &str) {
@@ -283,7 +290,7 @@ struct Shop {
 impl Shop {
     fn rows(&self, batch: &Batch, opener: Opener) -> Box<dyn Rows> {
         let mut settings =
-            Settings::new(batch.writer.as_str(), batch.number.0, batch.from, batch.time);
+            columnar::Settings::new(batch.writer.as_str(), batch.number.0, batch.from, batch.time);
         settings.row_group_bytes = self.row_group_bytes;
         let unified = Arc::new(Unified { blocks: Vec::new(), escaped: Vec::new() });
         Box::new(ShopRows {
@@ -299,12 +306,9 @@ impl Workshop for Shop {
         self.mapping
     }
 
-    fn settings(&self) -> Value {
-        serde_json::json!({ "row_group_bytes": self.row_group_bytes })
-    }
-
-    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<Box<dyn Rows>, Error> {
-        Ok(self.rows(batch, Opener::cut(registry.clone(), batch.folder.clone())))
+    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<(Box<dyn Rows>, Value), Error> {
+        let rows = self.rows(batch, Opener::cut(registry.clone(), batch.folder.clone()));
+        Ok((rows, serde_json::json!({ "row_group_bytes": self.row_group_bytes })))
     }
 
     fn rewrite(

@@ -1,0 +1,108 @@
+//! The loop with the product's own mapping.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::world::{Sent, World, drain, try_drain};
+use crate::loader::{Settings, settings::LayoutSettings};
+use crate::storage::memory::Fault;
+
+fn event(key: u64, text: &str) -> Sent {
+    let common = format!(
+        r#""messageId":"m{key}","anonymousId":"a","receivedAt":"2026-11-21T10:00:00.000Z","timestamp":"2026-11-21T09:59:59.000Z","originalTimestamp":"2026-11-21T09:59:58.000Z","sentAt":"2026-11-21T09:59:59.500Z","context":{{"library":{{"name":"x"}},"page":{{"path":"/p{key}"}}}}"#
+    );
+    Sent::new(key, &text.replacen('{', &format!("{{{common},"), 1))
+}
+
+fn fill(world: &mut World) {
+    for key in 1..30 {
+        let price = if key % 2 == 0 { "1.5" } else { "7" };
+        world.send(event(
+            key,
+            &format!(r#"{{"type":"track","event":"Order Completed","properties":{{"price":{price},"n":"{key}"}}}}"#),
+        ));
+    }
+    world.send(event(30, r#"{"type":"page","name":"Home","properties":{"title":"t"}}"#));
+    world.send(event(31, r#"{"type":"identify","userId":"u1","traits":{"plan":"pro"}}"#));
+    world.send(event(
+        32,
+        r#"{"type":"track","event":"Order Completed","properties":{"price":"dear"}}"#,
+    ));
+    world.send(Sent { content: 9, ..event(5, r#"{"type":"track","event":"x"}"#) });
+    world.send(event(5, r#"{"type":"track","event":"x"}"#));
+    world.send(event(33, r#"{"type":"record","event":"x"}"#));
+    world.send(Sent { reason: "no_ids", ..Sent::new(0, r#"{"type":"track"}"#) });
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.settings = Some(Settings::default());
+    fill(&mut world);
+    world
+}
+
+fn undisturbed() -> (BTreeMap<String, Bytes>, u64) {
+    let world = world();
+    drain(&mut world.loader()).unwrap();
+    (world.memory.objects(), world.faulty.operations())
+}
+
+#[test]
+fn events_become_the_tables_of_the_layout_and_the_unified_one() {
+    let world = world();
+    drain(&mut world.loader()).unwrap();
+    let manifest = world.manifests().pop().unwrap();
+    let tables: Vec<(&str, &str, u64)> = manifest
+        .files
+        .iter()
+        .map(|file| (file.schema.as_str(), file.table.as_str(), file.rows))
+        .collect();
+    assert_eq!(
+        tables,
+        [
+            ("web_prod", "identifies", 1),
+            ("web_prod", "order_completed", 30),
+            ("web_prod", "pages", 1),
+            ("web_prod", "rejected", 3),
+            ("web_prod", "tracks", 30),
+            ("web_prod", "users", 1),
+            ("unified_prod", "user_events", 31),
+        ]
+    );
+    assert_eq!((manifest.events.loaded, manifest.events.rejected), (32, 3));
+    assert_eq!(manifest.events.duplicate, 1);
+    world.assert_no_orphans();
+}
+
+#[test]
+fn a_mapped_batch_is_the_same_bytes_wherever_the_process_dies() {
+    let (expected, operations) = undisturbed();
+    for number in 0..operations {
+        let world = world();
+        world.faulty.go_down(number, Fault::Forget);
+        try_drain(&mut world.loader()).expect_err("the lake is down");
+        world.faulty.mend();
+        drain(&mut world.loader()).unwrap();
+        assert_eq!(world.memory.objects(), expected, "{number}");
+    }
+}
+
+#[test]
+fn an_open_plan_is_finished_with_its_own_settings() {
+    let (expected, operations) = undisturbed();
+    let mut world = world();
+    world.faulty.go_down(operations - 1, Fault::Refuse);
+    try_drain(&mut world.loader()).expect_err("the lake is down");
+    world.faulty.mend();
+    let mut settings = Settings::default();
+    let layout = LayoutSettings { skip_tracks_table: true, ..LayoutSettings::default() };
+    settings.layouts.insert("web_prod".into(), layout);
+    world.settings = Some(settings);
+    drain(&mut world.loader()).unwrap();
+    assert_eq!(world.memory.objects(), expected);
+    world.send(event(100, r#"{"type":"track","event":"Order Completed"}"#));
+    drain(&mut world.loader()).unwrap();
+    let last = world.manifests().pop().unwrap();
+    assert!(last.files.iter().all(|file| file.table != "tracks"));
+}

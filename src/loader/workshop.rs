@@ -1,0 +1,363 @@
+//! The product's own workshop: the warehouse mapping into the columnar tables.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::opener::{Opener, local_files};
+use super::plan::PlannedFile;
+use super::recorder::Recorder;
+use super::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
+use super::settings::{Compiled, SettingError, Settings};
+use super::{Error, SharedSettings};
+use crate::columnar::{Event, Leaves, Names, RouteId, Tables};
+use crate::event::{Node, Parser, Tape, known};
+use crate::record::Route;
+use crate::storage::keys::Part;
+use crate::storage::registry::Registry;
+use crate::warehouse::{
+    ColumnId, Dialect, Layout, Mapper, Origin, Rejected, Sink, TableId, Unmappable,
+};
+
+/// Version of the rules by which records become rows. It goes up with every change that gives
+/// other rows, columns or bytes for the same records and settings.
+pub const MAPPING_VERSION: u32 = 1;
+
+/// `context_destination_id` of every row.
+const DESTINATION: &str = "keelrow";
+
+/// Maps events with the settings that are current when a batch is opened.
+#[derive(Debug)]
+pub struct Warehouse {
+    settings: SharedSettings,
+    /// Kept from batch to batch for the names it knows; one batch is open at a time.
+    mapping: Arc<Mutex<Mapping>>,
+}
+
+/// What is kept from event to event.
+#[derive(Debug)]
+struct Mapping {
+    parser: Parser,
+    mapper: Mapper,
+    recorder: Recorder,
+}
+
+impl Mapping {
+    fn new(dialect: Dialect) -> Self {
+        Self { parser: Parser::new(), mapper: Mapper::new(dialect), recorder: Recorder::default() }
+    }
+}
+
+impl Warehouse {
+    /// A workshop whose settings may be exchanged between batches.
+    ///
+    /// # Errors
+    /// [`SettingError`] if the settings of now are wrong.
+    pub fn new(settings: SharedSettings) -> Result<Self, SettingError> {
+        let compiled = Compiled::new(&settings.load())?;
+        Ok(Self { settings, mapping: Arc::new(Mutex::new(Mapping::new(compiled.dialect))) })
+    }
+
+    fn rows(
+        &self,
+        batch: &Batch,
+        settings: &Settings,
+        opener: Opener,
+    ) -> Result<MappedRows, Error> {
+        let compiled = Compiled::new(settings)
+            .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
+        {
+            let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+            if mapping.mapper.dialect() == compiled.dialect {
+                mapping.mapper.begin_batch();
+            } else {
+                *mapping = Mapping::new(compiled.dialect);
+            }
+        }
+        let unified = Arc::new(compiled.unified.clone());
+        Ok(MappedRows {
+            tables: Tables::new(compiled.of_batch(batch), unified, Box::new(opener)),
+            mapping: Arc::clone(&self.mapping),
+            routes: HashMap::default(),
+            layouts: compiled.layouts,
+            usual_layout: Layout::default(),
+            dialect: compiled.dialect,
+            writer: batch.writer.clone(),
+            folder: batch.folder.clone(),
+        })
+    }
+}
+
+impl Workshop for Warehouse {
+    fn mapping(&self) -> u32 {
+        MAPPING_VERSION
+    }
+
+    fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<(Box<dyn Rows>, Value), Error> {
+        let settings = self.settings.load();
+        let written = serde_json::to_value(&*settings)
+            .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
+        let opener = Opener::cut(registry.clone(), batch.folder.clone());
+        Ok((Box::new(self.rows(batch, &settings, opener)?), written))
+    }
+
+    fn rewrite(
+        &mut self,
+        batch: &Batch,
+        settings: &Value,
+        files: &[PlannedFile],
+        registry: &Registry,
+    ) -> Result<Box<dyn Rows>, Error> {
+        let settings =
+            serde_json::from_value::<Settings>(settings.clone()).map_err(|error| Error::Plan {
+                number: batch.number.0,
+                reason: format!("its settings cannot be read: {error}"),
+            })?;
+        let opener = Opener::rewrite(registry.clone(), batch.folder.clone(), files)?;
+        Ok(Box::new(self.rows(batch, &settings, opener)?))
+    }
+}
+
+#[derive(Debug)]
+struct MappedRows {
+    tables: Tables,
+    mapping: Arc<Mutex<Mapping>>,
+    /// By the address of the route, which is kept beside so that it stays its own.
+    routes: HashMap<usize, (Arc<Route>, RouteId), foldhash::fast::FixedState>,
+    layouts: std::collections::BTreeMap<String, Layout>,
+    usual_layout: Layout,
+    dialect: Dialect,
+    writer: Part,
+    folder: PathBuf,
+}
+
+/// The mapper's names, for the tables.
+struct MapperNames<'a>(&'a Mapper);
+
+impl Names for MapperNames<'_> {
+    fn table(&self, id: TableId) -> &str {
+        self.0.table_name(id)
+    }
+
+    fn column(&self, id: ColumnId) -> &str {
+        self.0.column_name(id)
+    }
+}
+
+/// Rows of ours have no leaves.
+struct NoLeaves;
+
+impl Leaves for NoLeaves {
+    fn describe(&self, _origin: u32, _path: &mut String) -> bool {
+        true
+    }
+}
+
+impl MappedRows {
+    fn route_id(&mut self, route: &Arc<Route>) -> RouteId {
+        let tables = &mut self.tables;
+        let address = Arc::as_ptr(route).addr();
+        let known = self.routes.entry(address);
+        known.or_insert_with(|| (Arc::clone(route), tables.route(route))).1
+    }
+
+    /// The id of an event that came without one: the same whenever its batch is made again.
+    fn minted(&self, position: u64) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.writer.as_str().as_bytes());
+        hash.update(position.to_le_bytes());
+        let digest = hash.finalize();
+        let bytes = digest.first_chunk::<16>().copied().unwrap_or_default();
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    /// Gives what the mapper noted to the tables.
+    fn give(
+        tables: &mut Tables,
+        mapping: (&Mapper, &Recorder),
+        about: (RouteId, &str, i64),
+        leaves: &dyn Leaves,
+    ) -> Result<(), Error> {
+        let (mapper, recorder) = mapping;
+        let (route, event_type, received_at) = about;
+        let names = MapperNames(mapper);
+        let mut sink =
+            tables.event(Event { route, event_type, received_at, names: &names, leaves });
+        recorder.give(&mut sink);
+        sink.finish().map_err(Error::Rows)
+    }
+
+    fn reject(&mut self, incoming: Incoming<'_>, why: Why<'_>) -> Result<(), Error> {
+        let minted = self.minted(incoming.position);
+        let route = self.route_id(incoming.route);
+        let mapping = Arc::clone(&self.mapping);
+        let mut mapping = mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let Mapping { parser, mapper, recorder } = &mut *mapping;
+        recorder.clear();
+        let received_at = incoming.event.received_at;
+        match why {
+            Why::Before => before(incoming, &minted, parser, mapper, recorder),
+            Why::Now(unmappable) => now(incoming, &minted, unmappable, parser, mapper, recorder),
+        }
+        Self::give(&mut self.tables, (mapper, recorder), (route, "", received_at), &NoLeaves)
+    }
+}
+
+/// Why an event is rejected.
+#[derive(Clone, Copy)]
+enum Why<'a> {
+    /// Its record says so.
+    Before,
+    /// It was found out here.
+    Now(&'a Unmappable),
+}
+
+/// The row of an event that was rejected when it came.
+fn before(
+    incoming: Incoming<'_>,
+    minted: &str,
+    parser: &mut Parser,
+    mapper: &mut Mapper,
+    sink: &mut impl Sink,
+) {
+    let Some(rejection) = &incoming.event.rejection else { return };
+    let kept = std::str::from_utf8(incoming.event.payload).unwrap_or_default();
+    let shape;
+    let payload = if kept.len() <= PAYLOAD_BYTES_MAX {
+        kept
+    } else {
+        shape = parser
+            .parse(incoming.event.payload)
+            .map_or_else(|_| String::new(), |tape| Rejected::payload_of(tape.root()));
+        &shape
+    };
+    let id = if rejection.message_id.is_empty() { minted } else { &rejection.message_id };
+    let row = Rejected {
+        id,
+        received_at: incoming.event.received_at,
+        reason: &rejection.reason,
+        detail: &rejection.detail,
+        r#type: &rejection.r#type,
+        event: &rejection.event,
+        user_id: &rejection.user_id,
+        anonymous_id: &rejection.anonymous_id,
+        payload,
+    };
+    mapper.rejected(&row, sink);
+}
+
+/// Longest payload in a row of `rejected`: what the mapping allows itself.
+const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+
+/// The row of an event that is rejected now.
+fn now(
+    incoming: Incoming<'_>,
+    minted: &str,
+    why: &Unmappable,
+    parser: &mut Parser,
+    mapper: &mut Mapper,
+    sink: &mut impl Sink,
+) {
+    let received_at = incoming.event.received_at;
+    let mut row = Rejected { id: minted, received_at, ..Rejected::default() };
+    (row.reason, row.detail) = (why.reason, why.detail);
+    let Ok(tape) = parser.parse(incoming.event.payload) else {
+        mapper.rejected(&row, sink);
+        return;
+    };
+    let root = tape.root();
+    let text = |key| root.member(key).and_then(Node::text).unwrap_or_default();
+    let ids = [known::MESSAGE_ID, known::TYPE, known::EVENT, known::USER_ID, known::ANONYMOUS_ID];
+    let [id, event_type, event, user_id, anonymous_id] = ids.map(text);
+    let payload = Rejected::payload_of(root);
+    if !id.is_empty() {
+        row.id = &id;
+    }
+    let row = Rejected {
+        r#type: &event_type,
+        event: &event,
+        user_id: &user_id,
+        anonymous_id: &anonymous_id,
+        payload: &payload,
+        ..row
+    };
+    mapper.rejected(&row, sink);
+}
+
+/// The event's type as the core column has it.
+fn event_type(tape: &Tape<'_>) -> String {
+    let text = tape.root().member(known::TYPE).and_then(Node::text);
+    text.unwrap_or_default().to_ascii_lowercase()
+}
+
+impl Rows for MappedRows {
+    fn event(&mut self, incoming: Incoming<'_>) -> Result<Mapped, Error> {
+        if incoming.event.rejection.is_some() {
+            self.reject(incoming, Why::Before)?;
+            return Ok(Mapped::Rejected);
+        }
+        let route = self.route_id(incoming.route);
+        let shared = Arc::clone(&self.mapping);
+        let mut mapping = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Mapping { parser, mapper, recorder } = &mut *mapping;
+        recorder.clear();
+        let received_at = incoming.event.received_at;
+        let refused = match parser.parse(incoming.event.payload) {
+            Err(_) => UNPARSABLE,
+            Ok(tape) => {
+                // Ids are minted where events come in; this is for records of other origin.
+                let has_id = tape.root().member(known::MESSAGE_ID).is_some();
+                let minted = if has_id { String::new() } else { self.minted(incoming.position) };
+                let origin = Origin {
+                    source_id: &incoming.route.source_id,
+                    source_type: &incoming.route.platform,
+                    destination_id: DESTINATION,
+                    destination_type: self.dialect.name(),
+                    received_at,
+                    minted_id: &minted,
+                };
+                let layout = self.layouts.get(&incoming.route.source_id);
+                let layout = layout.unwrap_or(&self.usual_layout);
+                match mapper.map(tape.root(), &origin, layout, recorder) {
+                    Err(unmappable) => unmappable,
+                    Ok(()) => {
+                        let about = (route, &*event_type(&tape), received_at);
+                        Self::give(&mut self.tables, (mapper, recorder), about, &tape)?;
+                        return Ok(Mapped::Loaded);
+                    }
+                }
+            }
+        };
+        drop(mapping);
+        self.reject(incoming, Why::Now(&refused))?;
+        Ok(Mapped::Rejected)
+    }
+
+    fn reused(&mut self, incoming: Incoming<'_>) -> Result<(), Error> {
+        // One that was rejected before keeps its first reason.
+        let why = if incoming.event.rejection.is_some() { Why::Before } else { Why::Now(&REUSED) };
+        self.reject(incoming, why)
+    }
+
+    fn relieve(&mut self, memory: u64) -> Result<bool, Error> {
+        self.tables.relieve(memory).map_err(Error::Rows)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<LocalFile>, Error> {
+        for (home, columns) in self.tables.near_cap() {
+            tracing::warn!(?home, columns, "a table nears the most columns it may have");
+        }
+        local_files(self.tables.finish().map_err(Error::Rows)?, &self.folder)
+    }
+}
+
+const REUSED: Unmappable = Unmappable {
+    reason: "message_id_reused",
+    detail: "another event came with this messageId before",
+};
+
+const UNPARSABLE: Unmappable =
+    Unmappable { reason: "unmappable", detail: "the record's payload is not JSON" };
