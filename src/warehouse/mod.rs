@@ -6,9 +6,12 @@
 
 pub mod datetime;
 mod dialect;
+#[cfg(test)]
+mod golden;
 mod layout;
 mod mapper;
 pub mod names;
+pub mod namespace;
 mod number;
 pub mod reserved;
 pub mod rules;
