@@ -14,6 +14,7 @@ pub mod names;
 pub mod namespace;
 mod number;
 pub mod reserved;
+pub mod rudder;
 pub mod rules;
 
 pub use dialect::{Dialect, UnknownDialect};

@@ -115,7 +115,9 @@ mod tests {
         let words: Value = serde_json::from_str(&golden::text("reserved_words.json")).unwrap();
         let list = |provider: &str| {
             let list = words[provider].as_array().unwrap().iter();
-            list.map(|word| word.as_str().unwrap().to_ascii_lowercase()).collect::<Vec<_>>().join(" ")
+            list.map(|word| word.as_str().unwrap().to_ascii_lowercase())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         let mut lines = 0;
         for line in golden::lines("loader/namespace.jsonl") {

@@ -68,7 +68,13 @@ mod peer {
         let run = |is: fn(char) -> bool| text.iter().take_while(|c| is(**c)).count();
         let take = |n: usize| matches(rest, &text[n..]).map(|more| n + more);
         match *step {
-            One(is) => if run(is) > 0 { take(1) } else { None },
+            One(is) => {
+                if run(is) > 0 {
+                    take(1)
+                } else {
+                    None
+                }
+            }
             Maybe(is) => (0..=run(is).min(1)).rev().find_map(take),
             Any(is) => (0..=run(is)).rev().find_map(take),
             Many(is) => (1..=run(is)).rev().find_map(take),
@@ -132,7 +138,8 @@ struct Seeded(u64);
 
 impl Seeded {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
 }
@@ -140,9 +147,9 @@ impl Seeded {
 #[test]
 fn random_names_agree_with_a_second_implementation() {
     const PIECES: [&str; 40] = [
-        "a", "b", "st", "nd", "rd", "th", "ST", "ND", "RD", "TH", "A", "B", "Z", "S", "T", "0", "1",
-        "2", "3", "4", "9", "12", "_", "__", "-", ".", " ", "é", "日本", "🎉", "$", "id", "HTTP",
-        "Url", "iOS", "x1", "1X", "'", "\u{301}", "Th",
+        "a", "b", "st", "nd", "rd", "th", "ST", "ND", "RD", "TH", "A", "B", "Z", "S", "T", "0",
+        "1", "2", "3", "4", "9", "12", "_", "__", "-", ".", " ", "é", "日本", "🎉", "$", "id",
+        "HTTP", "Url", "iOS", "x1", "1X", "'", "\u{301}", "Th",
     ];
     let mut seeded = Seeded(2_026);
     for _ in 0..23_000 {
@@ -192,7 +199,10 @@ fn protected_tables_are_not_an_events_to_take() {
     for name in ["users", "identifies", "rejected", "rudder_discards", "rudder_identity_mappings"] {
         assert_eq!(table(name, true), format!("_{name}"));
     }
-    assert_eq!((table("tracks", false), table("tracks", true)), ("_tracks".into(), "tracks".into()));
+    assert_eq!(
+        (table("tracks", false), table("tracks", true)),
+        ("_tracks".into(), "tracks".into())
+    );
     assert_eq!(namer.protect("rejected".to_owned(), false, false), "rejected");
 }
 
