@@ -77,7 +77,12 @@ fn bench() -> Bench {
         counts: Arc::default(),
     };
     let chains = sources.list().iter().map(|s| (s.id.clone(), Arc::default())).collect();
-    let ingest = Ingest::new(services, Live { sources: Arc::new(sources), chains, suppression: Suppression::default() }, 2).unwrap();
+    let ingest = Ingest::new(
+        services,
+        Live { sources: Arc::new(sources), chains, suppression: Suppression::default() },
+        2,
+    )
+    .unwrap();
     Bench { ingest, journal, in_flight: InFlight::new(1 << 20), books, _folder: folder }
 }
 
