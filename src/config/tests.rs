@@ -239,6 +239,21 @@ fn each_fault_of_a_source_or_table_is_found() {
 }
 
 #[test]
+fn a_broken_line_is_told_alone() {
+    for (text, line) in [
+        ("[node]\nname = \"a\n[[source]]\nname = \"b\"", 2),
+        ("[node]\nname = \"a\"\nname = \"b\"", 3),
+        ("[node]\nname =\n[http]\nmax_body = 1", 2),
+    ] {
+        let faults = read(text).unwrap_err();
+        for fault in faults.list() {
+            assert!(matches!(fault.problem, Problem::Syntax { .. }), "{faults}");
+        }
+        assert_eq!(faults.list()[0].place, Place::Line(line), "{faults}");
+    }
+}
+
+#[test]
 fn variables_go_into_values_after_parsing() {
     let environment = variables(&[("KEY", "a\"]\nb"), ("HOST", "events.example.com")]);
     let text = "[storage]\nurl = \"${KEY}\"\n[http]\npublic_url = \"https://${HOST}/x\"\n\
