@@ -96,15 +96,11 @@ pub(super) struct Reloads {
     pub(super) failed: AtomicU64,
 }
 
-/// The counts of reloads as metrics.
-#[derive(Debug)]
-pub(super) struct ReloadsCollector(pub(super) Arc<Reloads>);
-
-impl Collector for ReloadsCollector {
+impl Collector for Reloads {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let lines = [
-            ([("result", "done")], self.0.done.load(Ordering::Relaxed)),
-            ([("result", "failed")], self.0.failed.load(Ordering::Relaxed)),
+            ([("result", "done")], self.done.load(Ordering::Relaxed)),
+            ([("result", "failed")], self.failed.load(Ordering::Relaxed)),
         ];
         counters(&mut encoder, "keelrow_config_reloads", "Reloads of the configuration", lines)
     }

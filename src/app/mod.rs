@@ -170,11 +170,11 @@ impl App {
         let stats = Arc::new(http::Stats::new());
         let reloads = Arc::<gauges::Reloads>::default();
         metrics.collect(collector);
-        metrics.collect(ingest::CountsCollector(counts));
+        metrics.collect(counts);
         metrics.collect(gauges::Journal(Arc::clone(&journal)));
         metrics.collect(gauges::Loader(loader.clone()));
-        metrics.collect(gauges::ReloadsCollector(Arc::clone(&reloads)));
-        metrics.collect(http::StatsCollector(Arc::clone(&stats)));
+        metrics.collect(Arc::clone(&reloads));
+        metrics.collect(Arc::clone(&stats));
         let mut app = Self {
             edge_sources: Arc::new(ArcSwap::new(sources)),
             edge_options: Arc::new(ArcSwap::from_pointee(config.http.clone())),

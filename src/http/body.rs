@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::inflate::{codings, inflate};
 use crate::ingest::{Refusal, Trouble};
-use crate::limits::{InFlight, Permit};
+use crate::limits::{Budget, Permit};
 
 /// What a request costs beside its body, so that a flood of empty ones is bounded too.
 const REQUEST_BYTES: usize = 4 << 10;
@@ -45,7 +45,7 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     limits: Limits,
-    budget: &InFlight,
+    budget: &Budget,
 ) -> Result<(Bytes, Permit), Failure> {
     let in_flight = Refusal::Unavailable(Trouble::InFlight);
     let Some(mut permit) = budget.take(REQUEST_BYTES) else {
@@ -114,7 +114,7 @@ fn expected(body: &Body, length: usize, most: usize) -> usize {
 #[derive(Clone, Debug)]
 pub(super) struct Drains {
     tasks: TaskTracker,
-    running: InFlight,
+    running: Budget,
 }
 
 /// How many refused bodies are read on at a time; further ones are cut off.
@@ -124,7 +124,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 impl Drains {
     pub(super) fn new(tasks: TaskTracker) -> Self {
-        Self { tasks, running: InFlight::new(DRAINS_MAX) }
+        Self { tasks, running: Budget::new(DRAINS_MAX) }
     }
 
     /// Reads what is left of `body` beside the answer, at most `bytes_max` of it.

@@ -26,7 +26,7 @@ use crate::clock::{Clock, IdSource};
 use crate::config;
 use crate::event::enrich::EventType;
 use crate::ingest::{Form, Pipeline};
-use crate::limits::InFlight;
+use crate::limits::Budget;
 use crate::source::Sources;
 
 /// What an edge is made of. All of it is shared with others.
@@ -52,7 +52,7 @@ pub struct Parts<P> {
 #[derive(Debug)]
 pub(super) struct Shared<P> {
     pub(super) parts: Parts<P>,
-    pub(super) in_flight: InFlight,
+    pub(super) in_flight: Budget,
     pub(super) drains: Drains,
     pub(super) docs: pages::Docs,
 }
@@ -74,7 +74,7 @@ impl<P: Pipeline> Edge<P> {
     /// Puts the edge together.
     #[must_use]
     pub fn new(parts: Parts<P>) -> Self {
-        let in_flight = InFlight::new(parts.options.load().max_in_flight);
+        let in_flight = Budget::new(parts.options.load().max_in_flight);
         parts.stats.watch_in_flight(in_flight.clone());
         let drains = Drains::new(parts.tasks.clone());
         let docs = pages::Docs::new();

@@ -186,7 +186,7 @@ mod tests {
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
     use super::*;
-    use crate::limits::InFlight;
+    use crate::limits::Budget;
 
     const CAP: usize = 1 << 20;
 
@@ -224,7 +224,7 @@ mod tests {
     const ALL: [(&str, Pack); 5] =
         [("gzip", gzip), ("deflate", zlib), ("DEFLATE", raw), ("Br", br), ("zstd", zst)];
 
-    async fn undo(name: &str, body: Vec<u8>, budget: &InFlight) -> Result<Bytes, Refusal> {
+    async fn undo(name: &str, body: Vec<u8>, budget: &Budget) -> Result<Bytes, Refusal> {
         let mut permit = budget.take(body.len()).unwrap();
         let codings = codings([name.as_bytes()].into_iter())?;
         let out = inflate(body.into(), &codings, CAP, &mut permit).await?;
@@ -234,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_coding_gives_the_body_back() {
-        let budget = InFlight::new(64 << 20);
+        let budget = Budget::new(64 << 20);
         let large = b"0123456789abcdef".repeat(CAP / 16);
         for (name, pack) in ALL {
             for body in [&b""[..], b"{\"a\":1}", &large] {
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bomb_ends_at_the_cap() {
-        let budget = InFlight::new(64 << 20);
+        let budget = Budget::new(64 << 20);
         let bomb = vec![b' '; 64 << 20];
         for (name, pack) in ALL {
             assert_eq!(undo(name, pack(&bomb), &budget).await, Err(Refusal::TooLarge), "{name}");
@@ -263,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn damage_is_unreadable() {
-        let budget = InFlight::new(64 << 20);
+        let budget = Budget::new(64 << 20);
         for (name, pack) in ALL {
             let whole = pack(&b"some text that is worth packing ".repeat(50));
             let cut = whole[..whole.len() / 2].to_vec();
@@ -279,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn output_is_paid_for() {
-        let budget = InFlight::new(100 << 10);
+        let budget = Budget::new(100 << 10);
         for (name, pack) in ALL {
             let packed = pack(&vec![b'x'; 200 << 10]);
             let done = undo(name, packed, &budget).await;

@@ -29,4 +29,4 @@ mod tests;
 pub use edge::{Edge, Parts};
 pub use pages::OPENAPI;
 pub use server::{Handle, Peer};
-pub use stats::{Stats, StatsCollector};
+pub use stats::Stats;

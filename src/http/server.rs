@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use self::activity::{Activity, Watched};
 use super::stats::Stats;
-use crate::limits::{InFlight, Permit};
+use crate::limits::{Budget, Permit};
 
 mod activity;
 
@@ -111,9 +111,9 @@ impl Server {
     /// Serves until `shutdown`, then lets open requests end, at most for `limits.drain`. When this
     /// returns, no connection is left.
     pub async fn run(self, handler: impl Handle, shutdown: CancellationToken) {
-        let connections = InFlight::new(self.limits.connections_max);
+        let connections = Budget::new(self.limits.connections_max);
         self.stats.watch_connections(connections.clone());
-        let turned_away = InFlight::new(TURNED_AWAY_MAX);
+        let turned_away = Budget::new(TURNED_AWAY_MAX);
         let shared = Shared {
             tls: self.tls,
             limits: self.limits,
@@ -121,23 +121,29 @@ impl Server {
             closing: shutdown.clone(),
             ended: CancellationToken::new(),
         };
+        let mut failing = false;
         loop {
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        tracing::warn!(kind = %error.kind(), "cannot accept a connection");
+                        if !failing {
+                            tracing::warn!(kind = %error.kind(), "cannot accept connections");
+                        }
+                        failing = true;
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;
                     }
                 },
                 () = shutdown.cancelled() => break,
             };
+            failing = false;
             match connections.take(1) {
                 Some(permit) => shared.open(stream, address, handler.clone(), permit),
                 None => {
                     self.stats.turned_away();
-                    if let Some(permit) = turned_away.take(1) {
+                    // There is no word for it before a TLS handshake.
+                    if let Some(permit) = turned_away.take(1).filter(|_| shared.tls.is_none()) {
                         shared.tasks.spawn(turn_away(stream, permit));
                     }
                 }

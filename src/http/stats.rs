@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -12,7 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use crate::ingest::Refusal;
-use crate::limits::InFlight;
+use crate::limits::Budget;
 use crate::metrics::{counter, counters, gauge};
 
 /// Groups of routes that behave alike.
@@ -63,8 +63,8 @@ pub struct Stats {
     latency_micros: AtomicU64,
     body_bytes: AtomicU64,
     refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
-    in_flight: OnceLock<InFlight>,
-    connections: OnceLock<InFlight>,
+    in_flight: OnceLock<Budget>,
+    connections: OnceLock<Budget>,
     turned_away: AtomicU64,
 }
 
@@ -101,12 +101,12 @@ impl Stats {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn watch_in_flight(&self, in_flight: InFlight) {
+    pub(super) fn watch_in_flight(&self, in_flight: Budget) {
         // A second edge on the same counts is a test's.
         self.in_flight.set(in_flight).ok();
     }
 
-    pub(super) fn watch_connections(&self, connections: InFlight) {
+    pub(super) fn watch_connections(&self, connections: Budget) {
         self.connections.set(connections).ok();
     }
 
@@ -131,17 +131,7 @@ impl Stats {
     }
 }
 
-/// The counts as metrics.
-#[derive(Debug)]
-pub struct StatsCollector(pub Arc<Stats>);
-
-impl Collector for StatsCollector {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.encode(encoder)
-    }
-}
-
-impl Stats {
+impl Collector for Stats {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let answers = self.answers.iter().zip(Endpoint::LABELS).flat_map(|(row, endpoint)| {
             row.iter().zip(STATUSES).filter_map(move |(count, status)| {
@@ -168,7 +158,7 @@ impl Stats {
         let away = self.turned_away.load(Ordering::Relaxed);
         let help = "Connections over the limit";
         counter(&mut encoder, "keelrow_http_connections_refused", help, away)?;
-        let used = |budget: &OnceLock<InFlight>| budget.get().map_or(0, InFlight::used) as u64;
+        let used = |budget: &OnceLock<Budget>| budget.get().map_or(0, Budget::used) as u64;
         let bytes = used(&self.in_flight);
         gauge(&mut encoder, "keelrow_http_in_flight_bytes", "Bodies in memory", bytes)?;
         let open = used(&self.connections);

@@ -78,17 +78,16 @@ fn payload(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let start = body.trim_ascii_start();
     match start.first() {
         Some(b'-') if start.starts_with(b"--") => multipart(start).ok_or(Refusal::InvalidJson),
-        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9') | None => json(body),
-        Some(_) => json(body).or_else(|refusal| {
-            let text = std::str::from_utf8(start).map_err(|_| refusal)?;
-            let form = text.trim_ascii_end();
-            if form.contains('=') && !form.contains(char::is_whitespace) {
-                Ok(fields(query::pairs(form)))
-            } else {
-                Err(refusal)
-            }
-        }),
+        Some(b'{' | b'[' | b'"') | None => json(body),
+        Some(_) => json(body).or_else(|refusal| form(start).ok_or(refusal)),
     }
+}
+
+/// A form whose first name is one: `name=`, without white space.
+fn form(body: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?.trim_ascii_end();
+    let (name, _) = text.split_once('=')?;
+    (!name.is_empty() && !name.contains(char::is_whitespace)).then(|| fields(query::pairs(text)))
 }
 
 /// JSON as it is spelled; what is no object becomes the field `payload` of one.

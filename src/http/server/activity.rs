@@ -51,7 +51,7 @@ impl Activity {
     }
 
     fn read(&self, bytes: &[u8]) {
-        if bytes.starts_with(b"PRI * HTTP/2") && self.idle_since.load(Ordering::SeqCst) == 1 {
+        if bytes.starts_with(b"PRI ") && self.idle_since.load(Ordering::SeqCst) == 1 {
             self.many_streams.store(true, Ordering::SeqCst);
         }
         let waits = self.busy.load(Ordering::SeqCst) == 0;

@@ -195,6 +195,7 @@ async fn webhooks_become_one_track_event() {
         ("[1,2]", r#"{"payload":[1,2]}"#),
         ("null", r#"{"payload":null}"#),
         ("a=1&b=x+y&a=2", r#"{"a":["1","2"],"b":"x y"}"#),
+        ("1=one two\n", r#"{"1":"one two"}"#),
         (multipart, r#"{"a":["one","two\r\nlines"],"f":"n.bin (3 bytes)"}"#),
     ] {
         let answer = post(&edge, path, &[], body).await;

@@ -217,8 +217,8 @@ async fn the_admin_listener_wants_its_token() {
     let metrics = Metrics::new();
     metrics.collect(Stats::new());
     let token = Some(Secret::new("t0ken"));
-    let open = Admin::new(Arc::clone(&pipeline), metrics.clone(), None, axum::Router::new());
-    let closed = Admin::new(Arc::clone(&pipeline), metrics, token, axum::Router::new());
+    let open = Admin::new(Arc::clone(&pipeline), metrics.clone(), None);
+    let closed = Admin::new(Arc::clone(&pipeline), metrics, token);
     for (admin, authorization, path, status) in [
         (&open, "", "/metrics", 200),
         (&open, "", "/health/live", 200),

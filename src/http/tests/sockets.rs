@@ -81,7 +81,7 @@ async fn a_connection_serves_many_requests() {
 
 #[tokio::test]
 async fn slow_headers_and_idle_connections_are_closed() {
-    let limits = Limits { header_timeout: Duration::from_millis(50), ..LIMITS };
+    let limits = Limits { header_timeout: Duration::from_millis(300), ..LIMITS };
     let server = run(limits, None).await;
     for start in ["", "POST /v1/track HTTP/1.1\r\nhost: x\r\n"] {
         let mut stream = server.connect().await;
@@ -95,7 +95,7 @@ async fn slow_headers_and_idle_connections_are_closed() {
     stream.write_all(b"th").await.unwrap();
     assert_eq!(read_all(&mut stream).await, "");
 
-    let limits = Limits { idle_timeout: Duration::from_millis(50), ..LIMITS };
+    let limits = Limits { idle_timeout: Duration::from_millis(300), ..LIMITS };
     let server = run(limits, None).await;
     let mut stream = server.connect().await;
     stream.write_all(TRACK.as_bytes()).await.unwrap();
@@ -105,7 +105,7 @@ async fn slow_headers_and_idle_connections_are_closed() {
 
 #[tokio::test]
 async fn a_request_that_is_being_answered_is_not_idle() {
-    let short = Duration::from_millis(50);
+    let short = Duration::from_millis(300);
     let server = run(Limits { header_timeout: short, idle_timeout: short, ..LIMITS }, None).await;
     server.pipeline.gate.forget_permits(usize::MAX);
     let mut stream = server.connect().await;
@@ -218,6 +218,22 @@ async fn a_stop_waits_no_longer_than_it_may() {
     server.shutdown.cancel();
     server.server.await.unwrap();
     assert_eq!(read_all(&mut busy).await, "");
+}
+
+#[tokio::test]
+async fn an_http2_connection_may_rest_between_requests() {
+    let server = run(Limits { header_timeout: Duration::from_millis(300), ..LIMITS }, None).await;
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    spawn(connection);
+    for _ in 0..2 {
+        let asked =
+            Request::builder().uri("http://x/health").body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(sender.send_request(asked).await.unwrap().status(), StatusCode::OK);
+        // Another connection's whole life passes meanwhile.
+        assert_eq!(read_all(&mut server.connect().await).await, "");
+    }
 }
 
 fn golden(name: &str) -> std::path::PathBuf {
