@@ -1,6 +1,8 @@
 //! The loop against a lake that fails and a process that dies at every step.
 
+mod books;
 mod crash;
 mod cut;
 mod mapped;
+mod running;
 mod world;
