@@ -8,14 +8,14 @@ use super::world::{Sent, World, drain, try_drain};
 use crate::loader::{Settings, settings::LayoutSettings};
 use crate::storage::memory::Fault;
 
-fn event(key: u64, text: &str) -> Sent {
+pub(super) fn event(key: u64, text: &str) -> Sent {
     let common = format!(
         r#""messageId":"m{key}","anonymousId":"a","receivedAt":"2026-11-21T10:00:00.000Z","timestamp":"2026-11-21T09:59:59.000Z","originalTimestamp":"2026-11-21T09:59:58.000Z","sentAt":"2026-11-21T09:59:59.500Z","context":{{"library":{{"name":"x"}},"page":{{"path":"/p{key}"}}}}"#
     );
     Sent::new(key, &text.replacen('{', &format!("{{{common},"), 1))
 }
 
-fn fill(world: &mut World) {
+pub(super) fn fill(world: &mut World) {
     for key in 1..30 {
         let price = if key % 2 == 0 { "1.5" } else { "7" };
         world.send(&event(

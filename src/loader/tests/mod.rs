@@ -3,6 +3,7 @@
 mod books;
 mod crash;
 mod cut;
+mod formats;
 mod mapped;
 mod running;
 mod world;
