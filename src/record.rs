@@ -139,6 +139,31 @@ pub struct Tally {
     pub received_at: i64,
 }
 
+/// What a journal frame's header says of its record, so that a damaged one is booked right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FrameKind {
+    /// An event that was received, accepted or rejected.
+    Event = 1,
+    /// A further part that a transformation split off; not counted as received.
+    Part = 2,
+    /// A tally of events that were received and left no row.
+    Tally = 3,
+}
+
+impl FrameKind {
+    /// The kind that `byte` stands for.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Event),
+            2 => Some(Self::Part),
+            3 => Some(Self::Tally),
+            _ => None,
+        }
+    }
+}
+
 /// A route with its encoding, made once per source.
 #[derive(Clone, Debug)]
 pub struct EncodedRoute {

@@ -1,1 +1,135 @@
-//! To be written.
+//! The commands: arguments in, exit code out.
+//!
+//! 0 done, 1 failed, 2 the input or configuration is wrong, 75 try again.
+
+mod check;
+mod demo;
+mod serve;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config;
+
+/// The input or the configuration is wrong.
+const WRONG_INPUT: u8 = 2;
+/// It may go better later (`EX_TEMPFAIL` of sysexits.h).
+const TRY_AGAIN: u8 = 75;
+
+/// An event gateway: SDK events in, personal data out, columnar files for any warehouse.
+#[derive(Debug, Parser)]
+#[command(name = "keelrow", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts on built-in settings, posts sample traffic and shows what becomes of it.
+    Demo(demo::Arguments),
+    /// Runs the gateway.
+    Serve(serve::Arguments),
+    /// Checks the whole configuration; exit 2 on a fault.
+    Check(check::Arguments),
+    /// Prints the API document.
+    Openapi,
+    /// Prints completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Why a command failed, and with which exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn input(text: impl Into<String>) -> Self {
+        Self { code: WRONG_INPUT, text: text.into() }
+    }
+
+    fn other(error: &dyn std::error::Error) -> Self {
+        Self { code: 1, text: chain(error) }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::other(&error)
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing is left to be done about an error of printing.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_INPUT));
+        }
+    };
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(failure) if failure.text.contains("Broken pipe") => ExitCode::SUCCESS,
+        Err(failure) => {
+            writeln!(io::stderr(), "keelrow: {}", failure.text).ok();
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Openapi => {
+            io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "keelrow", &mut io::stdout().lock());
+            Ok(())
+        }
+    }
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "keelrow.toml")]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    /// Reads and checks it, with the variables of the process.
+    fn load(&self) -> Result<config::Config, Failure> {
+        config::load(&self.config, &config::environment())
+            .map_err(|faults| Failure::input(faults.to_string()))
+    }
+}

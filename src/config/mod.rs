@@ -1,1 +1,81 @@
-//! To be written.
+//! Configuration: the TOML file as written, and the checked [`Config`] that the program runs on.
+//!
+//! [`load`] reads the file, puts in environment variables, applies `KEELROW__SECTION__KEY`
+//! overrides and checks everything; it reports every fault at once. Only the composition root sees
+//! a whole [`Config`]; each component is given its own part. What the keys mean is told in
+//! docs/configuration.md.
+
+mod address;
+mod fault;
+mod options;
+mod reader;
+mod reload;
+mod sections;
+mod show;
+mod sources;
+mod tables;
+mod tree;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use address::{Proxy, PublicUrl, is_authority, is_prefix};
+pub use fault::{Fault, Faults, Place, Problem};
+pub use options::{
+    Admin, Clock, Column, ColumnType, Compression, Config, DIALECTS, Dedup, Http, Journal,
+    JournalKind, KeyHash, Kind, Layout, Load, Node, Platform, Privacy, Scripts, Secret, Shutdown,
+    Source, Storage, Tls, Unified,
+};
+pub use reload::needs_restart;
+pub use show::show;
+pub use watch::{WatchError, Watcher};
+
+/// Environment variables by name, as [`environment`] takes them from the process.
+pub type Environment = BTreeMap<String, String>;
+
+/// The process's environment, without what is not UTF-8.
+#[must_use]
+pub fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Largest configuration file that is read: far above any real one, and bounded.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads and checks the configuration file at `path`.
+///
+/// # Errors
+/// [`Faults`] lists everything that is wrong, each with file and line or variable, key and value.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Faults> {
+    let text = read(path).map_err(|problem| {
+        Faults::one(path, Fault { place: Place::File, key: String::new(), value: None, problem })
+    })?;
+    parse(&text, path, environment)
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let unreadable = |source: std::io::Error| Problem::Unreadable { kind: source.kind() };
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(Problem::TooLong { bytes, most: FILE_BYTES_MAX });
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// Checks the configuration `text`; `path` names it in faults and is where its folder is taken from.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Config, Faults> {
+    let context = reader::Context::default();
+    let tree = tree::Tree::read(text, environment, &context);
+    let config = sections::read(&tree, PathBuf::from(path), &context);
+    let faults = context.into_faults();
+    if faults.is_empty() { Ok(config) } else { Err(Faults::new(path, faults)) }
+}

@@ -126,6 +126,13 @@ impl Keys {
         self.generation
     }
 
+    /// A number that only this table has, and only in this generation: what was worked out for an
+    /// id holds where the stamp is the same.
+    #[must_use]
+    pub fn stamp(&self) -> u64 {
+        self.hasher.hash_one(self.generation)
+    }
+
     /// How many keys there are; ids are below it.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -41,6 +41,25 @@ const HEADER_CRC_AT: usize = 44;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity(pub(super) u64);
 
+impl Identity {
+    /// Bits that repeat the sequence number of the segment; the rest is random.
+    const SEQUENCE_BITS: u32 = 24;
+
+    /// The identity of the segment with this number; `random` must not be known outside.
+    pub(super) const fn new(sequence: u64, random: u64) -> Self {
+        Self(random << Self::SEQUENCE_BITS | Self::of_sequence(sequence))
+    }
+
+    /// Whether it can be the identity of the segment with this number.
+    pub(super) const fn belongs_to(self, sequence: u64) -> bool {
+        Self::of_sequence(self.0) == Self::of_sequence(sequence)
+    }
+
+    const fn of_sequence(sequence: u64) -> u64 {
+        sequence & ((1 << Self::SEQUENCE_BITS) - 1)
+    }
+}
+
 /// What the header says, read from bytes whose header checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header<'a> {
@@ -87,12 +106,6 @@ impl<'a> Header<'a> {
     /// Bytes of header and payload.
     pub(super) const fn frame_bytes(&self) -> usize {
         self.header_bytes + self.payload_bytes
-    }
-
-    /// The payload behind the header at the start of `bytes`, if it is all there and undamaged.
-    pub(super) fn payload<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let payload = bytes.get(self.header_bytes..self.frame_bytes())?;
-        (crc32c::crc32c(payload) == self.payload_crc).then_some(payload)
     }
 }
 

@@ -92,18 +92,23 @@ impl Books {
     }
 }
 
-/// Counts the records of `journal` from `from` to its durable end: what waits, by source, as far as
-/// it was received or split. For the start of the program, when nobody has counted yet.
+/// Counts the records of `journal` from `from` up to `to`: what waits, by source, as far as it was
+/// received or split. For what was there at the start of the program, which nobody has counted yet.
 ///
 /// # Errors
 /// [`journal::Error`] if the journal cannot be read.
 pub fn waiting(
     journal: &dyn Journal,
     from: Position,
+    to: Position,
 ) -> Result<BTreeMap<String, Waiting>, journal::Error> {
     let mut found: BTreeMap<String, Waiting> = BTreeMap::new();
+    if from >= to {
+        return Ok(found);
+    }
     let mut reader = journal.reader(from)?;
-    while let Some(item) = reader.next()? {
+    while reader.position() < to {
+        let Some(item) = reader.next()? else { break };
         let (source, count, split) = match item {
             Item::Damaged(damaged) => (damaged.source, damaged.count, false),
             Item::Frame(frame) => {

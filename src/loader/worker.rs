@@ -54,6 +54,13 @@ impl Handle {
         Some(self.journal.state().durable.since(Position::new(committed)))
     }
 
+    /// Waits at most `timeout` for the loader to find its place in the lake; whether it has. Blocks.
+    #[must_use]
+    pub fn wait_recovered(&self, timeout: Duration) -> bool {
+        self.shared.wait(timeout, |_, status| status.report.is_some() || status.ended)
+            && self.status().report.is_some()
+    }
+
     /// Commits all that is acknowledged now and waits for it, at most `timeout`; whether it is
     /// committed. Blocks.
     #[must_use]
@@ -88,9 +95,15 @@ impl Worker<'_> {
         // Also when this thread panics: nobody may wait for it then.
         let _ended = Ended(self.shared);
         let mut backoff = BACKOFF.0;
+        let mut told = false;
         loop {
             let stop = self.shared.asked().stop;
             match self.loader.advance(stop || self.must_flush()) {
+                // The first piece of work is to find its place.
+                Ok(Progress::More) if !told => {
+                    told = true;
+                    self.report_once();
+                }
                 Ok(Progress::More) => {}
                 Ok(Progress::Committed) => {
                     self.committed();

@@ -36,6 +36,15 @@ pub fn exact(text: &str) -> Option<i64> {
     (!moment.day_overflow && moment.fraction_digits <= 6).then_some(moment.micros)
 }
 
+/// The moment that `text` spells, cut to microseconds, for readers that demand a real day.
+#[must_use]
+pub fn exact_seconds(text: &str) -> Option<i64> {
+    if !may_be(text.as_bytes()) {
+        return None;
+    }
+    read(text.as_bytes()).filter(|moment| !moment.day_overflow).map(|moment| moment.micros)
+}
+
 /// The moment RudderStack reads in `text`, in microseconds since 1970 UTC: a day past the month's
 /// end becomes midnight of the day it runs over to.
 #[must_use]

@@ -1,6 +1,7 @@
 //! A source's choices about its layout, and those an event brings along.
 
 use hashbrown::HashMap;
+use serde::Deserialize;
 
 /// What a source may choose; the destination settings of the same names in RudderStack.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,27 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Reads a source's choices under the names that RudderStack's destination settings have.
+    ///
+    /// # Errors
+    /// When the text is not a JSON object, or an unknown name or a wrong type is in it.
+    pub fn from_options(json: &str) -> Result<Self, serde_json::Error> {
+        let options: Options = serde_json::from_str(json)?;
+        Ok(Self {
+            skip_tracks_table: options.skip_tracks_table,
+            skip_users_table: options.skip_users_table,
+            underscore_divide_numbers: options.underscore_divide_numbers,
+            allow_users_context_traits: options.allow_users_context_traits,
+            store_full_event: options.store_full_event,
+            identity_rules: options.id_resolve || options.identity_rules,
+            source_category: options.source_category,
+            json_paths: match &options.json_paths {
+                Paths::Text(text) => text.split(',').collect(),
+                Paths::List(list) => list.iter().map(String::as_str).collect(),
+            },
+        })
+    }
+
     /// True for sources of records, whose rows may be named by their recordId.
     #[must_use]
     pub fn has_record_ids(&self) -> bool {
@@ -36,6 +58,38 @@ impl Layout {
     #[must_use]
     pub fn flattens_three_levels(&self) -> bool {
         self.source_category == "cloud"
+    }
+}
+
+/// The settings as RudderStack spells them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Options {
+    skip_tracks_table: bool,
+    skip_users_table: bool,
+    underscore_divide_numbers: bool,
+    allow_users_context_traits: bool,
+    store_full_event: bool,
+    id_resolve: bool,
+    identity_rules: bool,
+    source_category: String,
+    json_paths: Paths,
+    /// Of the older JavaScript transformer alone, which is not the norm.
+    #[serde(rename = "chArraySupport")]
+    _ch_array_support: serde::de::IgnoredAny,
+}
+
+/// Paths as RudderStack has them, or as our configuration has them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Paths {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self::List(Vec::new())
     }
 }
 
@@ -58,6 +112,12 @@ impl JsonPaths {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.complete.is_empty() && self.legacy.is_empty()
+    }
+
+    /// Adds all of `other`, which win.
+    pub fn extend(&mut self, other: &Self) {
+        self.complete.extend(other.complete.iter().map(|(path, level)| (path.clone(), *level)));
+        self.legacy.extend(other.legacy.iter().map(|(path, level)| (path.clone(), *level)));
     }
 
     /// Adds a path; blank ones count for nothing.

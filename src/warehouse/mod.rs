@@ -6,11 +6,15 @@
 
 pub mod datetime;
 mod dialect;
+#[cfg(test)]
+mod golden;
 mod layout;
 mod mapper;
 pub mod names;
+pub mod namespace;
 mod number;
 pub mod reserved;
+pub mod rudder;
 pub mod rules;
 
 pub use dialect::{Dialect, UnknownDialect};

@@ -302,3 +302,6 @@ pub(super) fn cut(name: &mut String, bytes_max: usize) {
         name.truncate(name.floor_char_boundary(bytes_max));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,8 +254,8 @@ fn writer_id(
     if let Some(id) = known {
         return Ok(id);
     }
-    let (epoch, _, _, _) = ids.uuid().as_fields();
-    let epoch = epoch ^ u32::try_from(ids.uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
+    // The last four bytes of a version 4 UUID are random in full.
+    let epoch = u32::try_from(ids.uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
     let id = format!("{node}-{epoch:08x}");
     let made = folder.join("writer.new");
     let io = |action: &'static str| {

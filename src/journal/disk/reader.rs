@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Error, Frame, Item, Position, Reader};
+use super::super::{Damaged, Error, Item, Position, Reader};
 use super::scan::{Found, Scan, Step, Window};
 use super::segment::{FRAMES_AT, Segment};
 use super::shared::Shared;
@@ -97,7 +97,7 @@ impl DiskReader {
 
 enum Met {
     Frame(Found, u64),
-    Damaged(super::super::Damaged),
+    Damaged(Damaged),
 }
 
 impl Reader for DiskReader {
@@ -109,15 +109,10 @@ impl Reader for DiskReader {
             Some(Met::Frame(found, limit)) => (found, limit),
         };
         let (Some(scan), Some(segment)) = (&mut self.scan, &self.segment) else { return Ok(None) };
-        let (header, payload) =
-            scan.frame(&found, limit).map_err(|error| segment.error("read a segment", error))?;
-        Ok(Some(Item::Frame(Frame {
-            position: found.position,
-            kind: header.kind,
-            count: header.count,
-            source: header.source,
-            payload,
-        })))
+        let frame = scan.frame(&found, limit);
+        frame
+            .map(|frame| Some(Item::Frame(frame)))
+            .map_err(|error| segment.error("read a segment", error))
     }
 
     fn position(&self) -> Position {

@@ -14,7 +14,7 @@ use super::super::{Damaged, Error, Position};
 use super::aligned::{Aligned, whole_blocks};
 use super::damages::Damages;
 use super::files::{File, Files, Open, write_all};
-use super::scan::{Found, Scan, Step, Window};
+use super::scan::{Scan, Step, Window};
 use super::segment::{FRAMES_AT, First, Header, Name, Segment};
 use super::segments::Index;
 use super::{BLOCK_BYTES, FORMAT};
@@ -52,8 +52,7 @@ impl Folder {
         }
         named.sort_unstable();
         for (sequence, bytes) in named {
-            let from = folder.segments.last().map(|segment| segment.header.first);
-            match identify(files, path, (sequence, bytes), from)? {
+            match identify(files, path, sequence, bytes)? {
                 Some(segment) => folder.segments.push(Arc::new(segment)),
                 None => folder.prepared.push((sequence, bytes)),
             }
@@ -73,8 +72,8 @@ impl Folder {
 fn identify(
     files: &dyn Files,
     folder: &Path,
-    (sequence, bytes): (u64, u64),
-    from: Option<Position>,
+    sequence: u64,
+    bytes: u64,
 ) -> Result<Option<Segment>, Error> {
     let path = Name::Segment(sequence).path(folder);
     let file = files
@@ -86,41 +85,31 @@ fn identify(
     let header = match Header::read(block.as_slice().get(..read).unwrap_or_default()) {
         First::Header(header) => Some(header).filter(|header| header.sequence == sequence),
         First::Format(found) => return Err(Error::Format { path, found, known: FORMAT }),
-        First::Unreadable => {
-            let from = from.unwrap_or_default();
-            guess(&file, sequence, from, bytes).map_err(failed)?
-        }
+        First::Unreadable => guess(&file, sequence, bytes).map_err(failed)?,
     };
     Ok(header.map(|header| Segment::new(header, path, file, bytes, bytes)))
 }
 
-/// Rebuilds a header, of which no copy is whole, from the frames: those of the latest use have the
-/// highest positions.
-fn guess(
-    file: &Arc<dyn File>,
-    sequence: u64,
-    from: Position,
-    limit: u64,
-) -> std::io::Result<Option<Header>> {
-    let scan = |identity, expected| {
-        Scan::new(Window::new(Arc::clone(file)), identity, FRAMES_AT, expected)
-    };
-    let mut any = scan(None, from);
-    let mut latest: Option<Found> = None;
-    while let Some(found) = any.find(limit)? {
-        if latest.is_none_or(|latest| latest.position < found.position) {
-            latest = Some(found);
+/// Rebuilds a header, of which no copy is whole, from the frames. Those of this use of the file
+/// name its sequence number in their identity; remains of earlier uses name another.
+fn guess(file: &Arc<dyn File>, sequence: u64, limit: u64) -> std::io::Result<Option<Header>> {
+    let window = Window::new(Arc::clone(file));
+    let mut scan = Scan::new(window, None, FRAMES_AT, Position::ZERO);
+    while let Some(found) = scan.find(limit)? {
+        if found.identity.belongs_to(sequence) {
+            return Ok(Some(Header {
+                sequence,
+                identity: found.identity,
+                // The first run of a segment is written when all before the segment is durable. If
+                // that run is gone as well, this is later, and what lies between is booked as
+                // damaged.
+                first: found.durable,
+                created: Timestamp::from_micros(0),
+            }));
         }
-        any.at = found.end();
+        scan.at = found.end();
     }
-    let Some(Found { identity, .. }) = latest else { return Ok(None) };
-    let first = scan(Some(identity), from).find(limit)?;
-    Ok(first.map(|found| Header {
-        sequence,
-        identity,
-        first: found.position,
-        created: Timestamp::from_micros(0),
-    }))
+    Ok(None)
 }
 
 /// Finds out what a folder holds and settles its end. `marked` is the durable mark.

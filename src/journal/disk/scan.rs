@@ -11,7 +11,7 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 
 use super::super::frame::{self, Header, Identity};
-use super::super::{Damaged, Position};
+use super::super::{Damaged, Frame, Position};
 use super::BLOCK_BYTES;
 use super::aligned::{Aligned, whole_blocks};
 use super::files::File;
@@ -19,8 +19,6 @@ use super::files::File;
 /// Bytes read at once: large enough that the disk's latency does not show, small enough for the
 /// second-level cache.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// No header is longer.
-const HEADER_BYTES_MAX: usize = u16::MAX as usize;
 
 /// A part of a file in memory.
 #[derive(Debug)]
@@ -79,13 +77,42 @@ pub(super) struct Found {
     pub(super) position: Position,
     pub(super) durable: Position,
     pub(super) identity: Identity,
-    pub(super) header_bytes: usize,
-    pub(super) frame_bytes: usize,
+    kind: u8,
+    count: u32,
+    source_bytes: usize,
+    header_bytes: usize,
+    frame_bytes: usize,
+    payload_crc: u32,
 }
 
 impl Found {
     pub(super) const fn end(&self) -> u64 {
         self.at + self.frame_bytes as u64
+    }
+
+    fn new(at: u64, header: &Header<'_>) -> Self {
+        Self {
+            at,
+            position: header.position,
+            durable: header.durable,
+            identity: header.identity,
+            kind: header.kind,
+            count: header.count,
+            source_bytes: header.source.len(),
+            header_bytes: header.header_bytes,
+            frame_bytes: header.frame_bytes(),
+            payload_crc: header.payload_crc,
+        }
+    }
+
+    /// The source id in the frame's bytes, which were checked when it was found.
+    fn source<'a>(&self, bytes: &'a [u8]) -> Option<&'a str> {
+        let source = bytes.get(frame::FIXED_BYTES..frame::FIXED_BYTES + self.source_bytes)?;
+        std::str::from_utf8(source).ok()
+    }
+
+    fn payload<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        bytes.get(self.header_bytes..self.frame_bytes)
     }
 }
 
@@ -138,7 +165,7 @@ impl Scan {
         let from = self.at;
         let next = self.find(limit)?;
         let Some(found) = next.filter(|found| found.position < end) else {
-            self.at = next.map_or(limit.max(from), |found| found.at);
+            self.at = next.map_or_else(|| limit.max(from), |found| found.at);
             return Ok(self.lost(end, from..self.at));
         };
         if found.position > self.expected {
@@ -146,32 +173,29 @@ impl Scan {
             return Ok(self.lost(found.position, from..found.at));
         }
         let bytes = self.window.bytes(found.at, found.frame_bytes, limit)?;
-        let Some(header) = Header::read(bytes) else {
-            // Read whole a moment ago: the disk answers differently each time.
-            return Err(std::io::ErrorKind::InvalidData.into());
-        };
+        let payload = found.payload(bytes);
         self.expected = found.position.plus(1);
-        if header.payload(bytes).is_some() {
+        if payload.is_some_and(|payload| crc32c::crc32c(payload) == found.payload_crc) {
             self.at = found.end();
             return Ok(Step::Frame(found));
         }
         let positions = found.position..self.expected;
-        let source = Some(header.source.to_owned());
-        let damaged = Damaged { positions, source, count: u64::from(header.count) };
+        let source = found.source(bytes).map(str::to_owned);
+        let damaged = Damaged { positions, source, count: u64::from(found.count) };
         let whole = found.end() <= limit;
         self.at = if whole { found.end() } else { found.at + found.header_bytes as u64 };
         Ok(Step::Damaged(damaged, found.at..found.end().min(limit)))
     }
 
     /// The record that the last [`Step::Frame`] named.
-    pub(super) fn frame(
-        &mut self,
-        found: &Found,
-        limit: u64,
-    ) -> std::io::Result<(Header<'_>, &[u8])> {
+    pub(super) fn frame(&mut self, found: &Found, limit: u64) -> std::io::Result<Frame<'_>> {
         let bytes = self.window.bytes(found.at, found.frame_bytes, limit)?;
-        let payload = bytes.get(found.header_bytes..found.frame_bytes);
-        Header::read(bytes).zip(payload).ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+        let (Some(source), Some(payload)) = (found.source(bytes), found.payload(bytes)) else {
+            // Read whole a moment ago: the disk answers differently each time.
+            return Err(std::io::ErrorKind::InvalidData.into());
+        };
+        let (position, kind, count) = (found.position, found.kind, found.count);
+        Ok(Frame { position, kind, count, source, payload })
     }
 
     /// Passes the records below `position` without a look at their payloads.
@@ -195,6 +219,11 @@ impl Scan {
     /// Finds the next whole header at or behind `self.at` whose position is not passed yet.
     pub(super) fn find(&mut self, limit: u64) -> std::io::Result<Option<Found>> {
         let mut at = self.at;
+        if at < limit
+            && let Some(found) = self.candidate(at, limit)?
+        {
+            return Ok(Some(found));
+        }
         while at < limit {
             let bytes = self.window.bytes(at, frame::FIXED_BYTES, limit)?;
             if bytes.len() < frame::FIXED_BYTES {
@@ -214,21 +243,18 @@ impl Scan {
     }
 
     fn candidate(&mut self, at: u64, limit: u64) -> std::io::Result<Option<Found>> {
-        let bytes = self.window.bytes(at, frame::FIXED_BYTES, limit)?;
+        let mut bytes = self.window.bytes(at, frame::FIXED_BYTES, limit)?;
+        if !bytes.starts_with(&frame::MAGIC) {
+            return Ok(None);
+        }
         let Some(want) = frame::header_bytes(bytes) else { return Ok(None) };
-        debug_assert!(want <= HEADER_BYTES_MAX, "two bytes hold it");
-        let bytes = self.window.bytes(at, want, limit)?;
+        if bytes.len() < want {
+            bytes = self.window.bytes(at, want, limit)?;
+        }
         Ok(Header::read(bytes)
             .filter(|header| self.identity.is_none_or(|identity| identity == header.identity))
             .filter(|header| header.position >= self.expected)
-            .map(|header| Found {
-                at,
-                position: header.position,
-                durable: header.durable,
-                identity: header.identity,
-                header_bytes: header.header_bytes,
-                frame_bytes: header.frame_bytes(),
-            }))
+            .map(|header| Found::new(at, &header)))
     }
 
     /// Books the positions up to `end` as lost without a header.

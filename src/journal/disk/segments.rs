@@ -145,11 +145,7 @@ impl Segments {
         let uuid = self.ids.uuid().as_u64_pair();
         let header = Header {
             sequence: prepared.sequence,
-            // The sequence number is mixed in, so that no two uses share an identity even where
-            // ids repeat, as in tests.
-            identity: Identity(
-                uuid.0 ^ uuid.1 ^ prepared.sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            ),
+            identity: Identity::new(prepared.sequence, uuid.1),
             first,
             created: self.clock.now(),
         };

@@ -288,11 +288,11 @@ fn the_writer_id_is_made_once() {
 
 #[test]
 fn a_locked_folder_is_refused() {
-    let bed = Bed::new();
-    let mut other = Bed::with(options());
-    other.kill();
-    other.disk = bed.disk.clone();
-    let error = other.open().unwrap_err();
+    let mut bed = Bed::new();
+    let held = bed.open.take();
+    let error = bed.open().unwrap_err();
+    drop(held);
+    bed.open().unwrap();
     assert!(matches!(&error, Error::Locked { path } if path == Path::new("/journal")), "{error}");
 }
 

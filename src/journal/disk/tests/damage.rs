@@ -1,5 +1,5 @@
 use super::super::super::Health;
-use super::super::files::{File, Files, Open};
+use super::super::files::{Files as _, Open};
 use super::*;
 
 /// Three groups in the first segment, more in the next.

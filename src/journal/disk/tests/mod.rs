@@ -3,6 +3,8 @@
 mod basics;
 mod damage;
 mod faults;
+mod golden;
+mod inspect;
 mod model;
 mod threads;
 

@@ -1,0 +1,23 @@
+# Everything CI checks.
+check:
+    ./test
+
+# The same without the SDKs and the crash rounds.
+quick:
+    ./test quick
+
+# Unit and integration tests of one area, quickly built.
+t area:
+    cargo test {{area}}
+
+# Lints as CI runs them.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Licences, duplicate crates and sources; needs cargo-deny.
+deny:
+    cargo deny check licenses bans sources
+
+demo:
+    cargo run --release -- demo

@@ -1,0 +1,91 @@
+//! How journal, loader and reloads stand, for metrics.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use crate::journal::{self, Health};
+use crate::loader;
+use crate::metrics::{counters, gauges};
+
+const NO_LABELS: [(&str, &str); 0] = [];
+
+/// The journal's state.
+#[derive(Debug)]
+pub(super) struct Journal(pub(super) Arc<dyn journal::Journal>);
+
+impl Collector for Journal {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let state = self.0.state();
+        let accepting = u64::from(state.health == Health::Accepting);
+        for (name, help, value) in [
+            ("keelrow_journal_bytes", "Bytes of records not loaded yet", state.used_bytes),
+            ("keelrow_journal_bytes_max", "The journal's budget", state.limit_bytes),
+            ("keelrow_journal_waiting_bytes", "Bytes waiting for the disk", state.waiting_bytes),
+            ("keelrow_journal_segments", "Segments that hold records", state.segments),
+            ("keelrow_journal_position", "Position behind the last durable record", state.durable.get()),
+            ("keelrow_journal_accepting", "1 if appends are taken", accepting),
+        ] {
+            gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
+        }
+        for (name, help, value) in [
+            ("keelrow_journal_syncs", "Syncs of the disk", state.syncs),
+            ("keelrow_journal_damaged_records", "Damaged records met", state.damaged_records),
+        ] {
+            counters(&mut encoder, name, help, [(NO_LABELS, value)])?;
+        }
+        Ok(())
+    }
+}
+
+/// The loader's state.
+#[derive(Debug)]
+pub(super) struct Loader(pub(super) loader::Handle);
+
+impl Collector for Loader {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let status = self.0.status();
+        let report = status.report.clone().unwrap_or_default();
+        let committed_at = status.committed_at.map_or(0, |at| at.micros() / 1_000_000);
+        for (name, help, value) in [
+            ("keelrow_loader_lag_records", "Journal records in no batch yet", self.0.lag_records().unwrap_or(0)),
+            ("keelrow_loader_stopped", "1 if loading needs a person", u64::from(status.stopped.is_some())),
+            ("keelrow_loader_troubled", "1 while the last try failed", u64::from(status.trouble.is_some())),
+            (
+                "keelrow_loader_last_commit_seconds",
+                "When the last batch of this run was committed, seconds since 1970",
+                u64::try_from(committed_at).unwrap_or(0),
+            ),
+            ("keelrow_dedup_keys", "Keys that repeats are told by", report.dedup_keys as u64),
+            ("keelrow_dedup_window_seconds", "Arrival time over which repeats are told", report.dedup_window.as_secs()),
+        ] {
+            gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
+        }
+        let help = "Batches committed by this run";
+        counters(&mut encoder, "keelrow_batches", help, [(NO_LABELS, status.batches)])
+    }
+}
+
+/// How often the configuration was taken over, and refused.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    pub(super) done: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+/// The counts of reloads as metrics.
+#[derive(Debug)]
+pub(super) struct ReloadsCollector(pub(super) Arc<Reloads>);
+
+impl Collector for ReloadsCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let lines = [
+            ([("result", "done")], self.0.done.load(Ordering::Relaxed)),
+            ([("result", "failed")], self.0.failed.load(Ordering::Relaxed)),
+        ];
+        counters(&mut encoder, "keelrow_config_reloads", "Reloads of the configuration", lines)
+    }
+}

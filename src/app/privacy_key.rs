@@ -1,0 +1,109 @@
+//! Where the key of the pseudonyms comes from.
+//!
+//! A file or a variable named in the configuration; else, where the lake is a folder, one that is
+//! made on the first start and kept beside the journal. The same user must hash to the same text
+//! for ever, so the key's fingerprint is put in the lake and another key is refused.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::IdSource;
+use crate::config;
+use crate::transform::{KeyTooShort, Pseudonyms};
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read or made.
+    #[error("cannot {action} the privacy key {}", path.display())]
+    Io {
+        /// What failed.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It could be guessed.
+    #[error(transparent)]
+    TooShort(KeyTooShort),
+    /// The lake is shared, so every node must be given the same key.
+    #[error("privacy.key or privacy.key_file is needed, since the lake is not a folder")]
+    Needed,
+}
+
+/// The pseudonyms of this configuration. The second value is the file if the key was made just now.
+///
+/// # Errors
+/// See [`Error`].
+pub fn load(
+    config: &config::Config,
+    ids: &dyn IdSource,
+) -> Result<(Pseudonyms, Option<PathBuf>), Error> {
+    let id = config.privacy.key_id;
+    if let Some(key) = &config.privacy.key {
+        return pseudonyms(id, key.expose().as_bytes()).map(|made| (made, None));
+    }
+    if let Some(path) = &config.privacy.key_file {
+        return pseudonyms(id, &read(path)?).map(|made| (made, None));
+    }
+    if !is_folder(&config.storage.url) {
+        return Err(Error::Needed);
+    }
+    let path = generated_path(&config.journal.path);
+    match fs::read(&path) {
+        Ok(key) => pseudonyms(id, &key).map(|made| (made, None)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = generate(&path, ids)?;
+            pseudonyms(id, key.as_bytes()).map(|made| (made, Some(path)))
+        }
+        Err(source) => Err(Error::Io { action: "read", path, source }),
+    }
+}
+
+/// True for a lake that is a folder of this machine.
+fn is_folder(url: &str) -> bool {
+    url.starts_with("file://") || !url.contains("://")
+}
+
+/// `privacy.key` beside the journal's folder.
+fn generated_path(journal: &Path) -> PathBuf {
+    journal.parent().unwrap_or(Path::new("")).join("privacy.key")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })
+}
+
+fn pseudonyms(id: u32, key: &[u8]) -> Result<Pseudonyms, Error> {
+    Pseudonyms::new(key.trim_ascii(), id).map_err(Error::TooShort)
+}
+
+/// Makes a key of 256 bits, durable before it is used.
+fn generate(path: &Path, ids: &dyn IdSource) -> Result<String, Error> {
+    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io("make the folder of"))?;
+    let mut hash = Sha256::new();
+    // 122 random bits each.
+    for _ in 0..4 {
+        hash.update(ids.uuid().as_bytes());
+    }
+    let key: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io("make"))?;
+    file.write_all(key.as_bytes()).map_err(io("write"))?;
+    file.sync_all().map_err(io("sync"))?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync"))?;
+    Ok(key)
+}

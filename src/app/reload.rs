@@ -1,0 +1,95 @@
+//! Taking over a changed configuration: all of it is checked first and swapped at once; a fault
+//! keeps the old one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+
+use super::{chains, gauges};
+use crate::config::{self, Config, Environment};
+use crate::ingest::{Ingest, Live};
+use crate::source::Sources;
+
+/// Reads the configuration again when it is told to.
+#[derive(Debug)]
+pub struct Reloader {
+    pub(super) config: Config,
+    pub(super) environment: Environment,
+    pub(super) ingest: Arc<Ingest>,
+    pub(super) sources: Arc<ArcSwap<Sources>>,
+    pub(super) options: Arc<ArcSwap<config::Http>>,
+    pub(super) counts: Arc<gauges::Reloads>,
+    pub(super) seen: [u8; 32],
+}
+
+impl Reloader {
+    /// The file that is read, and the folders whose changes matter.
+    #[must_use]
+    pub fn watched(&self) -> (&Path, BTreeSet<PathBuf>) {
+        let folders = chains::paths(&self.config)
+            .into_iter()
+            .filter_map(|path| path.parent().map(Path::to_owned))
+            .filter(|folder| !folder.as_os_str().is_empty() && folder.is_dir())
+            .collect();
+        (&self.config.file, folders)
+    }
+
+    /// As [`Reloader::reload`], if the files are not what they were when they were last read.
+    pub fn reload_if_changed(&mut self) {
+        let now = self.fingerprint();
+        if now != self.seen {
+            self.seen = now;
+            self.reload();
+        }
+    }
+
+    /// A hash of all files that matter: folders tell of changes that are none.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let (file, _) = self.watched();
+        let paths = chains::paths(&self.config);
+        for path in std::iter::once(file).chain(paths.iter().map(PathBuf::as_path)) {
+            hash.update(std::fs::read(path).unwrap_or_default());
+            hash.update([0xff]);
+        }
+        hash.finalize().into()
+    }
+
+    /// Reads, checks and takes over; `false` if the old configuration stays.
+    pub fn reload(&mut self) -> bool {
+        match self.try_reload() {
+            Ok(()) => {
+                self.counts.done.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(faults) => {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(faults = faults.join("; "), "new configuration refused, old one stays");
+                false
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), Vec<String>> {
+        let config = config::load(&self.config.file, &self.environment)
+            .map_err(|faults| faults.list().iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let chains = chains::compile(&config)?;
+        let restart = config::needs_restart(&self.config, &config);
+        if !restart.is_empty() {
+            tracing::warn!(keys = restart.join(", "), "these changes need a restart");
+        }
+        let sources = Arc::new(Sources::new(&config.sources));
+        let suppression = super::suppression(&config, self.ingest.pseudonyms())?;
+        // The pipeline first: whoever the edge lets in has a chain then.
+        self.ingest.reload(Live { sources: Arc::clone(&sources), chains, suppression });
+        self.sources.store(sources);
+        self.options.store(Arc::new(config.http.clone()));
+        tracing::info!(sources = config.sources.len(), "configuration taken over");
+        self.config = config;
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+//! `keelrow check`: everything that is wrong, at once.
+
+use std::io::{self, Write};
+
+use super::{ConfigFile, Failure};
+use crate::app::chains;
+use crate::config;
+
+/// Arguments of `keelrow check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Prints the effective configuration, secrets hidden.
+    #[arg(long)]
+    show: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = arguments.file.load()?;
+    chains::compile(&config).map_err(|faults| Failure::input(faults.join("\n")))?;
+    let mut out = io::stdout().lock();
+    if arguments.show {
+        out.write_all(config::show(&config).as_bytes())?;
+        return Ok(());
+    }
+    writeln!(out, "{}: {} sources, no faults", config.file.display(), config.sources.len())?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `keelrow serve`: runs until it is told to stop.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{ConfigFile, Failure, TRY_AGAIN, chain};
+use crate::app::{self, App, Reloader, World};
+use crate::clock::System;
+use crate::config::{self, Config, Watcher};
+
+/// Arguments of `keelrow serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Writes log lines as JSON.
+    #[arg(long)]
+    log_json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = arguments.file.load()?;
+    start_logging(arguments.log_json);
+    runtime()?.block_on(serve(config))
+}
+
+/// Log lines go to standard error; events and secrets are in none of them.
+pub(super) fn start_logging(json: bool) {
+    let builder = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .with_target(false);
+    // A second start in one process, as tests have, keeps the first's.
+    if json { builder.json().try_init().ok() } else { builder.try_init().ok() };
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("keelrow")
+        .build()
+        .map_err(Failure::from)
+}
+
+/// The real clock and randomness.
+pub(super) fn world() -> World {
+    let system = Arc::new(System::new());
+    World { clock: Arc::<System>::clone(&system), ids: system }
+}
+
+/// Starts the program, with the exit code that fits the reason where it does not start.
+pub(super) async fn start(config: Config) -> Result<App, Failure> {
+    App::start(config, world()).await.map_err(|error| {
+        let code = if error.is_input() {
+            super::WRONG_INPUT
+        } else if error.may_pass() {
+            TRY_AGAIN
+        } else {
+            1
+        };
+        Failure { code, text: chain(&error) }
+    })
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let app = start(config).await?;
+    tracing::info!(public = %app.public(), admin = %app.admin(), "accepting events");
+    let mut reloader = app.reloader(config::environment());
+    until_told(&mut signals, &mut reloader).await;
+    tracing::info!("stopping");
+    app.stop().await;
+    Ok(())
+}
+
+/// What the program listens to from its surroundings.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Returns on SIGTERM or SIGINT; takes over the configuration on SIGHUP and when a file changes.
+pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
+    let (file, folders) = reloader.watched();
+    let watcher = Watcher::new(file, folders.iter().map(std::path::PathBuf::as_path));
+    let mut watcher = watcher
+        .map_err(|error| tracing::warn!(error = chain(&error), "reload by SIGHUP only"))
+        .ok();
+    loop {
+        let changed = async {
+            match &mut watcher {
+                Some(watcher) => watcher.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => { reloader.reload(); }
+            () = changed => { reloader.reload_if_changed(); }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What can be wrong with a configuration, and how it is told.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In the file, nowhere in particular: something is missing.
+    File,
+    /// In the file, on this line, counted from one.
+    Line(usize),
+    /// In this environment variable.
+    Variable(String),
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error("cannot be read: {kind}")]
+    Unreadable {
+        /// The operating system's reason.
+        kind: io::ErrorKind,
+    },
+    /// The file is longer than anyone's configuration.
+    #[error("has {bytes} bytes, at most {most} are read")]
+    TooLong {
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// It is not TOML.
+    #[error("not TOML: {message}")]
+    Syntax {
+        /// The parser's words.
+        message: String,
+    },
+    /// There is no such key.
+    #[error("unknown key{}", nearest.as_ref().map(|key| format!(", did you mean {key}?")).unwrap_or_default())]
+    UnknownKey {
+        /// The known key that looks most like it.
+        nearest: Option<String>,
+    },
+    /// The value is of another type.
+    #[error("must be {wanted}")]
+    WrongType {
+        /// The type it must have.
+        wanted: &'static str,
+    },
+    /// The text does not follow its form.
+    #[error("must be {wanted}")]
+    Malformed {
+        /// The form, with an example.
+        wanted: String,
+    },
+    /// The value lies outside what is allowed.
+    #[error("must be from {least} to {most}")]
+    OutOfRange {
+        /// The least value.
+        least: String,
+        /// The greatest value.
+        most: String,
+    },
+    /// A key without default is not there.
+    #[error("missing: {wanted}")]
+    Missing {
+        /// What to write.
+        wanted: &'static str,
+    },
+    /// The environment variable in `${NAME}` is not set.
+    #[error("the environment variable {variable} is not set")]
+    NotSet {
+        /// The variable.
+        variable: String,
+    },
+    /// It does not go together with another key.
+    #[error("{why} ({with})")]
+    Conflict {
+        /// The other key.
+        with: String,
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+/// One thing that is wrong, where and with which value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where the value was written.
+    pub place: Place,
+    /// The path of the key, such as `source[0].schema`; empty for the file as a whole.
+    pub key: String,
+    /// The value as written; none for secrets.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// Everything that is wrong with a configuration; at least one fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    file: PathBuf,
+    list: Vec<Fault>,
+}
+
+impl Faults {
+    pub(super) fn new(file: &Path, mut list: Vec<Fault>) -> Self {
+        list.sort_by(|a, b| a.place.cmp(&b.place).then_with(|| a.key.cmp(&b.key)));
+        list.dedup();
+        Self { file: file.to_path_buf(), list }
+    }
+
+    pub(super) fn one(file: &Path, fault: Fault) -> Self {
+        Self::new(file, vec![fault])
+    }
+
+    /// The faults, in the order of the file.
+    #[must_use]
+    pub fn list(&self) -> &[Fault] {
+        &self.list
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl fmt::Display for Faults {
+    /// One line for each fault: `file:line: key = value: what is wrong`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        for (n, fault) in self.list.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            match &fault.place {
+                Place::File => write!(f, "{file}: ")?,
+                Place::Line(line) => write!(f, "{file}:{line}: ")?,
+                Place::Variable(name) => write!(f, "environment variable {name}: ")?,
+            }
+            if !fault.key.is_empty() {
+                write!(f, "{}", fault.key)?;
+                if let Some(value) = &fault.value {
+                    write!(f, " = {value}")?;
+                }
+                write!(f, ": ")?;
+            }
+            write!(f, "{}", fault.problem)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! What a new configuration changes that a running program cannot take over.
+
+use super::options::Config;
+
+/// The keys that differ between `old` and `new` and that count only after a restart; everything
+/// else is taken over at once. Empty means that all of `new` is in force after a reload.
+#[must_use]
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    macro_rules! compare {
+        ($($name:literal: $($field:ident).+;)*) => {
+            $(if old.$($field).+ != new.$($field).+ {
+                keys.push($name);
+            })*
+        };
+    }
+    compare! {
+        "node.name": node.name;
+        "http.listen": http.listen;
+        "http.admin_listen": admin.listen;
+        "http.max_in_flight": http.max_in_flight;
+        "http.tls": http.tls;
+        "journal": journal;
+        "storage": storage;
+        "load": load;
+        "dedup": dedup;
+        "privacy.key_file": privacy.key_file;
+        "privacy.key": privacy.key;
+        "privacy.key_id": privacy.key_id;
+        "shutdown.deadline": shutdown.deadline;
+    }
+    keys
+}

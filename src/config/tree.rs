@@ -1,0 +1,271 @@
+//! The configuration as written: a tree of values that know where they stand.
+//!
+//! Made from the TOML text, then `${NAME}` is replaced in its strings, then the variables
+//! `KEELROW__SECTION__KEY` are put over it. Knows nothing of what the keys mean.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Environment;
+use super::fault::{Fault, Place, Problem};
+use super::reader::Context;
+
+/// A value as written.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    /// A float or a date: no key takes one, so only the spelling is kept.
+    Other(String),
+    List(Vec<Node>),
+    Table(Vec<Entry>),
+    /// Something was wrong with it and has been reported.
+    Faulty,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) place: Place,
+    /// What was written, where that is not the value: `${NAME}`, or a variable's text.
+    pub(super) spelled: Option<String>,
+    /// The text of an override, for keys that take text.
+    pub(super) raw: Option<String>,
+}
+
+/// A member of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) node: Node,
+}
+
+/// The whole file.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) root: Node,
+}
+
+/// The variables that override keys start so.
+const OVERRIDE: &str = "KEELROW__";
+
+impl Tree {
+    pub(super) fn read(text: &str, environment: &Environment, context: &Context) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let lines = Lines { text, environment, context };
+        for error in errors {
+            let place =
+                error.span().map_or(Place::File, |span| Place::Line(lines.line(span.start)));
+            let message = error.message().lines().next().unwrap_or_default().to_owned();
+            let problem = Problem::Syntax { message };
+            context.fault(Fault { place, key: String::new(), value: None, problem });
+        }
+        let mut root = lines.table(table.get_ref(), Place::File, "");
+        for (name, value) in environment {
+            if let Some(path) = name.strip_prefix(OVERRIDE) {
+                put(&mut root, path, name, value, context);
+            }
+        }
+        Self { root }
+    }
+}
+
+struct Lines<'a> {
+    text: &'a str,
+    environment: &'a Environment,
+    context: &'a Context,
+}
+
+impl Lines<'_> {
+    fn line(&self, offset: usize) -> usize {
+        let head = self.text.as_bytes().get(..offset).unwrap_or_default();
+        head.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn table(&self, table: &DeTable<'_>, place: Place, path: &str) -> Node {
+        let mut entries: Vec<(usize, Entry)> = table
+            .iter()
+            .map(|(key, value)| {
+                let name = key.get_ref().to_string();
+                let dot = if path.is_empty() { "" } else { "." };
+                let mut node = self.node(value, &format!("{path}{dot}{name}"));
+                node.place = Place::Line(self.line(key.span().start));
+                (key.span().start, Entry { key: name, node })
+            })
+            .collect();
+        entries.sort_by_key(|(at, _)| *at);
+        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        Node { value: Value::Table(entries), place, spelled: None, raw: None }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>, path: &str) -> Node {
+        let place = Place::Line(self.line(value.span().start));
+        let mut spelled = None;
+        let value = match value.get_ref() {
+            DeValue::String(text) => {
+                let (value, replaced) = self.substitute(text, &place, path);
+                if replaced {
+                    spelled = Some(text.to_string());
+                }
+                value
+            }
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_or_else(|_| Value::Other(number.to_string()), Value::Integer),
+            DeValue::Boolean(value) => Value::Boolean(*value),
+            DeValue::Float(number) => Value::Other(number.to_string()),
+            DeValue::Datetime(date) => Value::Other(date.to_string()),
+            DeValue::Array(list) => Value::List(
+                list.iter()
+                    .enumerate()
+                    .map(|(n, item)| self.node(item, &format!("{path}[{n}]")))
+                    .collect(),
+            ),
+            DeValue::Table(table) => return self.table(table, place, path),
+        };
+        Node { value, place, spelled, raw: None }
+    }
+
+    /// Puts variables in for `${NAME}`; tells whether there was any.
+    fn substitute(&self, text: &str, place: &Place, path: &str) -> (Value, bool) {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        let mut replaced = false;
+        let mut faulty = false;
+        while let Some((head, tail)) = rest.split_once("${") {
+            out.push_str(head);
+            let Some((name, tail)) = tail.split_once('}').filter(|(name, _)| is_variable(name))
+            else {
+                out.push_str("${");
+                rest = tail;
+                continue;
+            };
+            replaced = true;
+            if let Some(value) = self.environment.get(name) {
+                out.push_str(value);
+            } else {
+                faulty = true;
+                self.context.fault(Fault {
+                    place: place.clone(),
+                    key: path.to_owned(),
+                    value: Some(format!("\"{text}\"")),
+                    problem: Problem::NotSet { variable: name.to_owned() },
+                });
+            }
+            rest = tail;
+        }
+        out.push_str(rest);
+        (if faulty { Value::Faulty } else { Value::Text(out) }, replaced)
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Puts the override `name` over the tree: `HTTP__LISTEN`, or `SOURCE__0__WRITE_KEY` for the first
+/// element of a list that is there.
+fn put(root: &mut Node, path: &str, name: &str, text: &str, context: &Context) {
+    let mut node = root;
+    let mut shown = String::new();
+    for segment in path.split("__") {
+        let key = segment.to_ascii_lowercase();
+        match &mut node.value {
+            Value::List(list) => {
+                shown.push_str(&format!("[{key}]"));
+                let length = list.len();
+                let Some(item) = key.parse().ok().and_then(|n: usize| list.get_mut(n)) else {
+                    return context.fault(Fault {
+                        place: Place::Variable(name.to_owned()),
+                        key: shown,
+                        value: None,
+                        problem: Problem::OutOfRange {
+                            least: "0".to_owned(),
+                            most: length.saturating_sub(1).to_string(),
+                        },
+                    });
+                };
+                node = item;
+            }
+            value => {
+                if !matches!(value, Value::Table(_)) {
+                    *value = Value::Table(Vec::new());
+                }
+                let Value::Table(entries) = value else { return };
+                if !shown.is_empty() {
+                    shown.push('.');
+                }
+                shown.push_str(&key);
+                let at = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+                    let place = Place::Variable(name.to_owned());
+                    let value = Value::Table(Vec::new());
+                    let node = Node { value, place, spelled: None, raw: None };
+                    entries.push(Entry { key, node });
+                    entries.len() - 1
+                });
+                let Some(entry) = entries.get_mut(at) else { return };
+                node = &mut entry.node;
+            }
+        }
+    }
+    *node = from_variable(name, text);
+}
+
+/// A variable's text is a TOML value where it reads as one, else a string.
+fn from_variable(name: &str, text: &str) -> Node {
+    let environment = Environment::new();
+    let context = Context::default();
+    let lines = Lines { text, environment: &environment, context: &context };
+    let mut node = match DeValue::parse(text) {
+        Ok(value) if !matches!(value.get_ref(), DeValue::String(_)) => lines.node(&value, ""),
+        _ => Node {
+            value: Value::Text(text.to_owned()),
+            place: Place::File,
+            spelled: None,
+            raw: None,
+        },
+    };
+    set_place(&mut node, &Place::Variable(name.to_owned()));
+    node.raw = Some(text.to_owned());
+    node
+}
+
+fn set_place(node: &mut Node, place: &Place) {
+    node.place = place.clone();
+    match &mut node.value {
+        Value::List(list) => list.iter_mut().for_each(|item| set_place(item, place)),
+        Value::Table(entries) => {
+            entries.iter_mut().for_each(|entry| set_place(&mut entry.node, place));
+        }
+        _ => {}
+    }
+}
+
+impl Node {
+    /// The value as a fault shows it.
+    pub(super) fn shown(&self) -> Option<String> {
+        if let Some(spelled) = &self.spelled {
+            return Some(format!("\"{spelled}\""));
+        }
+        match &self.value {
+            Value::Text(text) => Some(format!("\"{}\"", clip(text))),
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Boolean(value) => Some(value.to_string()),
+            Value::Other(text) => Some(clip(text)),
+            Value::List(_) | Value::Table(_) | Value::Faulty => None,
+        }
+    }
+}
+
+/// A fault quotes no more than this of a value.
+fn clip(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let mut out: String = text.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        out.push('…');
+    }
+    out
+}

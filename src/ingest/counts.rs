@@ -1,0 +1,55 @@
+//! What the pipeline notices on the way, for metrics.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use crate::metrics::counters;
+
+/// Counts of things mended or noticed that are no outcome of an event.
+#[derive(Debug, Default)]
+pub struct Counts {
+    surrogates: AtomicU64,
+    failures: Mutex<BTreeMap<(String, &'static str), u64>>,
+}
+
+impl Counts {
+    /// Lone surrogates that became U+FFFD.
+    pub fn surrogates_replaced(&self, characters: u32) {
+        self.surrogates.fetch_add(u64::from(characters), Ordering::Relaxed);
+    }
+
+    /// A transformation of a source failed on an event, which went to `rejected`.
+    pub fn transformation_failed(&self, source_id: &str, reason: &'static str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures.entry((source_id.to_owned(), reason)).or_default() += 1;
+    }
+}
+
+/// The counts as metrics.
+#[derive(Debug)]
+pub struct CountsCollector(pub Arc<Counts>);
+
+impl Collector for CountsCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counters(
+            &mut encoder,
+            "keelrow_surrogates_replaced",
+            "Lone surrogates in strings, each replaced by U+FFFD",
+            [(Vec::<(&str, &str)>::new(), self.0.surrogates.load(Ordering::Relaxed))],
+        )?;
+        counters(
+            &mut encoder,
+            "keelrow_transformation_failures",
+            "Events that a transformation failed on, by source and reason",
+            failures.iter().map(|((source, reason), count)| {
+                (vec![("source", source.as_str()), ("reason", *reason)], *count)
+            }),
+        )
+    }
+}

@@ -1,0 +1,505 @@
+//! One request becomes journal frames: read, judge, enrich, transform, write. No IO, no waiting.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::scratch::{Scratch, Work};
+use super::scripted::Scripted;
+use super::seam::{Credential, Form, Refusal, Submission, admit};
+use super::{Limits, Live, Services};
+use crate::clock::Timestamp;
+use crate::event::enrich::{self, Arrival, BatchLevel, EventType, Fields};
+use crate::event::time::Moment;
+use crate::event::{self, Edits, Kind, Node, Value, id, known, text};
+use crate::journal::Group;
+use crate::limits::RetryAfter;
+use crate::record::{self, FrameKind, Rejection, Stamp, Tally};
+use crate::script;
+use crate::source::Source;
+use crate::transform::{self, Suppression, Verdict};
+
+/// The frames of one request and what they stand for.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) source: Arc<Source>,
+    pub(super) group: Group,
+    /// Events that the answer stands for.
+    pub(super) received: u32,
+    /// Extra events that a script made.
+    pub(super) split: u32,
+    /// Lone surrogates that became U+FFFD.
+    pub(super) surrogates: u32,
+}
+
+/// Why nothing was prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The client is told so.
+    Refused(Refusal),
+    /// The source has scripts and `scripts` was `None`: call again where there is an engine.
+    NeedsScripts,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// An engine, and the question whether the client still waits.
+pub(super) struct Scripts<'a> {
+    pub(super) runtime: &'a mut script::Runtime,
+    pub(super) stop: &'a dyn Fn() -> bool,
+}
+
+/// Reads, judges and writes one request.
+pub(super) fn prepare(
+    services: &Services,
+    live: &Live,
+    scratch: &mut Scratch,
+    submission: &Submission,
+    now: Timestamp,
+    scripts: Option<Scripts<'_>>,
+) -> Result<Prepared, Stop> {
+    let Scratch { body, work } = scratch;
+    let parsed = body.parse(&submission.body).map(event::Tape::root).map_err(refusal_of);
+    let source = identify(live, submission, parsed.as_ref().ok())?;
+    let root = parsed?;
+    let fields = Fields::of(root);
+    // Made with the sources, for each of them: a source without one went with a reload just now.
+    let chain = live.chain(&source).ok_or(Refusal::UnknownKey)?;
+    let client_ip = submission.client_ip.to_canonical().to_string();
+    if !chain.rest().is_empty() && scripts.is_none() {
+        return Err(Stop::NeedsScripts);
+    }
+    let mut desk = Desk {
+        services,
+        source: &source,
+        chain: &chain,
+        suppression: &live.suppression,
+        arrival: Arrival {
+            at: now,
+            text: Moment::coarse(now).text(),
+            client_ip: &client_ip,
+            keep_received_at: source.keep_received_at,
+            guard: services.limits.clock_guard,
+        },
+        batch: BatchLevel::default(),
+        work,
+        group: Group::with_capacity(1, submission.body.len() + 1_024),
+        tallies: Vec::new(),
+        scripted: Vec::new(),
+        split: 0,
+    };
+    let received = match submission.form {
+        Form::Single(kind) => desk.single(root, kind)?,
+        Form::Batch | Form::Import => {
+            desk.batch = BatchLevel::of(&fields);
+            match desk.batch(&fields)? {
+                0 if submission.form == Form::Import => 0,
+                0 => return Err(Refusal::EmptyBatch.into()),
+                received => received,
+            }
+        }
+    };
+    if let Some(scripts) = scripts {
+        desk.run_scripts(scripts)?;
+    }
+    desk.write_tallies()?;
+    let (group, split) = (desk.group, desk.split);
+    let surrogates = root.tape().surrogates_replaced();
+    Ok(Prepared { source, group, received, split, surrogates })
+}
+
+fn refusal_of(error: event::Error) -> Refusal {
+    match error {
+        event::Error::Invalid { .. } | event::Error::TooDeep { .. } => Refusal::InvalidJson,
+        event::Error::TooMany => Refusal::TooLarge,
+    }
+}
+
+/// The source that sends: known already, or by the `writeKey` in the body.
+fn identify(
+    live: &Live,
+    submission: &Submission,
+    root: Option<&Node<'_>>,
+) -> Result<Arc<Source>, Refusal> {
+    match &submission.credential {
+        Credential::Known(source) => Ok(Arc::clone(source)),
+        Credential::InBody { origin } => {
+            let key = root.and_then(|root| root.member(known::WRITE_KEY)).and_then(Node::text);
+            let key = key.filter(|key| !key.is_empty()).ok_or(Refusal::NoKeyInHeader)?;
+            let source = live.sources.by_write_key(&key).ok_or(Refusal::UnknownKey)?;
+            admit(source, origin.as_deref(), false)?;
+            Ok(Arc::clone(source))
+        }
+    }
+}
+
+/// Events of one request and reason that left no row.
+struct Tallied {
+    reason: String,
+    dropped: u32,
+    suppressed: u32,
+}
+
+/// What is wrong with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    NotAnObject,
+    NoIds,
+    TooLarge,
+    UnknownType,
+}
+
+impl Fault {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::NoIds => "no_ids",
+            Self::TooLarge => "too_large",
+            Self::UnknownType => "unknown_type",
+        }
+    }
+
+    /// How the whole request is refused when nothing better is in it; `None` for faults that
+    /// count as accepted in the answer.
+    const fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::NotAnObject => Some(Refusal::NotAnObject),
+            Self::NoIds => Some(Refusal::NoIds),
+            Self::TooLarge | Self::UnknownType => None,
+        }
+    }
+}
+
+fn judge(event: Node<'_>, forced: Option<EventType>, limits: &Limits) -> Result<(), Fault> {
+    if event.kind() != Kind::Object {
+        return Err(Fault::NotAnObject);
+    }
+    if event.raw().len() > limits.event_bytes_max {
+        return Err(Fault::TooLarge);
+    }
+    let fields = Fields::of(event);
+    let name = fields.get(known::TYPE).and_then(Node::text).unwrap_or_default();
+    let kind = forced.or_else(|| EventType::parse(&name));
+    let exempt = kind == Some(EventType::Extract) || name.eq_ignore_ascii_case("record");
+    if !exempt && !enrich::has_identity(&fields) {
+        return Err(Fault::NoIds);
+    }
+    kind.map(|_| ()).ok_or(Fault::UnknownType)
+}
+
+/// Works through the events of one request.
+pub(super) struct Desk<'a> {
+    pub(super) services: &'a Services,
+    pub(super) source: &'a Source,
+    pub(super) chain: &'a Chain,
+    suppression: &'a Suppression,
+    pub(super) arrival: Arrival<'a>,
+    batch: BatchLevel<'a>,
+    pub(super) work: &'a mut Work,
+    group: Group,
+    tallies: Vec<Tallied>,
+    /// Events that wait for the source's scripts.
+    pub(super) scripted: Vec<Scripted>,
+    pub(super) split: u32,
+}
+
+impl Desk<'_> {
+    fn single(&mut self, event: Node<'_>, kind: EventType) -> Result<u32, Refusal> {
+        self.within_rate(1)?;
+        match judge(event, Some(kind), &self.services.limits) {
+            Ok(()) => self.accept(event, Some(kind))?,
+            Err(Fault::TooLarge) => return Err(Refusal::TooLarge),
+            Err(fault) => return Err(fault.refusal().unwrap_or(Refusal::NotAnObject)),
+        }
+        Ok(1)
+    }
+
+    fn within_rate(&self, events: u32) -> Result<(), Refusal> {
+        self.services
+            .rates
+            .check(self.source, events)
+            .map_err(|RetryAfter(retry_after)| Refusal::RateLimited { retry_after })
+    }
+
+    /// Takes each event by itself; refuses the request only if nothing in it is good.
+    fn batch(&mut self, body: &Fields<'_>) -> Result<u32, Refusal> {
+        let Some(batch) = body.present(known::BATCH) else { return Ok(0) };
+        // An object counts as the one event of the batch, as RudderStack takes it.
+        let alone = (batch.kind() != Kind::Array).then_some(batch);
+        let events = || {
+            let many = alone.is_none().then(|| batch.children()).into_iter().flatten();
+            alone.into_iter().chain(many)
+        };
+        let received = u32::try_from(events().count()).unwrap_or(u32::MAX);
+        if received > self.services.limits.batch_events_max {
+            return Err(Refusal::TooManyEvents);
+        }
+        self.within_rate(received)?;
+        let (mut good, mut refusal) = (false, None);
+        for event in events() {
+            match judge(event, None, &self.services.limits) {
+                Ok(()) => {
+                    good = true;
+                    self.accept(event, None)?;
+                }
+                Err(fault) => {
+                    match fault.refusal() {
+                        Some(first) => refusal = refusal.or(Some(first)),
+                        None => good = true,
+                    }
+                    self.reject(event, fault)?;
+                }
+            }
+        }
+        match refusal {
+            Some(refusal) if !good => Err(refusal),
+            _ => Ok(received),
+        }
+    }
+
+    fn accept(&mut self, event: Node<'_>, forced: Option<EventType>) -> Result<(), Refusal> {
+        let fields = Fields::of(event);
+        let identity = Identity::of(&fields, forced, self.source);
+        let sent = fields;
+        let times = enrich::times(&fields, self.batch, &self.arrival);
+        let work = &mut *self.work;
+        let fields = if enrich::needs_merge(&fields, self.batch, &times) {
+            let (buffer, parser) = (&mut work.merged, &mut work.merged_parser);
+            match enrich::merge(&fields, self.batch, buffer, parser, &mut work.edits) {
+                Ok(node) if node.raw().len() <= self.services.limits.event_bytes_max => {
+                    Fields::of(node)
+                }
+                _ => return self.reject(event, Fault::TooLarge),
+            }
+        } else {
+            fields
+        };
+        let event = fields.event();
+        work.edits.begin(event);
+        let pseudonyms = &self.services.pseudonyms;
+        if self.suppression.has(event, &work.edits, pseudonyms) {
+            return Ok(self.tally("suppressed", true));
+        }
+        let ids = &*self.services.ids;
+        enrich::enrich(&fields, forced, &times, &self.arrival, ids, &mut work.edits);
+        match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
+            Verdict::Keep => {}
+            Verdict::Drop { rule } => return Ok(self.tally(&rule, false)),
+            Verdict::Suppressed => return Ok(self.tally("suppressed", true)),
+        }
+        if !self.chain.rest().is_empty() {
+            let mut event_text = Vec::new();
+            work.edits.write(event, &mut event_text);
+            let message_id = enrich::message_id(&sent).map(Cow::into_owned);
+            self.scripted.push(Scripted::new(event_text, identity, message_id));
+            return Ok(());
+        }
+        let target = target(self.services, self.source, self.arrival.at, &mut self.group);
+        finish(&fields, &mut work.edits, &mut work.payload, identity, 0, target)
+    }
+
+    /// Sends an event to the table `rejected`, after the source's transformations.
+    fn reject(&mut self, event: Node<'_>, fault: Fault) -> Result<(), Refusal> {
+        let work = &mut *self.work;
+        work.payload.clear();
+        let mut rejection = Rejection { reason: fault.reason().to_owned(), ..Rejection::default() };
+        let whole = fault != Fault::NotAnObject && fault != Fault::TooLarge;
+        if whole {
+            work.edits.begin(event);
+            let pseudonyms = &self.services.pseudonyms;
+            match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
+                Verdict::Keep => {}
+                Verdict::Drop { rule } => return Ok(self.tally(&rule, false)),
+                Verdict::Suppressed => return Ok(self.tally("suppressed", true)),
+            }
+            name(&mut rejection, &Fields::of(event), &work.edits);
+            work.edits.write(event, &mut work.payload);
+        }
+        if !whole || work.payload.len() > self.services.limits.rejected_bytes_max {
+            work.payload.clear();
+            work.payload.extend_from_slice(transform::shape(event).as_bytes());
+        }
+        let identity = Identity::of(&Fields::of(event), None, self.source);
+        self.write_rejected(rejection, identity, 0)
+    }
+
+    /// Writes a rejected event, or part of one, whose payload lies in the work's buffer.
+    pub(super) fn write_rejected(
+        &mut self,
+        mut rejection: Rejection,
+        identity: Identity,
+        part: u32,
+    ) -> Result<(), Refusal> {
+        if rejection.message_id.is_empty() {
+            rejection.message_id = self.services.ids.uuid().to_string();
+        }
+        let stamp = identity.stamp(part, Some(&rejection));
+        target(self.services, self.source, self.arrival.at, &mut self.group)
+            .push(&self.work.payload, stamp)
+    }
+
+    /// Writes part `part` of an event that the scripts have seen.
+    pub(super) fn write_part(
+        &mut self,
+        event: &str,
+        origin: &Scripted,
+        part: u32,
+    ) -> Result<(), Refusal> {
+        let Work { edits, payload, merged_parser, .. } = &mut *self.work;
+        // The engine gives back nothing that the parser would refuse.
+        let tape = merged_parser.parse(event.as_bytes()).map_err(|_| Refusal::Internal)?;
+        let fields = Fields::of(tape.root());
+        edits.begin(fields.event());
+        let id = origin.message_id(part);
+        edits.set_string(fields.event(), "messageId", known::MESSAGE_ID, &id);
+        let identity = origin.identity(&self.source.id, part);
+        let target = target(self.services, self.source, self.arrival.at, &mut self.group);
+        finish(&fields, edits, payload, identity, part, target)
+    }
+
+    /// Counts an event that leaves no row.
+    pub(super) fn tally(&mut self, reason: &str, suppressed: bool) {
+        let at = match self.tallies.iter().position(|tally| tally.reason == reason) {
+            Some(at) => at,
+            None => {
+                self.tallies.push(Tallied { reason: reason.to_owned(), dropped: 0, suppressed: 0 });
+                self.tallies.len() - 1
+            }
+        };
+        let tally = &mut self.tallies[at];
+        *(if suppressed { &mut tally.suppressed } else { &mut tally.dropped }) += 1;
+    }
+
+    fn write_tallies(&mut self) -> Result<(), Refusal> {
+        for tally in std::mem::take(&mut self.tallies) {
+            let count = tally.dropped + tally.suppressed;
+            let message = Tally {
+                route: Some((*self.source.route.route).clone()),
+                dropped: tally.dropped,
+                suppressed: tally.suppressed,
+                reason: tally.reason,
+                received_at: self.arrival.at.micros(),
+            };
+            self.group
+                .frame(FrameKind::Tally as u8, &self.source.id, count, |out| {
+                    record::write_tally(message, out);
+                })
+                .map_err(|_| Refusal::TooLarge)?;
+        }
+        Ok(())
+    }
+}
+
+/// The two hashes of de-duplication, taken before the transformations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) key_hash: u64,
+    pub(super) content_hash: u64,
+}
+
+impl Identity {
+    fn stamp(self, part: u32, rejection: Option<&Rejection>) -> Stamp<'_> {
+        let Self { key_hash, content_hash } = self;
+        Stamp { key_hash, content_hash, part, rejection, ..Stamp::default() }
+    }
+
+    fn of(fields: &Fields<'_>, forced: Option<EventType>, source: &Source) -> Self {
+        let text = |key| fields.get(key).and_then(Node::text).unwrap_or_default();
+        let sent = text(known::TYPE);
+        let kind = match forced {
+            Some(kind) => kind.name(),
+            None => &sent,
+        };
+        let time = enrich::original_time(fields);
+        Self {
+            key_hash: enrich::message_id(fields)
+                .map_or(0, |message_id| id::key_hash(&source.id, &message_id, 0)),
+            content_hash: id::content_hash(kind, &text(known::EVENT), &time),
+        }
+    }
+}
+
+fn target<'a>(
+    services: &'a Services,
+    source: &'a Source,
+    at: Timestamp,
+    group: &'a mut Group,
+) -> Target<'a> {
+    Target { services, source, at, group }
+}
+
+/// Where frames go.
+struct Target<'a> {
+    services: &'a Services,
+    source: &'a Source,
+    at: Timestamp,
+    group: &'a mut Group,
+}
+
+impl Target<'_> {
+    fn push(self, payload: &[u8], stamp: Stamp<'_>) -> Result<(), Refusal> {
+        let kind = if stamp.part == 0 { FrameKind::Event } else { FrameKind::Part };
+        let stamp = Stamp { received_at: self.at.micros(), ..stamp };
+        let route = &self.source.route;
+        self.group
+            .frame(kind as u8, &self.source.id, 1, |out| {
+                record::write_event(route, payload, stamp, out);
+            })
+            .map_err(|_| Refusal::TooLarge)?;
+        if self.group.bytes() > self.services.limits.group_bytes_max {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// Writes an event as it now stands, with the rudderId of the ids it now has.
+fn finish(
+    fields: &Fields<'_>,
+    edits: &mut Edits,
+    payload: &mut Vec<u8>,
+    identity: Identity,
+    part: u32,
+    target: Target<'_>,
+) -> Result<(), Refusal> {
+    let user_id = current(fields.get(known::USER_ID), edits);
+    let anonymous_id = current(fields.get(known::ANONYMOUS_ID), edits);
+    let rudder_id = id::rudder_id(&id::cleaned(&user_id), &id::cleaned(&anonymous_id));
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let rudder_id = rudder_id.hyphenated().encode_lower(&mut buffer);
+    let event = fields.event();
+    edits.set_string(event, "rudderId", known::RUDDER_ID, rudder_id);
+    payload.clear();
+    edits.write(event, payload);
+    target.push(payload, identity.stamp(part, None))
+}
+
+/// The text of an id as it stands after the edits.
+fn current(node: Option<Node<'_>>, edits: &Edits) -> String {
+    let Some(node) = node else { return String::new() };
+    match edits.value(node.index()) {
+        Value::Unchanged => id::stringified(Some(node)).into_owned(),
+        Value::Removed => String::new(),
+        Value::Replaced(json) => {
+            let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            let Some(spelled) = inside else { return json.to_owned() };
+            let mut out = String::with_capacity(spelled.len());
+            text::unescape_into(spelled, &mut out);
+            out
+        }
+    }
+}
+
+/// Fills in the ids and names of a rejected event, as they stand after the transformations.
+fn name(rejection: &mut Rejection, fields: &Fields<'_>, edits: &Edits) {
+    let text = |key| current(fields.get(key), edits);
+    rejection.message_id = id::cleaned(&text(known::MESSAGE_ID)).into_owned();
+    rejection.r#type = text(known::TYPE);
+    rejection.event = text(known::EVENT);
+    rejection.user_id = text(known::USER_ID);
+    rejection.anonymous_id = text(known::ANONYMOUS_ID);
+}

@@ -1,0 +1,207 @@
+//! The pipeline on a journal in a temporary folder, with a fixed clock.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::clock::{Fixed, Timestamp};
+use crate::config;
+use crate::event::enrich::EventType;
+use crate::event::time::Moment;
+use crate::journal::disk::{Log, Options};
+use crate::journal::{Item, Position};
+use crate::limits::InFlight;
+use crate::record::{self, FrameKind, View};
+
+const SOURCES: &str = r#"
+[[source]]
+name = "web"
+environment = "prod"
+platform = "web"
+schema = "web_prod"
+write_key = "wk-web"
+transforms = []
+[[source]]
+name = "slow"
+environment = "prod"
+write_key = "wk-slow"
+transforms = []
+rate_limit = "3/s"
+"#;
+
+struct Bench {
+    ingest: Ingest,
+    journal: Arc<dyn Journal>,
+    in_flight: InFlight,
+    books: Books,
+    _folder: tempfile::TempDir,
+}
+
+fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Fixed::at(Moment::parse("2026-11-21T10:00:00Z").unwrap().at));
+    let config =
+        config::parse(SOURCES, "keelrow.toml".as_ref(), &config::Environment::new()).unwrap();
+    let sources = Sources::new(&config.sources);
+    let options = Options {
+        segment_bytes: 1 << 20,
+        max_bytes: 16 << 20,
+        ..Options::new(folder.path().join("journal"), "node")
+    };
+    let clock_service: Arc<dyn Clock> = Arc::<Fixed>::clone(&clock);
+    let others = Arc::new(Fixed::at(Timestamp::default()));
+    let log = Log::open(options, Arc::clone(&clock_service), others).unwrap();
+    let journal: Arc<dyn Journal> = Arc::new(log);
+    let books = Books::new();
+    let services = Services {
+        clock: Arc::clone(&clock_service),
+        ids: clock,
+        journal: Arc::clone(&journal),
+        pseudonyms: Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap(),
+        limits: Limits {
+            event_bytes_max: 4_096,
+            batch_events_max: 10,
+            rejected_bytes_max: 256,
+            group_bytes_max: 64 * 1024,
+            clock_guard: ClockGuard {
+                max_future: Duration::from_secs(86_400),
+                min: Timestamp::from_micros(0),
+            },
+        },
+        scripts: script::Limits::default(),
+        rates: RateLimits::new(clock_service, sources.list()),
+        books: books.clone(),
+        counts: Arc::default(),
+    };
+    let chains = sources.list().iter().map(|s| (s.id.clone(), Arc::default())).collect();
+    let ingest = Ingest::new(services, Live { sources: Arc::new(sources), chains, suppression: Suppression::default() }, 2).unwrap();
+    Bench { ingest, journal, in_flight: InFlight::new(1 << 20), books, _folder: folder }
+}
+
+impl Bench {
+    async fn post(&self, key: &str, form: Form, body: &str) -> Result<u32, Refusal> {
+        let source = self.ingest.live().sources.by_write_key(key).cloned();
+        let credential = source.map_or(Credential::InBody { origin: None }, Credential::Known);
+        let submission = Submission {
+            credential,
+            form,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
+            deadline: Duration::from_secs(5),
+            permit: self.in_flight.take(body.len()).unwrap(),
+        };
+        self.ingest.submit(submission).await.map(|accepted| accepted.events)
+    }
+
+    /// What is in the journal: the payload, or the reason of a rejection.
+    fn records(&self) -> Vec<(FrameKind, String, Json)> {
+        let mut reader = self.journal.reader(Position::ZERO).unwrap();
+        let mut records = Vec::new();
+        while let Some(item) = reader.next().unwrap() {
+            let Item::Frame(frame) = item else { panic!("damaged") };
+            let kind = FrameKind::from_byte(frame.kind).unwrap();
+            let View::Event(event) = record::read(frame.payload).unwrap() else { continue };
+            let reason = event.rejection.clone().map_or_else(String::new, |r| r.reason);
+            let payload = serde_json::from_slice(event.payload).unwrap();
+            records.push((kind, reason, payload));
+        }
+        records
+    }
+}
+
+#[tokio::test]
+async fn a_single_event_is_enriched_and_durable() {
+    let bench = bench();
+    let body = r#"{"userId":"u","event":"e","type":"page","properties":{"n":1.10,"n":2}}"#;
+    assert_eq!(bench.post("wk-web", Form::Single(EventType::Track), body).await, Ok(1));
+    let records = bench.records();
+    let want = json!({
+        "userId": "u", "event": "e", "type": "track",
+        "properties": serde_json::from_str::<Json>(r#"{"n":1.10}"#).unwrap(),
+        "messageId": "00000000-0000-4000-8000-000000000001",
+        "rudderId": crate::event::id::rudder_id("u", "").to_string(),
+        "request_ip": "203.0.113.9",
+        "receivedAt": "2026-11-21T10:00:00.000Z",
+        "originalTimestamp": "2026-11-21T10:00:00.000Z",
+        "sentAt": "2026-11-21T10:00:00.000Z",
+        "timestamp": "2026-11-21T10:00:00.000Z",
+    });
+    assert_eq!(records, [(FrameKind::Event, String::new(), want)]);
+    assert_eq!(bench.books.of("web_prod").balance().waiting(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_is_judged_event_by_event() {
+    let bench = bench();
+    let large = format!(r#"{{"type":"track","userId":"u","x":"{}"}}"#, "y".repeat(5_000));
+    let body = format!(
+        r#"{{"batch":[{{"type":"track","userId":"u","event":"good"}},
+        {{"type":"track","event":"no ids"}},17,{{"userId":"u"}},{{"type":"record"}},{large}]}}"#
+    );
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(6));
+    let reasons: Vec<String> = bench.records().into_iter().map(|(_, reason, _)| reason).collect();
+    let want = ["", "no_ids", "not_an_object", "unknown_type", "unknown_type", "too_large"];
+    assert_eq!(reasons, want);
+    let payload = &bench.records()[1].2;
+    assert_eq!(payload, &json!({"type": "track", "event": "no ids"}));
+}
+
+#[tokio::test]
+async fn a_batch_with_nothing_good_is_refused_and_leaves_nothing() {
+    let bench = bench();
+    let cases = [
+        (r#"{"batch":[{"type":"track"},5]}"#, Err(Refusal::NoIds)),
+        (r#"{"batch":[5,{"type":"track"}]}"#, Err(Refusal::NotAnObject)),
+        (r#"{"batch":7}"#, Err(Refusal::NotAnObject)),
+        (r#"{"batch":[]}"#, Err(Refusal::EmptyBatch)),
+        (r#"{"batch":null}"#, Err(Refusal::EmptyBatch)),
+        (r#"[{"batch":[1]}]"#, Err(Refusal::EmptyBatch)),
+        (r#"{"batch":[{"userId":"u"}"#, Err(Refusal::InvalidJson)),
+        ("", Err(Refusal::InvalidJson)),
+        (r#"{"batch":[1,2,3,4,5,6,7,8,9,10,11]}"#, Err(Refusal::TooManyEvents)),
+    ];
+    for (body, want) in cases {
+        assert_eq!(bench.post("wk-web", Form::Batch, body).await, want, "{body}");
+    }
+    assert_eq!(bench.post("wk-web", Form::Import, r#"{"batch":[]}"#).await, Ok(0));
+    assert!(bench.records().is_empty());
+    assert_eq!(bench.books.of("web_prod").balance().waiting(), 0);
+}
+
+#[tokio::test]
+async fn the_write_key_may_be_in_the_body() {
+    let bench = bench();
+    let form = Form::Batch;
+    let body = |key: &str| format!(r#"{{"batch":[{{"userId":"u","type":"track"}}]{key}}}"#);
+    assert_eq!(bench.post("", form, &body(r#","writeKey":"wk-web""#)).await, Ok(1));
+    let unknown = bench.post("", form, &body(r#","writeKey":"nope""#)).await;
+    assert_eq!(unknown, Err(Refusal::UnknownKey));
+    assert_eq!(bench.post("", form, &body("")).await, Err(Refusal::NoKeyInHeader));
+    assert_eq!(bench.post("", form, "not json").await, Err(Refusal::NoKeyInHeader));
+}
+
+#[tokio::test]
+async fn a_source_is_held_to_its_rate() {
+    let bench = bench();
+    let body = r#"{"batch":[{"userId":"u","type":"track"},{"userId":"u","type":"track"}]}"#;
+    assert_eq!(bench.post("wk-slow", Form::Batch, body).await, Ok(2));
+    let refused = bench.post("wk-slow", Form::Batch, body).await;
+    assert!(matches!(refused, Err(Refusal::RateLimited { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_batch_cannot_blow_up_in_the_journal() {
+    let bench = bench();
+    let shared = "z".repeat(3_000);
+    let event = r#"{"userId":"u","type":"track"}"#;
+    let many = [event; 10].join(",");
+    let body = format!(r#"{{"context":{{"z":"{shared}"}},"batch":[{many}]}}"#);
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(10));
+    let context = format!(r#"{{"z":"{shared}","y":"{shared}"}}"#);
+    let body = format!(r#"{{"context":{context},"batch":[{event}]}}"#);
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(1));
+    assert_eq!(bench.records()[10].1, "too_large");
+}

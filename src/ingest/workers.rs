@@ -1,0 +1,102 @@
+//! Threads for requests of sources with scripts.
+//!
+//! A script may use a tenth of a second of CPU for each event, so it never runs where sockets are
+//! served. Each thread has an engine of its own. One source holds at most all threads but one, so
+//! that a slow script does not stop the others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, thread};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::request::{self, Prepared, Scripts, Stop};
+use super::scratch::Scratch;
+use super::seam::{Credential, Refusal, Submission};
+use super::{Live, Services};
+use crate::clock::Timestamp;
+use crate::script::Runtime;
+
+/// Requests that may wait for a thread; past it the client is told to come again.
+const WAITING_MAX: usize = 256;
+
+/// A request on its way to a thread.
+struct Job {
+    live: Arc<Live>,
+    submission: Submission,
+    now: Timestamp,
+    answer: oneshot::Sender<Result<Prepared, Refusal>>,
+}
+
+/// The threads. They end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Workers {
+    jobs: mpsc::Sender<Job>,
+    shares: Mutex<HashMap<String, Arc<Semaphore>>>,
+    share: usize,
+}
+
+impl Workers {
+    /// Starts `threads` threads, at least two.
+    pub(super) fn start(services: &Arc<Services>, threads: usize) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(WAITING_MAX);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..threads {
+            let (services, queue) = (Arc::clone(services), Arc::clone(&queue));
+            thread::Builder::new()
+                .name(format!("script-{number}"))
+                .spawn(move || work(&services, &queue))?;
+        }
+        Ok(Self { jobs, shares: Mutex::default(), share: threads.saturating_sub(1).max(1) })
+    }
+
+    /// Prepares a request on one of the threads.
+    pub(super) async fn prepare(
+        &self,
+        live: Arc<Live>,
+        submission: Submission,
+        now: Timestamp,
+    ) -> Result<Prepared, Refusal> {
+        // A key that only the body tells shares with the others of that kind.
+        let source = match &submission.credential {
+            Credential::Known(source) => source.id.clone(),
+            Credential::InBody { .. } => String::new(),
+        };
+        let share = self.share_of(source);
+        let _permit = share.acquire().await.map_err(|_| Refusal::Internal)?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job { live, submission, now, answer };
+        let full = Refusal::Unavailable(super::Trouble::InFlight);
+        self.jobs.try_send(job).map_err(|_| full)?;
+        answered.await.map_err(|_| Refusal::Internal)?
+    }
+
+    fn share_of(&self, source: String) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares.entry(source).or_insert_with(|| Arc::new(Semaphore::new(self.share)));
+        Arc::clone(share)
+    }
+}
+
+fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
+    let mut scratch = Scratch::default();
+    let mut runtime = Runtime::new(services.scripts.clone());
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(Job { live, submission, now, answer }) = next else { return };
+        let stop = || answer.is_closed();
+        if stop() {
+            continue;
+        }
+        let scripts = Scripts { runtime: &mut runtime, stop: &stop };
+        let prepared =
+            request::prepare(services, &live, &mut scratch, &submission, now, Some(scripts));
+        drop(submission);
+        let prepared = prepared.map_err(|stop| match stop {
+            Stop::Refused(refusal) => refusal,
+            Stop::NeedsScripts => Refusal::Internal,
+        });
+        // The client has gone if this fails, and nothing was journaled.
+        drop(answer.send(prepared));
+    }
+}

@@ -1,0 +1,188 @@
+//! Looks at a journal's folder without opening it: for `keelrow journal verify` and `dump`.
+//!
+//! Changes nothing and takes no lock, so it may run beside the program that writes; what that
+//! program appends or gives back meanwhile may or may not be seen.
+
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::{Damaged, Error, Item, Position};
+use super::files::Files;
+use super::log::read_writer_id;
+use super::mark::Mark;
+use super::recovery::{Folder, Tail};
+use super::scan::{Scan, Step, Window};
+use super::segment::{FRAMES_AT, Segment};
+
+/// What a journal's folder holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Who writes it; `None` if it was never opened.
+    pub writer_id: Option<String>,
+    /// The first record held.
+    pub first: Position,
+    /// The position after the last whole record.
+    pub end: Position,
+    /// All before it was known durable; what follows may never have been acknowledged.
+    pub proven: Position,
+    /// Each segment, oldest first.
+    pub segments: Vec<SegmentReport>,
+}
+
+/// What one segment holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentReport {
+    /// The file.
+    pub path: PathBuf,
+    /// The positions that belong to it.
+    pub positions: Range<Position>,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Whole records.
+    pub records: u64,
+    /// Events they stand for.
+    pub events: u64,
+    /// Records that are lost, and the bytes where they were.
+    pub damaged: Vec<(Damaged, Range<u64>)>,
+}
+
+impl Report {
+    /// Whole records in all segments.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.records).sum()
+    }
+
+    /// Lost records in all segments.
+    #[must_use]
+    pub fn damaged_records(&self) -> u64 {
+        let damaged = self.segments.iter().flat_map(|segment| &segment.damaged);
+        damaged.map(|(damaged, _)| damaged.positions.end.since(damaged.positions.start)).sum()
+    }
+}
+
+/// Reads every record of the journal in `folder` and tells what is there and what is lost.
+///
+/// # Errors
+/// [`Error::Io`] if the folder or a file cannot be read, [`Error::Format`], [`Error::WriterId`].
+pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
+    let writer_id = read_writer_id(files, &folder.join("writer"))?;
+    let held = Held::read(files, folder)?;
+    let mut segments = Vec::new();
+    for (segment, end) in held.segments() {
+        let first = segment.header.first;
+        let mut report = SegmentReport {
+            path: segment.path.clone(),
+            positions: first..end,
+            bytes: segment.bytes,
+            records: 0,
+            events: 0,
+            damaged: Vec::new(),
+        };
+        let whole = walk(segment, first, end, &mut |item, bytes| {
+            match item {
+                Item::Frame(frame) => {
+                    report.records += 1;
+                    report.events += u64::from(frame.count);
+                }
+                Item::Damaged(damaged) => report.damaged.push((damaged, bytes)),
+            }
+            ControlFlow::Continue(())
+        })?;
+        debug_assert!(whole.is_continue(), "nothing breaks off here");
+        segments.push(report);
+    }
+    let Held { first, end, proven, .. } = held;
+    Ok(Report { writer_id, first, end, proven, segments })
+}
+
+/// Shows the records of the journal in `folder` from `from` on to `show`, until it breaks off.
+///
+/// # Errors
+/// As [`verify`], and [`Error::Trimmed`] or [`Error::Ahead`] where `from` is not held.
+pub fn dump(
+    files: &dyn Files,
+    folder: &Path,
+    from: Position,
+    mut show: impl FnMut(Item<'_>) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let held = Held::read(files, folder)?;
+    if from < held.first {
+        return Err(Error::Trimmed { asked: from, first: held.first });
+    }
+    if from > held.end {
+        return Err(Error::Ahead { asked: from, durable: held.end });
+    }
+    for (segment, end) in held.segments().filter(|(_, end)| *end > from) {
+        if walk(segment, from, end, &mut |item, _| show(item))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The segments of a folder, and where the last one ends.
+struct Held {
+    segments: Vec<Arc<Segment>>,
+    first: Position,
+    end: Position,
+    proven: Position,
+}
+
+impl Held {
+    fn read(files: &dyn Files, folder: &Path) -> Result<Self, Error> {
+        let listed =
+            files.list(folder).map_err(|error| Error::io("list the folder", folder, error))?;
+        let marked = if listed.iter().any(|(name, _)| name == "mark") {
+            Mark::open(files, folder)?.durable()
+        } else {
+            Position::ZERO
+        };
+        let segments = Folder::read(files, folder)?.segments;
+        let (end, proven) = match segments.last() {
+            Some(last) => {
+                let tail = Tail::find(last, marked)?;
+                (tail.end, tail.proven)
+            }
+            None => (marked, marked),
+        };
+        let first = segments.first().map_or(end, |segment| segment.header.first);
+        Ok(Self { segments, first, end, proven })
+    }
+
+    /// Each segment with the position after its records.
+    fn segments(&self) -> impl Iterator<Item = (&Segment, Position)> {
+        let ends = self.segments.iter().skip(1).map(|next| next.header.first);
+        self.segments.iter().map(|segment| &**segment).zip(ends.chain([self.end]))
+    }
+}
+
+/// Passes what a segment holds from `from` up to `end`.
+fn walk(
+    segment: &Segment,
+    from: Position,
+    end: Position,
+    see: &mut dyn FnMut(Item<'_>, Range<u64>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Error> {
+    let failed = |error: io::Error| segment.error("read a segment", error);
+    let window = Window::new(Arc::clone(&segment.file));
+    let (identity, first) = (Some(segment.header.identity), segment.header.first);
+    let mut scan = Scan::new(window, identity, FRAMES_AT, first);
+    let limit = segment.readable();
+    scan.skip_to(from, limit).map_err(failed)?;
+    loop {
+        let seen = match scan.step(end, limit).map_err(failed)? {
+            Step::Frame(found) => {
+                let frame = scan.frame(&found, limit).map_err(failed)?;
+                see(Item::Frame(frame), found.at..found.end())
+            }
+            Step::Damaged(damaged, bytes) => see(Item::Damaged(damaged), bytes),
+            Step::End => return Ok(ControlFlow::Continue(())),
+        };
+        if seen.is_break() {
+            return Ok(seen);
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! A pack over one event: a walk over the tape, what is to change noted as edits.
+//!
+//! Values that earlier edits replaced and members that they added are looked at as they stand
+//! then; what they removed is passed over. No allocation for a leaf: states and keys are
+//! remembered in the scratch, texts go through its buffers.
+
+use super::clean::{Cleaner, Outcome};
+use super::consent;
+use super::pack::{Pack, Then, drops_event};
+use super::pseudonym::Pseudonyms;
+use super::rename;
+use super::scratch::{Frame, Memo, Nested, Scratch};
+use crate::event::{self, Edits, IDENTITY, KeyId, Kind, Node, Tape, Value, known};
+
+/// JSON in strings in JSON in strings: how deep one looks. Deeper ones are read as plain text.
+const NESTED_MAX: u8 = 3;
+/// Fields that allow-list mode keeps unasked: without them an event is none. All but `event` hold
+/// what the gateway wrote or checked, and detectors look at them all.
+const ALWAYS: [KeyId; 12] = [
+    known::TYPE,
+    known::EVENT,
+    known::MESSAGE_ID,
+    known::ANONYMOUS_ID,
+    known::USER_ID,
+    known::PREVIOUS_ID,
+    known::GROUP_ID,
+    known::RUDDER_ID,
+    known::RECEIVED_AT,
+    known::ORIGINAL_TIMESTAMP,
+    known::SENT_AT,
+    known::TIMESTAMP,
+];
+
+/// What a transformation decides about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on, with the edits noted.
+    Keep,
+    /// It ends here.
+    Drop {
+        /// The name of the rule that ended it.
+        rule: String,
+    },
+    /// Its user is on the suppression list.
+    Suppressed,
+}
+
+impl Pack {
+    /// Applies the pack to `event`, the node that `edits` began with, and notes in `edits` what is
+    /// to change. Rules that hit are in [`Scratch::hits`] until the next call.
+    pub fn apply(
+        &self,
+        scratch: &mut Scratch,
+        event: Node<'_>,
+        edits: &mut Edits,
+        pseudonyms: &Pseudonyms,
+    ) -> Verdict {
+        let mut memo = scratch.take_memo(self, event.tape().keys());
+        scratch.hits.clear();
+        scratch.hits.resize(self.rule_names().len(), 0);
+        let verdict = self.drop_verdict(event, edits, &mut memo, scratch);
+        if verdict == Verdict::Keep {
+            let mut walk = Walk::new(self, scratch, &mut memo, edits, pseudonyms, event.tape(), 0);
+            walk.whole(event, Memo::TOP, true);
+            walk.inserted(event);
+        }
+        scratch.put_memo(memo);
+        let verdict = match verdict {
+            Verdict::Keep => self.run_stricter(scratch, event, edits, pseudonyms),
+            other => other,
+        };
+        for (rule, &hits) in scratch.hits.iter().enumerate().filter(|&(_, &hits)| hits > 0) {
+            self.count(rule, hits);
+        }
+        verdict
+    }
+
+    fn drop_verdict(
+        &self,
+        event: Node<'_>,
+        edits: &Edits,
+        memo: &mut Memo,
+        scratch: &mut Scratch,
+    ) -> Verdict {
+        let name = event.member(known::EVENT).and_then(Node::text).unwrap_or_default();
+        let by_name =
+            self.drops.iter().find(|drop| drops_event(drop, &name, &mut memo.name)).map(|drop| drop.rule);
+        let by_consent = || {
+            let drops = self.consent.iter().filter(|one| matches!(one.then, Then::Drop));
+            drops.filter(|one| consent::is_denied(event, edits, &one.denied)).map(|one| one.rule).next()
+        };
+        match by_name.or_else(by_consent) {
+            Some(rule) => {
+                scratch.hits[rule] += 1;
+                Verdict::Drop { rule: self.rule_names()[rule].clone() }
+            }
+            None => Verdict::Keep,
+        }
+    }
+
+    fn run_stricter(
+        &self,
+        scratch: &mut Scratch,
+        event: Node<'_>,
+        edits: &mut Edits,
+        pseudonyms: &Pseudonyms,
+    ) -> Verdict {
+        for one in &self.consent {
+            let Then::Run { linked: Some(pack), .. } = &one.then else { continue };
+            if !consent::is_denied(event, edits, &one.denied) {
+                continue;
+            }
+            // The other pack counts for itself; here only that it was run.
+            let mut hits = std::mem::take(&mut scratch.hits);
+            let verdict = pack.apply(scratch, event, edits, pseudonyms);
+            hits[one.rule] += 1;
+            scratch.hits = hits;
+            if verdict != Verdict::Keep {
+                return Verdict::Drop { rule: self.rule_names()[one.rule].clone() };
+            }
+        }
+        Verdict::Keep
+    }
+}
+
+/// What the walk does with a value it comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Goes into the container.
+    Into,
+    /// Goes on behind the value.
+    Past,
+}
+
+struct Walk<'a, 't> {
+    pack: &'a Pack,
+    pseudonyms: &'a Pseudonyms,
+    scratch: &'a mut Scratch,
+    memo: &'a mut Memo,
+    edits: &'a mut Edits,
+    tape: Tape<'t>,
+    depth: u8,
+}
+
+impl<'a, 't> Walk<'a, 't> {
+    const fn new(
+        pack: &'a Pack,
+        scratch: &'a mut Scratch,
+        memo: &'a mut Memo,
+        edits: &'a mut Edits,
+        pseudonyms: &'a Pseudonyms,
+        tape: Tape<'t>,
+        depth: u8,
+    ) -> Self {
+        Self { pack, pseudonyms, scratch, memo, edits, tape, depth }
+    }
+
+    /// Walks over `root` and all it holds; `is_event` where identity fields are to be expected.
+    fn whole(&mut self, root: Node<'_>, state: u32, is_event: bool) {
+        let base = self.scratch.frames.len();
+        self.enter(root, state);
+        let end = root.token().next;
+        let mut at = root.index() + 1;
+        while at < end {
+            while self.scratch.frames.last().is_some_and(|frame| frame.end <= at) {
+                self.scratch.frames.pop();
+            }
+            let depth = self.scratch.frames.len();
+            let Some(&frame) = self.scratch.frames.last() else { break };
+            let identity = is_event && depth == base + 1;
+            at = self.value(at, frame, identity);
+        }
+        self.scratch.frames.truncate(base);
+    }
+
+    fn enter(&mut self, node: Node<'_>, state: u32) {
+        self.scratch.frames.push(Frame {
+            end: node.token().next,
+            token: node.index(),
+            state,
+            is_object: node.kind() == Kind::Object,
+            renamed: false,
+        });
+    }
+
+    /// Sees to the value at token `at`; returns the next token.
+    #[inline]
+    fn value(&mut self, at: u32, frame: Frame, at_top: bool) -> u32 {
+        let node = self.tape.node(at);
+        let token = node.token();
+        let mut state = frame.state;
+        if frame.is_object {
+            let keys = self.tape.keys();
+            state = self.memo.step(self.pack, keys, state, token.key);
+            let dirty = self.memo.is_dirty(keys, token.key, &mut self.scratch.finder, self.pack);
+            if dirty && !frame.renamed {
+                self.rename_members(frame.token);
+            }
+        }
+        match self.edits.value(at) {
+            Value::Unchanged => {}
+            Value::Removed => return token.next,
+            Value::Replaced(json) => {
+                let mut text = std::mem::take(&mut self.scratch.text);
+                text.clear();
+                text.push_str(json);
+                self.replaced(at, state, at_top.then_some(token.key), &text);
+                self.scratch.text = text;
+                return token.next;
+            }
+        }
+        match self.tape_value(node, state, at_top) {
+            Next::Past => token.next,
+            Next::Into => {
+                self.enter(node, state);
+                at + 1
+            }
+        }
+    }
+
+    fn tape_value(&mut self, node: Node<'_>, state: u32, at_top: bool) -> Next {
+        let decision = self.memo.decision(state);
+        if decision.idle && decision.allowed {
+            return if node.kind().is_container() { Next::Into } else { Next::Past };
+        }
+        let key = node.key_id();
+        let always = at_top && ALWAYS.contains(&key);
+        if !decision.allowed && !always && !(node.kind().is_container() && decision.descend) {
+            self.edits.remove(node.index());
+            let rule = self.pack.allow_rule();
+            self.cleaner().hit(rule);
+            return Next::Past;
+        }
+        match node.kind() {
+            Kind::Object | Kind::Array => return self.container(node, state),
+            Kind::String => self.tape_string(node, state, at_top && IDENTITY.contains(&key)),
+            Kind::Number => {
+                let outcome = self.number(node.raw(), state);
+                self.note(node.index(), outcome);
+            }
+            // They say nothing about a person; only `remove` takes them out.
+            Kind::Null | Kind::True | Kind::False => {
+                if self.removes_whole(state) {
+                    self.edits.remove(node.index());
+                }
+            }
+        }
+        Next::Past
+    }
+
+    fn removes_whole(&mut self, state: u32) -> bool {
+        let Some(rule) = self.memo.decision(state).whole else { return false };
+        let removes = self.pack.removes(usize::from(rule));
+        if removes {
+            self.cleaner().hit(usize::from(rule));
+        }
+        removes
+    }
+
+    fn container(&mut self, node: Node<'_>, state: u32) -> Next {
+        if self.removes_whole(state) {
+            self.edits.remove(node.index());
+            return Next::Past;
+        }
+        Next::Into
+    }
+
+    fn cleaner(&mut self) -> Cleaner<'_> {
+        Cleaner {
+            pack: self.pack,
+            pseudonyms: self.pseudonyms,
+            finder: &mut self.scratch.finder,
+            out: &mut self.scratch.out,
+            hits: &mut self.scratch.hits,
+        }
+    }
+
+    fn tape_string(&mut self, node: Node<'_>, state: u32, identity: bool) {
+        if node.is_plain_string() {
+            let text = node.spelled().unwrap_or_default();
+            let outcome = self.string(text, state, identity);
+            return self.note(node.index(), (outcome, false));
+        }
+        let mut text = std::mem::take(&mut self.scratch.text);
+        text.clear();
+        event::text::unescape_into(node.spelled().unwrap_or_default(), &mut text);
+        let outcome = self.string(&text, state, identity);
+        self.scratch.text = text;
+        self.note(node.index(), (outcome, false));
+    }
+
+    /// Cleans a string; what comes of it is in `scratch.out`.
+    fn string(&mut self, text: &str, state: u32, identity: bool) -> Outcome {
+        let decision = self.memo.decision(state);
+        if decision.idle {
+            return Outcome::Same;
+        }
+        if !identity && decision.whole.is_none() && may_be_json(text) {
+            if let Some(outcome) = self.json_in_string(text, state) {
+                return outcome;
+            }
+        }
+        let mut cleaner = Cleaner {
+            pack: self.pack,
+            pseudonyms: self.pseudonyms,
+            finder: &mut self.scratch.finder,
+            out: &mut self.scratch.out,
+            hits: &mut self.scratch.hits,
+        };
+        let decision = self.memo.decision(state);
+        if identity { cleaner.identity(text, decision) } else { cleaner.text(text, decision) }
+    }
+
+    fn number(&mut self, spelled: &str, state: u32) -> (Outcome, bool) {
+        let mut cleaner = Cleaner {
+            pack: self.pack,
+            pseudonyms: self.pseudonyms,
+            finder: &mut self.scratch.finder,
+            out: &mut self.scratch.out,
+            hits: &mut self.scratch.hits,
+        };
+        cleaner.number(spelled, self.memo.decision(state))
+    }
+
+    /// Notes what became of the value at a token; `bare` where the output is JSON as it stands.
+    fn note(&mut self, token: u32, (outcome, bare): (Outcome, bool)) {
+        match outcome {
+            Outcome::Same => {}
+            Outcome::Removed => self.edits.remove(token),
+            Outcome::Text if bare => self.edits.replace(token, &self.scratch.out),
+            Outcome::Text => self.edits.replace_with_string(token, &self.scratch.out),
+        }
+    }
+
+    /// Cleans JSON text: the outcome, and whether the output is JSON rather than a string's text.
+    fn json(&mut self, json: &str, state: u32, identity: bool) -> (Outcome, bool) {
+        match json.as_bytes().first() {
+            Some(b'"') => {
+                let spelled = json.get(1..json.len() - 1).unwrap_or_default();
+                if !spelled.contains('\\') {
+                    return (self.string(spelled, state, identity), false);
+                }
+                let mut text = String::with_capacity(spelled.len());
+                event::text::unescape_into(spelled, &mut text);
+                (self.string(&text, state, identity), false)
+            }
+            Some(b'{' | b'[') => {
+                if self.removes_whole(state) {
+                    return (Outcome::Removed, true);
+                }
+                (self.nested(json, state).unwrap_or(Outcome::Removed), true)
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(json, state),
+            _ if self.removes_whole(state) => (Outcome::Removed, true),
+            _ => (Outcome::Same, true),
+        }
+    }
+
+    /// A value that an earlier edit put on the tape's.
+    fn replaced(&mut self, token: u32, state: u32, top_key: Option<KeyId>, json: &str) {
+        if !self.may_stay(state, top_key, json) {
+            return self.edits.remove(token);
+        }
+        let identity = top_key.is_some_and(|key| IDENTITY.contains(&key));
+        let outcome = self.json(json, state, identity);
+        self.note(token, outcome);
+    }
+
+    /// False where allow-list mode takes the value out; counts it.
+    fn may_stay(&mut self, state: u32, top_key: Option<KeyId>, json: &str) -> bool {
+        let decision = self.memo.decision(state);
+        let container = json.starts_with(['{', '[']);
+        let stays = decision.allowed
+            || container && decision.descend
+            || top_key.is_some_and(|key| ALWAYS.contains(&key));
+        if !stays {
+            let rule = self.pack.allow_rule();
+            self.cleaner().hit(rule);
+        }
+        stays
+    }
+
+    /// Looks at the members that earlier edits added.
+    fn inserted(&mut self, event: Node<'_>) {
+        let Some(last) = self.edits.inserted().map(|insert| insert.number).max() else { return };
+        let mut text = std::mem::take(&mut self.scratch.text);
+        for number in 0..=last {
+            let Some(insert) = self.edits.inserted().find(|insert| insert.number == number) else {
+                continue;
+            };
+            let (object, key_id) = (insert.object, insert.key_id);
+            text.clear();
+            text.push_str(insert.value);
+            let key = insert.key.to_owned();
+            let Some(parent) = self.state_of(event, object) else { continue };
+            let state = if key_id == KeyId::NONE {
+                self.memo.step_to(self.pack, parent, &key)
+            } else {
+                self.memo.step(self.pack, self.tape.keys(), parent, key_id)
+            };
+            let top_key = (object == event.index()).then_some(key_id);
+            self.inserted_value(number, object, &key, key_id, (state, top_key), &text);
+        }
+        self.scratch.text = text;
+    }
+
+    fn inserted_value(
+        &mut self,
+        number: usize,
+        object: u32,
+        key: &str,
+        key_id: KeyId,
+        (state, top_key): (u32, Option<KeyId>),
+        json: &str,
+    ) {
+        if !self.may_stay(state, top_key, json) {
+            return self.edits.remove_inserted(number);
+        }
+        let identity = top_key.is_some_and(|key| IDENTITY.contains(&key));
+        let (outcome, bare) = self.json(json, state, identity);
+        let clean_key = if key_id == KeyId::NONE { self.clean_key(key) } else { None };
+        match outcome {
+            Outcome::Removed => self.edits.remove_inserted(number),
+            Outcome::Same if clean_key.is_none() => {}
+            Outcome::Text if clean_key.is_none() && !bare => {
+                self.edits.replace_inserted(number, &self.scratch.out);
+            }
+            _ => {
+                self.edits.remove_inserted(number);
+                let key = clean_key.as_deref().unwrap_or(key);
+                match outcome {
+                    Outcome::Text if bare => self.edits.insert(object, key, key_id, &self.scratch.out),
+                    Outcome::Text => self.edits.insert_string(object, key, key_id, &self.scratch.out),
+                    _ => self.edits.insert(object, key, key_id, json),
+                }
+            }
+        }
+    }
+
+    /// The state of the object at `token`, found from the event's top.
+    fn state_of(&mut self, event: Node<'_>, token: u32) -> Option<u32> {
+        let (mut node, mut state) = (event, Memo::TOP);
+        while node.index() != token {
+            let holds = |child: &Node<'_>| child.index() <= token && token < child.token().next;
+            node = node.children().find(holds)?;
+            if node.key_id() != KeyId::NONE {
+                state = self.memo.step(self.pack, self.tape.keys(), state, node.key_id());
+            }
+        }
+        Some(state)
+    }
+
+    /// JSON within a string, if that is what it is.
+    fn json_in_string(&mut self, text: &str, state: u32) -> Option<Outcome> {
+        if self.depth >= NESTED_MAX {
+            return None;
+        }
+        self.nested(text, state)
+    }
+
+    /// Applies the pack to a JSON text of its own; `None` if it is no JSON. The result is in
+    /// `scratch.out`.
+    fn nested(&mut self, json: &str, state: u32) -> Option<Outcome> {
+        let mut nested = self.scratch.nested.take().unwrap_or_default();
+        let outcome = self.walk_nested(&mut nested, json, state);
+        self.scratch.nested = Some(nested);
+        outcome
+    }
+
+    fn walk_nested(&mut self, nested: &mut Nested, json: &str, state: u32) -> Option<Outcome> {
+        let Nested { parser, edits, scratch, out } = nested;
+        let tape = parser.parse(json.as_bytes()).ok()?;
+        let root = tape.root();
+        edits.begin(root);
+        let mut memo = scratch.take_memo(self.pack, tape.keys());
+        let start = memo.intern(self.pack, self.memo.state(state).clone());
+        scratch.hits.clear();
+        scratch.hits.resize(self.scratch.hits.len(), 0);
+        Walk::new(self.pack, scratch, &mut memo, edits, self.pseudonyms, tape, self.depth + 1)
+            .whole(root, start, false);
+        scratch.put_memo(memo);
+        for (sum, hits) in self.scratch.hits.iter_mut().zip(&scratch.hits) {
+            *sum = sum.saturating_add(*hits);
+        }
+        if edits.is_empty() {
+            return Some(Outcome::Same);
+        }
+        out.clear();
+        edits.write(root, out);
+        self.scratch.out.clear();
+        self.scratch.out.push_str(std::str::from_utf8(out).unwrap_or_default());
+        Some(Outcome::Text)
+    }
+
+    /// Renames those members of the object at `token` whose keys hold something to hide.
+    fn rename_members(&mut self, token: u32) {
+        if let Some(frame) = self.scratch.frames.last_mut() {
+            frame.renamed = true;
+        }
+        let object = self.tape.node(token);
+        let mut taken = rename::Taken::default();
+        for member in object.children() {
+            let keys = self.tape.keys();
+            let dirty =
+                self.memo.is_dirty(keys, member.key_id(), &mut self.scratch.finder, self.pack);
+            if !dirty {
+                taken.keep(self.edits.renamed(member.index()).unwrap_or_else(|| member.key()));
+            }
+        }
+        for member in object.children() {
+            if self.edits.value(member.index()) == Value::Removed {
+                continue;
+            }
+            let key = self.edits.renamed(member.index()).unwrap_or_else(|| member.key()).to_owned();
+            if let Some(clean) = self.clean_key(&key) {
+                let clean = taken.free(clean);
+                self.edits.rename(member.index(), &clean);
+            }
+        }
+    }
+
+    /// What is left of a key when what it holds is hidden; `None` if there is nothing to hide.
+    fn clean_key(&mut self, key: &str) -> Option<String> {
+        let mut cleaner = Cleaner {
+            pack: self.pack,
+            pseudonyms: self.pseudonyms,
+            finder: &mut self.scratch.finder,
+            out: &mut self.scratch.out,
+            hits: &mut self.scratch.hits,
+        };
+        match cleaner.text(key, self.memo.for_keys()) {
+            Outcome::Same => None,
+            Outcome::Removed => Some(String::new()),
+            Outcome::Text => Some(self.scratch.out.clone()),
+        }
+    }
+}
+
+/// A cheap look at whether a string may be a JSON container.
+fn may_be_json(text: &str) -> bool {
+    let bytes = text.trim_ascii().as_bytes();
+    bytes.len() >= 8
+        && matches!(
+            (bytes.first(), bytes.last()),
+            (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))
+        )
+}

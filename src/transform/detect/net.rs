@@ -1,0 +1,126 @@
+//! Addresses of the network: IPv4, IPv6, MAC.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::class::is_alnum;
+use super::number::Groups;
+use super::words;
+
+/// Words before a number of four parts that make it a version.
+const VERSION: [&str; 16] = [
+    "version", "versions", "ver", "release", "build", "firmware", "upgrade", "upgraded", "update",
+    "updated", "sdk", "plugin", "rev", "revision", "driver", "kernel",
+];
+
+/// An IPv4 address from the first group on: where it ends. Versions of four parts, the unspecified
+/// address, loopback and broadcast are left alone.
+pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let dotted = groups.count >= 4 && groups.gaps[..3].iter().all(|&gap| gap == b'.');
+    if !dotted || (groups.count > 4 && groups.gaps[3] == b'.') {
+        return None;
+    }
+    let (start, end) = (groups.spans[0].0, groups.end(4));
+    let address: Ipv4Addr = text.get(start..end)?.parse().ok()?;
+    if address.is_unspecified() || address.is_broadcast() || address == Ipv4Addr::LOCALHOST {
+        return None;
+    }
+    let before = |back: usize| start.checked_sub(back).map_or(0, |at| bytes[at]);
+    let part_of_more = matches!(before(1), b'.' | b'-' | b'_') && is_alnum(before(2));
+    let suffix = matches!(bytes.get(end), Some(b'-' | b'+' | b'_'))
+        && bytes.get(end + 1).is_some_and(u8::is_ascii_alphabetic);
+    // `Chrome/1.2.3.4` names a product; `localhost/1.2.3.4:80` and `//1.2.3.4` name a host.
+    let product = before(1) == b'/' && is_alnum(before(2)) && bytes.get(end) != Some(&b':');
+    if part_of_more || suffix || product || words::precede(text, start, &VERSION) {
+        return None;
+    }
+    Some(end)
+}
+
+/// An IPv6 address at `at`, where a hexadecimal digit or `::` stands: where it ends.
+pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let rest = bytes.get(at..)?;
+    let len = rest
+        .iter()
+        .take(46)
+        .position(|byte| !byte.is_ascii_hexdigit() && !matches!(byte, b':' | b'.'))
+        .unwrap_or_else(|| rest.len().min(46));
+    let mut end = at + len;
+    while end > at && (bytes[end - 1] == b'.' || bytes[..end].ends_with(b":") && !bytes[..end].ends_with(b"::")) {
+        end -= 1;
+    }
+    let run = text.get(at..end)?;
+    let colons = run.bytes().filter(|&byte| byte == b':').count();
+    let compressed = run.contains("::");
+    if colons < 2 || (!compressed && colons < 6) || bytes.get(end).is_some_and(|&b| is_alnum(b)) {
+        return None;
+    }
+    let address: Ipv6Addr = run.parse().ok()?;
+    let groups = run.split(':').filter(|group| !group.is_empty()).count();
+    let digits = run.bytes().filter(u8::is_ascii_hexdigit).count();
+    // `abc::def` is a path in C++ and Rust as well; real ones have a digit and more to them.
+    let likely = !compressed
+        || groups >= 2 && digits >= 5 && run.bytes().any(|byte| byte.is_ascii_digit());
+    (likely && !address.is_unspecified() && !address.is_loopback()).then_some(end)
+}
+
+/// A hardware address at `at`: six pairs with one separator, or Cisco's three groups of four.
+pub(super) fn mac(bytes: &[u8], at: usize) -> Option<usize> {
+    pairs(bytes, at).or_else(|| cisco(bytes, at))
+}
+
+fn pairs(bytes: &[u8], at: usize) -> Option<usize> {
+    let run = bytes.get(at..at + 17)?;
+    let gap = run[2];
+    if !matches!(gap, b':' | b'-') {
+        return None;
+    }
+    let shaped = run.iter().enumerate().all(|(n, byte)| match n % 3 {
+        2 => *byte == gap,
+        _ => byte.is_ascii_hexdigit(),
+    });
+    let goes_on = bytes.get(at + 17) == Some(&gap)
+        && bytes.get(at + 18).is_some_and(u8::is_ascii_hexdigit);
+    let began_before = at > 1 && bytes[at - 1] == gap && bytes[at - 2].is_ascii_hexdigit();
+    let ended = bytes.get(at + 17).is_none_or(|&byte| !is_alnum(byte));
+    (shaped && ended && !goes_on && !began_before && !is_blank(run)).then_some(at + 17)
+}
+
+fn cisco(bytes: &[u8], at: usize) -> Option<usize> {
+    let run = bytes.get(at..at + 14)?;
+    let shaped = run.iter().enumerate().all(|(n, byte)| match n {
+        4 | 9 => *byte == b'.',
+        _ => byte.is_ascii_hexdigit(),
+    });
+    let letters = run.iter().any(u8::is_ascii_alphabetic);
+    let began_before = at > 0 && bytes[at - 1] == b'.';
+    let goes_on = bytes.get(at + 14).is_some_and(|&byte| byte == b'.' || is_alnum(byte));
+    (shaped && letters && !began_before && !goes_on && !is_blank(run)).then_some(at + 14)
+}
+
+/// All zeros or all ones: no device has them.
+fn is_blank(run: &[u8]) -> bool {
+    let mut digits = run.iter().filter(|byte| byte.is_ascii_hexdigit());
+    let first = digits.next().copied().unwrap_or_default();
+    matches!(first, b'0' | b'f' | b'F') && digits.all(|&byte| byte == first)
+}
+
+/// `address` cut to its network: /24 for IPv4, /48 for IPv6. `None` if it is no address.
+pub(in crate::transform) fn truncated_ip(address: &str) -> Option<std::net::IpAddr> {
+    match address.parse().ok()? {
+        std::net::IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            Some(Ipv4Addr::new(a, b, c, 0).into())
+        }
+        std::net::IpAddr::V6(v6) => {
+            // An IPv4 address in IPv6's clothes is cut as what it is.
+            if let Some(v4) = v6.to_ipv4_mapped() {
+                let [a, b, c, _] = v4.octets();
+                return Some(Ipv4Addr::new(a, b, c, 0).to_ipv6_mapped().into());
+            }
+            let [a, b, c, ..] = v6.segments();
+            Some(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into())
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The user's folder name in paths, and the user and password of URLs.
+
+/// Folders that systems make themselves.
+const NOBODY: [&str; 9] = [
+    "Shared", "Public", "Default", "Default User", "All Users", "Guest", "runner", "runneradmin",
+    "ContainerAdministrator",
+];
+
+/// Folders that a user's home usually has.
+const HOME_FOLDERS: [&str; 18] = [
+    "Desktop", "Documents", "Downloads", "Library", "Pictures", "Music", "Videos", "Public",
+    "AppData", "snap", "go", "src", "projects", "workspace", "git", "code", "bin", "public_html",
+];
+
+/// The user's folder behind the separator at `at`, in `/Users/anna/`, `/home/anna/`,
+/// `C:\Users\anna\` and `C:\Documents and Settings\anna\`: its span.
+pub(super) fn user_folder(text: &str, at: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let rest = bytes.get(at + 1..)?;
+    let windows = at > 1 && bytes[at - 1] == b':' && bytes[at - 2].is_ascii_alphabetic();
+    let windows = windows || at > 2 && bytes[at] == b'\\' && bytes[at - 1] == b'\\' && bytes[at - 2] == b':';
+    let folder = match rest.first()? {
+        b'U' if rest.starts_with(b"Users") => 5,
+        b'u' | b'U' if windows && rest.get(..5)?.eq_ignore_ascii_case(b"users") => 5,
+        b'D' if rest.starts_with(b"Documents and Settings") => 22,
+        b'h' if rest.starts_with(b"home") && is_root(bytes, at) => 4,
+        _ => return None,
+    };
+    let mut start = at + 1 + folder;
+    let separator = *bytes.get(start)?;
+    if !matches!(separator, b'/' | b'\\') {
+        return None;
+    }
+    // A backslash that was escaped once more, or more often.
+    while bytes.get(start) == Some(&separator) {
+        start += 1;
+    }
+    let end = name_end(bytes, start);
+    let name = text.get(start..end)?;
+    let is_name = name.chars().any(char::is_alphanumeric) && !name.starts_with(['$', '%', '<', '{', '[']);
+    let route = at == 0 && folder == 4 && !leads_to_file(text.get(end..)?);
+    (is_name && !route && !NOBODY.contains(&name)).then_some((start, end))
+}
+
+/// A text that is nothing but `/home/feed/new` may be a page's path as well; a file name or one of
+/// the folders that homes have says that it is a user's.
+fn leads_to_file(rest: &str) -> bool {
+    let mut parts = rest.split('/').filter(|part| !part.is_empty());
+    let folder = parts.next().unwrap_or_default();
+    let last = rest.rsplit('/').next().unwrap_or_default();
+    folder.starts_with('.') || last.contains('.') || HOME_FOLDERS.contains(&folder)
+}
+
+/// True where a path of a file system starts: nothing, or no host and no other folder, before it.
+fn is_root(bytes: &[u8], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1).map(|n| bytes[n]) else { return true };
+    match before {
+        b'/' => bytes.get(..at).is_some_and(|head| head.ends_with(b"file://")),
+        b' ' | b'"' | b'\'' | b'`' | b'(' | b'[' | b'<' | b'=' | b':' | b',' | b';' | b'|' | b'\n' | b'\t' => true,
+        _ => {
+            let head = bytes.get(..at).unwrap_or_default();
+            [b"/var".as_slice(), b"/usr", b"/export", b"/mnt", b"/rootfs"].iter().any(|folder| head.ends_with(folder))
+        }
+    }
+}
+
+/// A name ends at the next separator; where none follows, at the first blank or quote, since a
+/// name may hold a blank but the sentence around it does as well.
+fn name_end(bytes: &[u8], start: usize) -> usize {
+    let rest = bytes.get(start..).unwrap_or_default();
+    let hard = |byte: &u8| matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'|' | b':' | b';' | b',' | b'?' | b'*' | b'&' | b'#') || byte.is_ascii_control();
+    let stop = rest.iter().position(|byte| matches!(byte, b'/' | b'\\') || hard(byte)).unwrap_or(rest.len());
+    let whole = rest.get(..stop).unwrap_or_default();
+    let blanks = whole.iter().filter(|&&byte| byte == b' ').count();
+    let closed = matches!(rest.get(stop), Some(b'/' | b'\\')) && blanks <= 3 && stop <= 64;
+    if closed || blanks == 0 {
+        return start + stop.min(64);
+    }
+    start + whole.iter().position(|&byte| byte == b' ' || byte == b')').unwrap_or(stop)
+}
+
+/// The user and password before the `@` of the URL whose `://` is at `at`: their span.
+pub(super) fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let start = at + 3;
+    let rest = bytes.get(start..)?;
+    let stops = |byte: &u8| {
+        byte.is_ascii_whitespace() || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`')
+    };
+    let stop = rest.iter().position(stops).unwrap_or(rest.len());
+    // A password may hold an `@` that nobody encoded: the last one ends it.
+    let sign = memchr::memrchr(b'@', rest.get(..stop)?)?;
+    let user = rest.get(..sign)?;
+    let named = !user.is_empty() && user != b"git" && !user.starts_with(b"[");
+    let has_password = user.contains(&b':');
+    // `https://anna@example.com/` without a password is told apart from an address in a text.
+    (named && (has_password || stop > sign + 1)).then_some((start, start + sign))
+}

@@ -1,0 +1,141 @@
+//! Telephone numbers: E.164 in its international form, the North American form, others in context.
+
+use super::class::is_alnum;
+use super::number::Groups;
+use super::words;
+
+/// Words that announce a number.
+const CONTEXT: [&str; 21] = [
+    "phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "sms", "whatsapp", "call",
+    "dial", "text", "landline", "handset", "msisdn", "telefon", "handy", "telefono", "movil",
+    "portable", "ring",
+];
+
+/// Digits that a number of the country has, country code and all; countries not listed here may
+/// have what E.164 allows. Lengths from the numbering plans that ITU publishes.
+const LENGTHS: [(&str, usize); 32] = [
+    ("1", 11), ("7", 11), ("20", 12), ("27", 11), ("30", 12), ("31", 12), ("32", 12), ("33", 11),
+    ("34", 11), ("36", 11), ("39", 13), ("40", 11), ("41", 12), ("43", 15), ("44", 12), ("45", 10),
+    ("46", 13), ("47", 10), ("48", 11), ("49", 15), ("52", 13), ("55", 13), ("60", 12), ("61", 11),
+    ("62", 14), ("63", 12), ("64", 12), ("65", 10), ("81", 12), ("82", 12), ("86", 13), ("91", 12),
+];
+
+/// E.164: 15 digits at most.
+const DIGITS_MAX: usize = 15;
+/// The shortest numbers in use with their country code.
+const DIGITS_MIN: usize = 8;
+
+/// A number in international form whose first digit is at `start`, behind a `+`: where it ends.
+pub(super) fn international(bytes: &[u8], start: usize) -> Option<usize> {
+    if start > 1 && is_alnum(bytes[start - 2]) || !matches!(bytes.get(start), Some(b'1'..=b'9')) {
+        return None;
+    }
+    let most = most_digits(bytes.get(start..).unwrap_or_default());
+    let (end, count) = walk(bytes, start, most);
+    (count >= DIGITS_MIN).then_some(end)
+}
+
+/// True if the whole of `text` is a number in E.164 form, `+` and digits without separators.
+pub(in crate::transform) fn is_e164(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix('+') else { return false };
+    (DIGITS_MIN..=DIGITS_MAX).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0')
+}
+
+fn most_digits(from: &[u8]) -> usize {
+    // The code ends within three digits; a separator inside it does not occur.
+    let known = LENGTHS.iter().find(|(code, _)| from.starts_with(code.as_bytes()));
+    known.map_or(DIGITS_MAX, |&(_, most)| most)
+}
+
+/// Walks over digits and separators from `start`: where the last digit ends and how many there are.
+fn walk(bytes: &[u8], start: usize, most: usize) -> (usize, usize) {
+    let (mut at, mut end, mut count, mut gaps) = (start, start, 0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'0'..=b'9' if count == most => break,
+            b'0'..=b'9' => {
+                count += 1;
+                gaps = 0;
+                end = at + 1;
+            }
+            b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gaps < 3 => gaps += 1,
+            _ => break,
+        }
+        at += 1;
+    }
+    // A letter directly behind the digits: this is no number but a name that starts with digits.
+    let glued = bytes.get(end).is_some_and(|&byte| is_alnum(byte) && !byte.is_ascii_digit());
+    let extension = matches!(bytes.get(end), Some(b'x' | b'X'));
+    if glued && !extension { (start, 0) } else { (end, count) }
+}
+
+/// The North American form from the first group on, `206-981-3845`, `1.206.981.3845`, also
+/// `(206) 981-3845`: where it starts and ends.
+pub(super) fn north_american(bytes: &[u8], groups: &Groups) -> Option<(usize, usize)> {
+    let start = groups.spans[0].0;
+    if start > 0 && bytes[start - 1] == b'(' {
+        return in_parentheses(bytes, start);
+    }
+    let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/') && is_alnum(bytes[start - 2]);
+    let (area, count) = if groups.shaped(&[3, 3, 4], b"-.") {
+        (0, 3)
+    } else if groups.shaped(&[1, 3, 3, 4], b"-.") && bytes[start] == b'1' {
+        (1, 4)
+    } else {
+        return None;
+    };
+    let plan = is_plan(bytes, groups.spans[area].0, groups.spans[area + 1].0);
+    (plan && !joined).then(|| (start, groups.end(count)))
+}
+
+/// The North American plan: area and exchange start with 2 to 9 and are not N11.
+fn is_plan(bytes: &[u8], area: usize, exchange: usize) -> bool {
+    [area, exchange].into_iter().all(|at| {
+        let digits = bytes.get(at..at + 3).unwrap_or_default();
+        matches!(digits, [b'2'..=b'9', b'0'..=b'9', b'0'..=b'9']) && !digits.ends_with(b"11")
+    })
+}
+
+fn in_parentheses(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    let area = bytes.get(start..start + 3)?;
+    if !area.iter().all(u8::is_ascii_digit) || bytes.get(start + 3) != Some(&b')') {
+        return None;
+    }
+    let mut at = start + 4;
+    if matches!(bytes.get(at), Some(b' ' | b'-' | b'.')) {
+        at += 1;
+    }
+    let exchange = at;
+    let rest = bytes.get(at..at + 8)?;
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let shaped = digits(&rest[..3]) && matches!(rest[3], b' ' | b'-' | b'.') && digits(&rest[4..]);
+    let ended = bytes.get(at + 8).is_none_or(|byte| !byte.is_ascii_digit());
+    (shaped && ended && is_plan(bytes, start, exchange)).then_some((start - 1, at + 8))
+}
+
+/// Any other number of 7 to 15 digits from the first group on, where a word announces it.
+pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let start = groups.spans[0].0;
+    let (end, count) = walk(bytes, start, DIGITS_MAX);
+    if !(7..=DIGITS_MAX).contains(&count) || is_date(groups) {
+        return None;
+    }
+    let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'_') && is_alnum(bytes[start - 2]);
+    if joined || !words::precede(text, start, &CONTEXT) {
+        return None;
+    }
+    let opened = start > 0 && bytes[start - 1] == b'(';
+    Some((start - usize::from(opened), end))
+}
+
+/// `2020-12-27`, `27.12.2020`: a date is no number, though it has eight digits.
+fn is_date(groups: &Groups) -> bool {
+    let small = |n: usize| groups.len(n) <= 2;
+    groups.count >= 3
+        && groups.gaps[0] == groups.gaps[1]
+        && groups.gaps[0] != b' '
+        && ((groups.len(0) == 4 && small(1) && small(2)) || (small(0) && small(1) && groups.len(2) == 4))
+}

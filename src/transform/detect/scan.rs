@@ -1,0 +1,350 @@
+//! The pass over one text: classes first, then only the detectors that these allow.
+
+use std::cmp::Reverse;
+
+use super::class::{
+    self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, OTHER, PERCENT, SLASH, UPPER, is_alnum,
+};
+use super::number::{self, Groups};
+use super::percent::Decoded;
+use super::{Detector, Found, Set, birth, crypto, email, iban, net, owner, path, phone, secret};
+use super::{shape, token};
+
+/// No text shorter than this holds anything that a detector finds.
+const SHORTEST: usize = 5;
+/// The shortest vendor's token, Amazon's.
+const TOKEN_MIN: usize = 18;
+
+/// Runs the detectors over texts; keeps its buffers.
+#[derive(Default)]
+pub struct Finder {
+    found: Vec<Found>,
+    decoded: Decoded,
+}
+
+impl std::fmt::Debug for Finder {
+    /// Shows a count only: the buffers may hold personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Finder").field("found", &self.found.len()).finish_non_exhaustive()
+    }
+}
+
+impl Finder {
+    /// Where `text` holds what `want` looks for, in order and without overlaps.
+    #[inline]
+    pub fn find(&mut self, text: &str, want: Set) -> &[Found] {
+        self.found.clear();
+        let bytes = text.as_bytes();
+        // The unspecified address is the most frequent candidate of all in SDK traffic.
+        if bytes.len() < SHORTEST || want.is_empty() || bytes == b"0.0.0.0" {
+            return &self.found;
+        }
+        let classes = class::of_all(bytes);
+        if !shape::is_harmless(bytes, classes) {
+            self.search(text, want, classes);
+        }
+        &self.found
+    }
+
+    /// What the last [`Finder::find`] found.
+    #[must_use]
+    pub fn last(&self) -> &[Found] {
+        &self.found
+    }
+
+    fn search(&mut self, text: &str, want: Set, classes: u16) {
+        Scan { text, bytes: text.as_bytes(), want, found: &mut self.found }.run(classes);
+        if classes & PERCENT != 0 && self.decoded.decode(text) {
+            self.search_decoded(want);
+            if self.decoded.read_plus_as_blank() {
+                self.search_decoded(want);
+            }
+        }
+        self.resolve();
+    }
+
+    fn search_decoded(&mut self, want: Set) {
+        let first = self.found.len();
+        let text = self.decoded.text();
+        let classes = class::of_all(text.as_bytes());
+        Scan { text, bytes: text.as_bytes(), want, found: &mut self.found }.run(classes);
+        for found in self.found.iter_mut().skip(first) {
+            let (start, end, encoded) = self.decoded.original(found.start, found.end);
+            *found = Found { start, end, what: found.what, encoded };
+        }
+    }
+
+    /// Puts what was found in order and makes one of what overlaps: the earlier one, reaching as
+    /// far as both do, so that nothing found by either is left.
+    fn resolve(&mut self) {
+        if self.found.len() < 2 {
+            return;
+        }
+        self.found.sort_unstable_by_key(|one| (one.start, Reverse(one.end), one.what));
+        let mut last = 0;
+        for at in 1..self.found.len() {
+            let one = self.found[at];
+            let kept = &mut self.found[last];
+            if one.start >= kept.end {
+                last += 1;
+                self.found[last] = one;
+                continue;
+            }
+            // `pass@host` in `https://user:pass@host/` is no address: the host may stay.
+            let host = kept.what == Detector::Credentials && one.what == Detector::Email;
+            if !host {
+                kept.end = kept.end.max(one.end);
+            }
+            kept.encoded |= one.encoded;
+        }
+        self.found.truncate(last + 1);
+    }
+}
+
+struct Scan<'t, 'f> {
+    text: &'t str,
+    bytes: &'t [u8],
+    want: Set,
+    found: &'f mut Vec<Found>,
+}
+
+const NUMBERS: Set = Set::of(&[
+    Detector::Phone,
+    Detector::Card,
+    Detector::Ssn,
+    Detector::Ipv4,
+    Detector::Imei,
+]);
+const WORDS: Set = NUMBERS.with(Set::of(&[
+    Detector::Iban,
+    Detector::Ipv6,
+    Detector::Mac,
+    Detector::Jwt,
+    Detector::Token,
+    Detector::Crypto,
+    Detector::BirthDate,
+]));
+
+impl Scan<'_, '_> {
+    fn run(&mut self, classes: u16) {
+        let has = |class: u16| classes & class != 0;
+        if has(AT) {
+            self.at_signs(classes);
+        }
+        if has(SLASH) && self.want.has(Detector::UserPath) {
+            self.paths();
+        }
+        if has(COLON | EQUALS) && self.want.has(Detector::Secret) {
+            self.secrets();
+        }
+        if has(DASH) && self.bytes.len() > 30 && self.want.has(Detector::Pem) {
+            self.pems();
+        }
+        if has(OTHER) && has(UPPER) && self.want.has(Detector::Name) {
+            let found = &mut *self.found;
+            owner::introduced(self.text, &mut |start, end| {
+                found.push(Found { start, end, what: Detector::Name, encoded: false });
+            });
+        }
+        if self.want.has(Detector::DeviceOwner) {
+            let span = owner::device_owner(self.text);
+            self.keep(span, Detector::DeviceOwner);
+        }
+        if self.want.has(Detector::Opaque) && token::is_opaque(self.bytes) {
+            self.keep(Some((0, self.bytes.len())), Detector::Opaque);
+        }
+        let tokens = has(UPPER) && self.bytes.len() >= TOKEN_MIN;
+        if self.want.any(WORDS) && (has(DIGIT) || tokens) {
+            self.words(classes);
+        }
+    }
+
+    fn keep(&mut self, span: Option<(usize, usize)>, what: Detector) -> Option<usize> {
+        let (start, end) = span?;
+        self.found.push(Found { start, end, what, encoded: false });
+        Some(end)
+    }
+
+    /// Keeps what `end` says was found from `start` on, if `what` is wanted at all.
+    fn check(
+        &mut self,
+        what: Detector,
+        start: usize,
+        end: impl FnOnce() -> Option<usize>,
+    ) -> Option<usize> {
+        if !self.want.has(what) {
+            return None;
+        }
+        let end = end()?;
+        self.keep(Some((start, end)), what)
+    }
+
+    fn at_signs(&mut self, classes: u16) {
+        if classes & COLON != 0 && classes & SLASH != 0 && self.want.has(Detector::Credentials) {
+            for at in memchr::memmem::find_iter(self.bytes, b"://") {
+                self.keep(path::credentials(self.text, at), Detector::Credentials);
+            }
+        }
+        if !self.want.has(Detector::Email) {
+            return;
+        }
+        for at in memchr::memchr_iter(b'@', self.bytes) {
+            let Some(span) = email::around(self.text, at) else { continue };
+            self.keep(Some(span), Detector::Email);
+            let opened = span.0 > 0 && matches!(self.bytes[span.0 - 1], b'<' | b'(');
+            if opened && self.want.has(Detector::Name) {
+                self.keep(owner::before_bracket(self.text, span.0 - 1), Detector::Name);
+            }
+        }
+    }
+
+    fn paths(&mut self) {
+        for at in memchr::memchr2_iter(b'/', b'\\', self.bytes) {
+            self.keep(path::user_folder(self.text, at), Detector::UserPath);
+        }
+    }
+
+    fn secrets(&mut self) {
+        for at in memchr::memchr2_iter(b'=', b':', self.bytes) {
+            self.keep(secret::behind(self.text, at), Detector::Secret);
+        }
+    }
+
+    fn pems(&mut self) {
+        for at in memchr::memmem::find_iter(self.bytes, b"-----BEGIN ") {
+            self.keep(token::pem(self.text, at).map(|end| (at, end)), Detector::Pem);
+        }
+    }
+
+    /// Goes from word to word; a word is a run of ASCII letters and digits.
+    fn words(&mut self, classes: u16) {
+        if classes & !ALNUM == 0 {
+            self.word(0, self.bytes.len(), classes);
+            return;
+        }
+        let mut at = 0;
+        while at < self.bytes.len() {
+            if !is_alnum(self.bytes[at]) {
+                at += 1;
+                continue;
+            }
+            let (start, mut kinds) = (at, 0);
+            while let Some(kind) = self.bytes.get(at).map(|&byte| class::of(byte)) {
+                if kind & ALNUM == 0 {
+                    break;
+                }
+                kinds |= kind;
+                at += 1;
+            }
+            at = self.word(start, at, kinds).max(at);
+        }
+    }
+
+    /// Looks at the word from `start` to `end` and what may start with it; returns where to go on.
+    fn word(&mut self, start: usize, end: usize, kinds: u16) -> usize {
+        let next = self.bytes.get(end).copied().unwrap_or_default();
+        let hex = end - start <= 4 && self.bytes[start].is_ascii_hexdigit();
+        if hex && matches!(next, b':' | b'-' | b'.') || self.behind_colons(start) {
+            if let Some(end) = self.address(start) {
+                return end;
+            }
+        }
+        if kinds == DIGIT {
+            return self.number(start, end, next).unwrap_or(end);
+        }
+        self.letters(start, end, kinds, next).unwrap_or(end)
+    }
+
+    fn behind_colons(&self, start: usize) -> bool {
+        let head = self.bytes.get(..start).unwrap_or_default();
+        head.ends_with(b"::") && !head.strip_suffix(b"::").and_then(<[u8]>::last).is_some_and(|&b| is_alnum(b))
+    }
+
+    fn address(&mut self, start: usize) -> Option<usize> {
+        let (text, bytes) = (self.text, self.bytes);
+        if let Some(end) = self.check(Detector::Mac, start, || net::mac(bytes, start)) {
+            return Some(end);
+        }
+        let from = if self.behind_colons(start) { start - 2 } else { start };
+        let again = from == start
+            && start > 1
+            && bytes[start - 1] == b':'
+            && bytes[start - 2].is_ascii_hexdigit();
+        let whole = || net::ipv6(text, from).filter(|_| !again || text.get(from..).is_some_and(|t| t.contains("::")));
+        self.check(Detector::Ipv6, from, whole)
+    }
+
+    fn number(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
+        let (text, bytes) = (self.text, self.bytes);
+        if next == b':' && (8..=10).contains(&(end - start)) {
+            if let Some(end) = self.check(Detector::Token, start, || token::vendor(bytes, start)) {
+                return Some(end);
+            }
+        }
+        if !self.want.any(NUMBERS) {
+            return None;
+        }
+        let signed = start > 0 && bytes[start - 1] == b'+';
+        if signed {
+            let span = phone::international(bytes, start).map(|end| (start - 1, end));
+            if let Some(span) = span.filter(|_| self.want.has(Detector::Phone)) {
+                return self.keep(Some(span), Detector::Phone);
+            }
+        }
+        let groups = Groups::read(bytes, start);
+        if groups.count == 0 || groups.end(groups.count) - start < 7 && !follows(bytes, start, b'(') {
+            return None;
+        }
+        self.check(Detector::Ipv4, start, || net::ipv4(text, &groups))
+            .or_else(|| self.check(Detector::Card, start, || number::card(bytes, &groups)))
+            .or_else(|| self.check(Detector::Ssn, start, || number::ssn(text, &groups)))
+            .or_else(|| self.check(Detector::Imei, start, || number::imei(text, &groups)))
+            .or_else(|| self.phone(&groups))
+    }
+
+    fn phone(&mut self, groups: &Groups) -> Option<usize> {
+        if !self.want.has(Detector::Phone) {
+            return None;
+        }
+        let span = phone::north_american(self.bytes, groups)
+            .or_else(|| phone::in_context(self.text, groups));
+        self.keep(span, Detector::Phone)
+    }
+
+    fn letters(&mut self, start: usize, end: usize, kinds: u16, next: u8) -> Option<usize> {
+        let (text, bytes) = (self.text, self.bytes);
+        let length = end - start;
+        let word = bytes.get(start..end).unwrap_or_default();
+        if kinds & DIGIT != 0 && length >= 4 {
+            if let Some(end) = self.check(Detector::Iban, start, || iban::at(bytes, start)) {
+                return Some(end);
+            }
+        }
+        let marked = matches!(next, b'-' | b'_' | b'.');
+        if marked || length >= TOKEN_MIN {
+            let found = self
+                .check(Detector::Jwt, start, || token::jwt(bytes, start))
+                .or_else(|| self.check(Detector::Token, start, || token::vendor(bytes, start)));
+            if found.is_some() {
+                return found;
+            }
+        }
+        if crypto::may_be(bytes, start, end) && self.want.has(Detector::Crypto) {
+            let span = crypto::is_address(bytes, start, end).then_some((start, end));
+            return self.keep(span, Detector::Crypto);
+        }
+        if self.want.has(Detector::BirthDate) && birth::announces(word) {
+            let span = birth::date_behind(text, end);
+            return self.keep(span, Detector::BirthDate);
+        }
+        if next == b' ' && self.want.has(Detector::Token) {
+            let span = token::scheme(bytes, word, end);
+            return self.keep(span, Detector::Token);
+        }
+        None
+    }
+}
+
+fn follows(bytes: &[u8], start: usize, before: u8) -> bool {
+    start.checked_sub(1).is_some_and(|at| bytes[at] == before)
+}

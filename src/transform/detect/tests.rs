@@ -1,0 +1,149 @@
+use super::*;
+
+/// What the detectors find in `text`, as the text with placeholders.
+fn cleaned(text: &str) -> String {
+    let mut finder = Finder::default();
+    let all = Set::of(&Detector::ALL).without(Set::of(&[Detector::DeviceOwner, Detector::Opaque]));
+    let found = finder.find(text, all).to_vec();
+    let (mut out, mut from) = (String::new(), 0);
+    for one in found {
+        out.push_str(text.get(from..one.start).unwrap());
+        out.push_str(one.what.placeholder());
+        from = one.end;
+    }
+    out.push_str(text.get(from..).unwrap());
+    out
+}
+
+#[test]
+fn finds_each_type() {
+    let cases = [
+        ("mail anna.b+x@mail.example.co.uk now", "mail [email] now"),
+        ("O'Brien: o'brien@example.com", "O'Brien: [email]"),
+        ("josé@exämple.de", "[email]"),
+        ("\"john doe\"@example.com", "[email]"),
+        ("mailto:A@EXAMPLE.NET?subject=hi", "mailto:[email]?subject=hi"),
+        ("?email=a%40example.org&code=1", "?email=[email]&code=1"),
+        ("?next=%2Fx%3Fe%3Da%2540example.org", "?next=%2Fx%3Fe%3D[email]"),
+        ("call +33 1 42 46 89 60 now", "call [phone] now"),
+        ("+1(312) 758-2814", "[phone]"),
+        ("from (206) 981-3845 about invoice 4411", "from [phone] about invoice 4411"),
+        ("1-650-877-0958", "[phone]"),
+        ("my mobile is 0171 2345678", "my mobile is [phone]"),
+        ("?tel=%2B1+206+915+1309&x=1", "?tel=[phone]&x=1"),
+        ("card 4111 1111 1111 1111 please", "card [card] please"),
+        ("2221 8669 7908 0226", "[card]"),
+        ("377261749874296", "[card]"),
+        ("3782-822463-10005", "[card]"),
+        ("payout to DE50 5099 7882 7917 1812 95 queued", "payout to [iban] queued"),
+        ("GB96NWKN29181572957089", "[iban]"),
+        ("ssn 334-53-8054 on file", "ssn [ssn] on file"),
+        ("social security number: 334538054", "social security number: [ssn]"),
+        ("dial tcp 42.51.96.207:5432: refused", "dial tcp [ip]:5432: refused"),
+        ("https://42.51.96.207/x", "https://[ip]/x"),
+        ("ip=fe80::b85:978c", "ip=[ip]"),
+        ("[2001:db8::8a2e:370:7334]:443", "[[ip]]:443"),
+        ("::ffff:42.51.96.207", "[ip]"),
+        ("a6c4:7046:a6a7:d614:d414:42c9:78a8:bbfc", "[ip]"),
+        ("mac=AC-BE-47-F9-C0-78 ok", "mac=[mac] ok"),
+        ("001b.44c1.3ab7", "[mac]"),
+        ("imei:35-174039-723711-2", "imei:[imei]"),
+        ("356332260541500", "[imei]"),
+        ("at eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln end", "at [token] end"),
+        ("webhook token ghp_AICdteTFYTTYBDlbtHWvYOwJeJUMw95t6E8W rejected", "webhook token [token] rejected"),
+        ("AKIAZL7F4GZPWTEMZLSS", "[token]"),
+        ("Authorization: Bearer abc123def456", "Authorization: Bearer [token]"),
+        ("key: -----BEGIN EC PRIVATE KEY-----\nab\n-----END EC PRIVATE KEY-----.", "key: [key]."),
+        ("-----BEGIN PRIVATE KEY-----\nabc", "[key]"),
+        ("https://anna:S3cret@git.example.com/r.git", "https://[credentials]@git.example.com/r.git"),
+        ("open '/Users/anna/Library/x'", "open '/Users/[user]/Library/x'"),
+        ("at C:\\Users\\Anna B\\AppData\\mm.exe", "at C:\\Users\\[user]\\AppData\\mm.exe"),
+        ("{\"p\":\"C:\\\\Users\\\\anna\\\\x\"", "{\"p\":\"C:\\\\Users\\\\[user]\\\\x\""),
+        ("file:///home/anna/.config", "file:///home/[user]/.config"),
+        ("/home/anna/app.log", "/home/[user]/app.log"),
+        ("login password=hunter2 failed", "login password=[secret] failed"),
+        ("{'api_key': 'x y'", "{'api_key': '[secret]'"),
+        ("client_secret: 8f%k2", "client_secret: [secret]"),
+        ("GET /x?access_token=abcdef&y=1", "GET /x?access_token=[secret]&y=1"),
+        ("wallet 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa linked", "wallet [wallet] linked"),
+        ("bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "[wallet]"),
+        ("0xde0B295669a9FD93d5F28D9Ec85E40f4cb697BAe", "[wallet]"),
+        ("born 1982-08-23, lives", "born [birth_date], lives"),
+        ("Date of birth: March 3rd, 1980", "Date of birth: [birth_date]"),
+        ("User Ana de la Cruz <a@b.de> invited", "User [name] <[email]> invited"),
+        ("Hello, I am Irena Keudel B.A. (n@b.de). Hi", "Hello, I am [name] ([email]). Hi"),
+        ("My name is Jasmine Murray.", "My name is [name]."),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(cleaned(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn leaves_what_only_looks_alike() {
+    let harmless = [
+        "0.0.0.0",
+        "1.2.3.4-beta",
+        "version 1.2.3.4",
+        "upgraded plugin from 1.2.3.4 to 2.0.0.1",
+        "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/91.0.4.114 Safari/537.36",
+        "127.0.0.1:8080",
+        "300.1.2.3",
+        "std::vec abc::def",
+        "ratio 12:34:56 score 3:1:2",
+        "order no 4472567563193739 shipped",
+        "part 992-78-1211 is obsolete",
+        "000-12-3456",
+        "build 699680 duration_ms=92459 size=267021024 bytes",
+        "posts_previous_day=855527 at 1637831336423",
+        "88cf4048-a2b1-44f9-ac38-aa3e4cf92f37",
+        "41111111-1111-1111-1111-111111111111",
+        "1mngI7xO8FAQMfnb4B0wn60elYA",
+        "wme6c7njeqx6jykgr6qwbjtitn",
+        "d790195aab24d37c5f9ba8035da91aed458c8ae923a355f82f94dc56d7fcb0ef",
+        "2027-06-11T18:20:09.931Z",
+        "2026-06-15T10:00:00+02:00",
+        "logo@2x.png",
+        "@channel deploy is done",
+        "https://medium.com/@user/post",
+        "pkg@1.2.3",
+        "token: expired yesterday",
+        "password: required",
+        "https://example.com/home/settings",
+        "/home/feed/new",
+        "/users/123",
+        "00:00:00:00:00:00",
+        "aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99",
+        "GB97NWKN29181572957089",
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
+        "0.4111111111111111",
+        "I am Irish",
+        "max_tokens=512 token_count=7",
+        "author=somebody",
+        "h1_0123456789abcdef0123456789abcdef",
+        "100% sure, 50%off",
+        "C++ 11 +12",
+    ];
+    for text in harmless {
+        assert_eq!(cleaned(text), text);
+    }
+}
+
+#[test]
+fn owners_of_devices() {
+    for (text, owner) in [
+        ("Anna's iPhone", Some("Anna")),
+        ("近藤's iPhone", Some("近藤")),
+        ("Linus’s MacBook Pro", Some("Linus")),
+        ("iPhone de Maria", Some("Maria")),
+        ("Annas-MacBook-Pro.local", Some("Anna")),
+        ("iPhone", None),
+        ("o1s", None),
+        ("Galaxy S21", None),
+    ] {
+        let mut finder = Finder::default();
+        let found = finder.find(text, Set::of(&[Detector::DeviceOwner])).first().copied();
+        let span = found.map(|one| text.get(one.start..one.end).unwrap());
+        assert_eq!(span, owner, "{text}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Words of context around a place in a text.
+
+/// How far back a word of context counts, in bytes: a handful of words.
+const BACK: usize = 32;
+
+/// The text directly before `at`, at most [`BACK`] bytes.
+pub(super) fn before(text: &str, at: usize) -> &str {
+    let mut from = at.saturating_sub(BACK);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text.get(from..at).unwrap_or_default()
+}
+
+/// True if one of `words` (lower case) stands as a whole word, or at the end of a compound such as
+/// `homePhone`, in the few words before `at` and no sentence ends in between.
+pub(super) fn precede(text: &str, at: usize, words: &[&str]) -> bool {
+    let before = before(text, at);
+    let sentence = before.rsplit(['!', '?', ';', '\n']).next().unwrap_or_default();
+    let mut seen = 0;
+    for word in sentence.rsplit(|ch: char| !ch.is_alphabetic()).filter(|word| !word.is_empty()) {
+        if words.iter().any(|known| ends_with(word, known)) {
+            return true;
+        }
+        seen += 1;
+        if seen == 5 {
+            break;
+        }
+    }
+    false
+}
+
+/// `word` is `known`, or a camel case compound that ends with it.
+fn ends_with(word: &str, known: &str) -> bool {
+    let Some(from) = word.len().checked_sub(known.len()) else { return false };
+    let Some(tail) = word.get(from..) else { return false };
+    let camel = tail.starts_with(|ch: char| ch.is_uppercase());
+    tail.eq_ignore_ascii_case(known) && (from == 0 || camel)
+}

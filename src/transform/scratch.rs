@@ -1,0 +1,215 @@
+//! What applying packs needs beside the pack: buffers, and what was worked out for each key.
+//!
+//! One per worker, kept beside the parser whose key ids it remembers.
+
+use std::collections::HashMap;
+
+use super::detect::{Detector, Finder};
+use super::keyname::Name;
+use super::pack::{Decision, Pack};
+use super::select::State;
+use crate::event::{Edits, KeyId, Keys, Parser};
+
+/// Memos kept: a source runs one or two packs, and a worker has one parser for bodies and one for
+/// what was merged.
+const MEMOS_MAX: usize = 8;
+/// Keys with a place in the memo. The parser keeps as many between documents; a document with more
+/// pays for each key beyond.
+const KEYS_MAX: usize = 32_768;
+/// States kept from event to event. A pack has a few dozen; more come of hostile shapes only.
+const STATES_MAX: usize = 1_024;
+
+/// Buffers and memos for [`Pack::apply`]. Not tied to one pack, but cheap only while the packs and
+/// the parser stay the same.
+#[derive(Default)]
+pub struct Scratch {
+    memos: Vec<Memo>,
+    pub(super) finder: Finder,
+    pub(super) out: String,
+    pub(super) text: String,
+    pub(super) frames: Vec<Frame>,
+    pub(super) hits: Vec<u32>,
+    pub(super) nested: Option<Box<Nested>>,
+}
+
+impl std::fmt::Debug for Scratch {
+    /// Shows counts only: the buffers may hold personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scratch").field("memos", &self.memos.len()).finish_non_exhaustive()
+    }
+}
+
+impl Scratch {
+    /// Empty buffers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rules that hit in the last [`Pack::apply`], by their number, with how often they did.
+    pub fn hits(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.hits.iter().copied().enumerate().filter(|&(_, hits)| hits > 0)
+    }
+
+    /// Takes the memo for this pack and these keys out, or makes one.
+    pub(super) fn take_memo(&mut self, pack: &Pack, keys: &Keys) -> Memo {
+        let stamp = keys.stamp();
+        let is_it = |memo: &Memo| memo.pack == pack.id() && memo.stamp == stamp;
+        if let Some(at) = self.memos.iter().position(is_it) {
+            let memo = self.memos.remove(at);
+            if memo.states.len() <= STATES_MAX {
+                return memo;
+            }
+        }
+        Memo::new(pack, stamp)
+    }
+
+    pub(super) fn put_memo(&mut self, memo: Memo) {
+        if self.memos.len() >= MEMOS_MAX {
+            // The one that was not asked for the longest time, perhaps of keys that are no more.
+            self.memos.remove(0);
+        }
+        self.memos.push(memo);
+    }
+}
+
+/// What is needed to look into JSON within a string.
+#[derive(Default)]
+pub(super) struct Nested {
+    pub(super) parser: Parser,
+    pub(super) edits: Edits,
+    pub(super) scratch: Scratch,
+    pub(super) out: Vec<u8>,
+}
+
+/// A container that is being walked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    /// The first token behind it.
+    pub(super) end: u32,
+    /// Its token.
+    pub(super) token: u32,
+    /// Its state.
+    pub(super) state: u32,
+    pub(super) is_object: bool,
+    /// The keys of its members have been renamed where they had to.
+    pub(super) renamed: bool,
+}
+
+/// The states of one pack over one parser's keys.
+pub(super) struct Memo {
+    pack: u64,
+    stamp: u64,
+    states: Vec<(State, Decision)>,
+    ids: HashMap<State, u32>,
+    /// For each state and key the member's state and one, or 0 where nobody asked yet.
+    rows: Vec<Vec<u32>>,
+    /// For each key: 0 unknown, 1 clean, 2 to be renamed.
+    keys: Vec<u8>,
+    for_keys: Decision,
+    pub(super) name: Name,
+}
+
+impl Memo {
+    /// The number of the state at the top.
+    pub(super) const TOP: u32 = 0;
+
+    fn new(pack: &Pack, stamp: u64) -> Self {
+        let mut memo = Self {
+            pack: pack.id(),
+            stamp,
+            states: Vec::new(),
+            ids: HashMap::new(),
+            rows: Vec::new(),
+            keys: Vec::new(),
+            for_keys: pack.decide_for_keys(),
+            name: Name::default(),
+        };
+        memo.intern(pack, pack.selectors.top());
+        memo
+    }
+
+    pub(super) fn intern(&mut self, pack: &Pack, state: State) -> u32 {
+        if let Some(&id) = self.ids.get(&state) {
+            return id;
+        }
+        let id = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
+        self.ids.insert(state.clone(), id);
+        let decision = pack.decide(&state);
+        self.states.push((state, decision));
+        self.rows.push(Vec::new());
+        id
+    }
+
+    #[inline]
+    pub(super) fn decision(&self, state: u32) -> &Decision {
+        &self.states[state as usize].1
+    }
+
+    pub(super) fn state(&self, state: u32) -> &State {
+        &self.states[state as usize].0
+    }
+
+    pub(super) const fn for_keys(&self) -> &Decision {
+        &self.for_keys
+    }
+
+    /// The state of the member `key` of an object in `state`.
+    #[inline]
+    pub(super) fn step(&mut self, pack: &Pack, keys: &Keys, state: u32, key: KeyId) -> u32 {
+        match self.rows[state as usize].get(key.index()) {
+            Some(&known) if known > 0 => known - 1,
+            _ => self.step_anew(pack, keys, state, key),
+        }
+    }
+
+    #[cold]
+    fn step_anew(&mut self, pack: &Pack, keys: &Keys, state: u32, key: KeyId) -> u32 {
+        let next = self.step_to(pack, state, keys.text(key));
+        if key.index() < KEYS_MAX {
+            let row = &mut self.rows[state as usize];
+            if row.len() <= key.index() {
+                row.resize(keys.len().min(KEYS_MAX), 0);
+            }
+            row[key.index()] = next + 1;
+        }
+        next
+    }
+
+    /// As [`Memo::step`], for a key that has no number.
+    pub(super) fn step_to(&mut self, pack: &Pack, state: u32, key: &str) -> u32 {
+        let next = pack.selectors.step(&self.states[state as usize].0, key, &mut self.name);
+        self.intern(pack, next)
+    }
+
+    /// True if there is something to hide in the key.
+    #[inline]
+    pub(super) fn is_dirty(&mut self, keys: &Keys, key: KeyId, finder: &mut Finder, pack: &Pack) -> bool {
+        match self.keys.get(key.index()) {
+            Some(&known) if known > 0 => known == 2,
+            _ => self.look_at_key(keys, key, finder, pack),
+        }
+    }
+
+    #[cold]
+    fn look_at_key(&mut self, keys: &Keys, key: KeyId, finder: &mut Finder, pack: &Pack) -> bool {
+        let text = keys.text(key);
+        let dirty = !finder.find(text, self.for_keys.find).is_empty()
+            || self.for_keys.patterns.iter().any(|&rule| {
+                let pattern = pack.rules[usize::from(rule)].pattern.as_ref();
+                pattern.is_some_and(|pattern| pattern.is_match(text))
+            });
+        if key.index() < KEYS_MAX {
+            if self.keys.len() <= key.index() {
+                self.keys.resize(keys.len().min(KEYS_MAX), 0);
+            }
+            self.keys[key.index()] = if dirty { 2 } else { 1 };
+        }
+        dirty
+    }
+}
+
+/// The rule of a decision that `what` belongs to.
+pub(super) fn rule_of(decision: &Decision, what: Detector) -> u16 {
+    decision.by[what as usize]
+}
