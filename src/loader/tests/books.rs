@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::world::{Sent, World, drain};
+use crate::journal::Position;
+use crate::loader::books::waiting;
 use crate::loader::{Books, Loader};
 use crate::storage::manifest::Counts;
 use crate::storage::memory::Fault;
@@ -103,10 +105,10 @@ fn assert_balance(world: &World, model: &Model) {
     let committed = books.total();
     let to = manifests.last().map_or(0, |manifest| manifest.journal.to);
     let journal = world.services().journal;
-    let waiting =
-        crate::loader::books::waiting(&*journal, crate::journal::Position::new(to)).unwrap();
-    let waiting_received: u64 = waiting.values().map(|source| source.received).sum();
-    let waiting_split: u64 = waiting.values().map(|source| source.split).sum();
+    let left =
+        waiting(&*journal, Position::new(to), journal.state().durable).unwrap();
+    let waiting_received: u64 = left.values().map(|source| source.received).sum();
+    let waiting_split: u64 = left.values().map(|source| source.split).sum();
     assert_eq!(committed.received + waiting_received, model.received);
     assert_eq!(committed.split + waiting_split, model.split);
 }
