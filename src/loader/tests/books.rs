@@ -105,8 +105,7 @@ fn assert_balance(world: &World, model: &Model) {
     let committed = books.total();
     let to = manifests.last().map_or(0, |manifest| manifest.journal.to);
     let journal = world.services().journal;
-    let left =
-        waiting(&*journal, Position::new(to), journal.state().durable).unwrap();
+    let left = waiting(&*journal, Position::new(to), journal.state().durable).unwrap();
     let waiting_received: u64 = left.values().map(|source| source.received).sum();
     let waiting_split: u64 = left.values().map(|source| source.split).sum();
     assert_eq!(committed.received + waiting_received, model.received);
