@@ -5,14 +5,13 @@
 //! wider. A *rewrite* starts from a plan: the schema of each part and the row count of each row
 //! group. Both must send every cell to the same place, so nothing depends on when a type became
 //! known: a cell whose own column takes it goes there; every other one waits until the group closes
-//! and is then placed in order of row and column, in the variant column of its type or in
-//! `_overflow`.
+//! and is then placed, first come first, in the variant column of its type or in `_overflow`.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use super::column::{Birth, Column, VALUE_BYTES, Values, natural_type, slot as exact_slot};
+use super::column::{Birth, Column, VALUE_BYTES, natural_type, slot as exact_slot};
 use super::file::PartWriter;
 use super::ids::Ids;
 use super::overflow::{Aside, Leaves, OVERFLOW};
@@ -169,7 +168,7 @@ impl TableBuilder {
             table,
             columns: Vec::new(),
             by_name: HashMap::default(),
-            ids: Ids::default(),
+            ids: Ids::new(Slot::NONE),
             row: 0,
             received_at: 0,
             span: Span::NONE,
@@ -213,20 +212,20 @@ impl TableBuilder {
         cell: &Cell<'_>,
         leaves: &dyn Leaves,
     ) {
-        match self.ids.get(id) {
-            Some(slot) => self.cell_at(slot, cell, leaves),
-            None => {
-                let slot = self.cell_named(name(), cell, leaves);
-                if slot != Slot::NONE {
-                    self.ids.set(id, slot);
-                }
-            }
+        let known = self.ids.get(id);
+        if known != Slot::NONE {
+            self.cell_at(known, cell, leaves);
+            return;
+        }
+        let slot = self.cell_named(name(), cell, leaves);
+        if slot != Slot::NONE {
+            self.ids.set(id, slot);
         }
     }
 
     /// Adds a cell to the row, by the name of its column; returns where that is.
     pub fn cell_named(&mut self, name: &str, cell: &Cell<'_>, leaves: &dyn Leaves) -> Slot {
-        let slot = self.find_or_bear(name, cell.value);
+        let slot = self.find_or_bear(name, &cell.value);
         if slot == Slot::NONE {
             self.bytes += self.aside.overflow(self.row, name, cell, leaves);
         } else {
@@ -240,17 +239,15 @@ impl TableBuilder {
     pub fn cell_at(&mut self, slot: Slot, cell: &Cell<'_>, leaves: &dyn Leaves) {
         let Some(column) = self.columns.get_mut(slot.0 as usize) else { return };
         let row = self.row;
-        let gap = u64::from(row + 1 - column.seen.min(row + 1)) / 8;
-        let duplicate = column.seen == row + 1 || column.constant.is_some();
-        column.seen = row + 1;
-        self.bytes += VALUE_BYTES + gap + cell.text.len() as u64;
-        if !duplicate && column.put(row, cell.value, cell.text) {
-            if column.birth != Birth::Tentative || !may_leave(column.column_type, cell.value) {
+        let first = column.see(row);
+        self.bytes += VALUE_BYTES + cell.text.len() as u64;
+        if first && column.put(row, &cell.value, cell.text) {
+            if column.birth != Birth::Tentative || !may_leave(column.column_type, &cell.value) {
                 return;
             }
             // Should the column become float, this integer cannot stay.
         }
-        let base = (slot.0, column.name.as_str(), duplicate);
+        let base = (slot.0, column.name(), !first);
         self.bytes += self.aside.keep(row, base, cell, leaves);
     }
 
@@ -258,22 +255,25 @@ impl TableBuilder {
     /// there is one, is given by [`TableBuilder::fill`].
     pub fn claim(&mut self, slot: Slot) {
         if let Some(column) = self.columns.get_mut(slot.0 as usize) {
-            column.seen = self.row + 1;
+            column.see(self.row);
         }
     }
 
-    /// Gives the value of a claimed column; its type must take it.
+    /// Gives the value of a claimed column, once a row; its type must take it.
     pub fn fill(&mut self, slot: Slot, value: Scalar<'_>, text: &str) {
         if let Some(column) = self.columns.get_mut(slot.0 as usize) {
+            if column.is_filled(self.row) {
+                return;
+            }
             self.bytes += VALUE_BYTES + text.len() as u64;
-            column.put(self.row, value, text);
+            column.put(self.row, &value, text);
         }
     }
 
     /// True if the row gave a cell for the column, or it is claimed.
     #[must_use]
     pub fn is_seen(&self, slot: Slot) -> bool {
-        self.columns.get(slot.0 as usize).is_some_and(|column| column.seen == self.row + 1)
+        self.columns.get(slot.0 as usize).is_some_and(|column| column.is_seen(self.row))
     }
 
     /// The column `name`, if there is one.
@@ -295,7 +295,7 @@ impl TableBuilder {
             };
             if !column.is_filled(self.row) {
                 // The layout gives these in every row; a row without must not cost its batch.
-                column.put(self.row, Scalar::Datetime(self.received_at), "");
+                column.put(self.row, &Scalar::Datetime(self.received_at), "");
             }
         }
         self.row += 1;
@@ -391,7 +391,7 @@ impl TableBuilder {
         Error::Plan { table: self.table.name.clone(), reason }
     }
 
-    fn find_or_bear(&mut self, name: &str, value: Scalar<'_>) -> Slot {
+    fn find_or_bear(&mut self, name: &str, value: &Scalar<'_>) -> Slot {
         let lower;
         let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             lower = name.to_ascii_lowercase();
@@ -450,17 +450,7 @@ impl TableBuilder {
         if column.name == OVERFLOW {
             self.overflow = Some(at);
         }
-        self.columns.push(Column {
-            name: column.name,
-            required: column.required,
-            column_type: column.column_type,
-            birth,
-            seen: 0,
-            constant: None,
-            max_bytes: column.max_bytes,
-            first_seen: column.first_seen,
-            values: Values::default(),
-        });
+        self.columns.push(Column::new(column, birth));
         at
     }
 
@@ -474,7 +464,7 @@ impl TableBuilder {
         if let Some(column) = self.columns.get_mut(at as usize)
             && column.column_type == ColumnType::Datetime
         {
-            column.constant = Some(time.micros());
+            column.set_constant(time.micros());
         }
     }
 
@@ -494,6 +484,7 @@ impl TableBuilder {
         let mut variants: HashMap<(u32, ColumnType), Option<u32>> = HashMap::new();
         for misfit in &misfits {
             let (value, text) = aside.cell(misfit);
+            let value = &value;
             if let Some(base) = self.columns.get_mut(misfit.base as usize)
                 && !misfit.duplicate
                 && base.accepts(value)
@@ -509,7 +500,7 @@ impl TableBuilder {
                 .or_insert_with(|| self.variant(misfit.base, column_type));
             match variant.and_then(|at| self.columns.get_mut(at as usize)) {
                 Some(column)
-                    if column.constant.is_none()
+                    if column.constant().is_none()
                         && column.accepts(value)
                         && !column.is_filled(misfit.row) =>
                 {
@@ -529,8 +520,9 @@ impl TableBuilder {
         let base = self.columns.get(base as usize)?;
         let suffix = type_name(column_type);
         let room = self.settings.identifier_bytes_max.saturating_sub(suffix.len() + 2);
-        let cut = base.name.floor_char_boundary(room.min(base.name.len()));
-        let name = format!("{}__{suffix}", base.name.get(..cut)?);
+        let base = base.name();
+        let cut = base.floor_char_boundary(room.min(base.len()));
+        let name = format!("{}__{suffix}", base.get(..cut)?);
         if let Some(&at) = self.by_name.get(&name) {
             return Some(at);
         }
@@ -554,7 +546,7 @@ impl TableBuilder {
         };
         if let Some(column) = self.columns.get_mut(at as usize) {
             aside.drain_overflow(|row, text| {
-                column.put_late(row, Scalar::Text(text), text);
+                column.put_late(row, &Scalar::Text(text), text);
             });
         }
         Ok(())
@@ -598,19 +590,13 @@ impl TableBuilder {
                 .columns
                 .iter()
                 .zip(&old.columns)
-                .all(|(new, old)| new.max_bytes <= old.max_bytes);
+                .all(|(new, old)| new.max_bytes() <= old.max_bytes);
         if same {
             return;
         }
         // One version a part, however many of its row groups make it wider.
         let version = self.base_version + 1;
-        let columns = self.columns.iter().map(|column| schema::Column {
-            name: column.name.clone(),
-            column_type: column.column_type,
-            required: column.required,
-            first_seen: column.first_seen,
-            max_bytes: column.max_bytes,
-        });
+        let columns = self.columns.iter().map(Column::schema);
         self.schema = Arc::new(Schema { version, columns: columns.collect() });
     }
 
@@ -646,6 +632,6 @@ fn parquet_error(table: &str, part: u32, source: parquet::errors::ParquetError) 
 }
 
 /// True for an integer that a float column would not take, in a column that may become one.
-fn may_leave(column_type: ColumnType, value: Scalar<'_>) -> bool {
+fn may_leave(column_type: ColumnType, value: &Scalar<'_>) -> bool {
     column_type == ColumnType::Int && exact_slot(ColumnType::Float, value).is_none()
 }

@@ -133,7 +133,7 @@ fn properties(columns: &[Column], settings: &Settings) -> WriterPropertiesPtr {
     let codec = |column: &Column| match settings.compression {
         Compression::Zstd => zstd,
         Compression::Snappy => Codec::SNAPPY,
-        Compression::Auto if column.values.size() >= ZSTD_BYTES_MIN => zstd,
+        Compression::Auto if column.size() >= ZSTD_BYTES_MIN => zstd,
         Compression::Auto => Codec::SNAPPY,
     };
     let large = columns.iter().filter(|&column| codec(column) == zstd).count();
@@ -147,7 +147,7 @@ fn properties(columns: &[Column], settings: &Settings) -> WriterPropertiesPtr {
         .set_offset_index_disabled(true)
         .set_compression(usual);
     for column in columns {
-        let path = || ColumnPath::new(vec![column.name.clone()]);
+        let path = || ColumnPath::new(vec![column.name().to_owned()]);
         let codec = codec(column);
         if codec != usual {
             properties = properties.set_column_compression(path(), codec);
@@ -156,7 +156,7 @@ fn properties(columns: &[Column], settings: &Settings) -> WriterPropertiesPtr {
             properties = properties
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
-        } else if column.name == "id" {
+        } else if column.name() == "id" {
             properties = properties.set_column_dictionary_enabled(path(), false);
         }
     }

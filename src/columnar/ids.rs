@@ -5,30 +5,31 @@ use std::collections::HashMap;
 
 use crate::warehouse::ColumnId;
 
-/// Ids below this one are in the array: at most 16 KiB for a four-byte value.
+/// Ids below this one are in the array: at most 32 KiB for values of eight bytes.
 const DENSE: usize = 4_096;
 
 /// Values by column id.
 #[derive(Debug)]
 pub(super) struct Ids<T> {
-    dense: Vec<Option<T>>,
+    /// What stands for no value.
+    none: T,
+    dense: Vec<T>,
     sparse: HashMap<u32, T, foldhash::fast::RandomState>,
 }
 
-impl<T> Default for Ids<T> {
-    fn default() -> Self {
-        Self { dense: Vec::new(), sparse: HashMap::default() }
-    }
-}
-
 impl<T: Copy> Ids<T> {
-    /// The value of `id`.
+    /// Without values; `none` stands for them.
+    pub(super) fn new(none: T) -> Self {
+        Self { none, dense: Vec::new(), sparse: HashMap::default() }
+    }
+
+    /// The value of `id`, or what stands for none.
     #[inline]
-    pub(super) fn get(&self, id: ColumnId) -> Option<T> {
+    pub(super) fn get(&self, id: ColumnId) -> T {
         match self.dense.get(id.0 as usize) {
             Some(&value) => value,
-            None if (id.0 as usize) < DENSE => None,
-            None => self.sparse.get(&id.0).copied(),
+            None if (id.0 as usize) < DENSE => self.none,
+            None => self.sparse.get(&id.0).copied().unwrap_or(self.none),
         }
     }
 
@@ -40,9 +41,9 @@ impl<T: Copy> Ids<T> {
             return;
         }
         if at >= self.dense.len() {
-            self.dense.resize(at + 1, None);
+            self.dense.resize(at + 1, self.none);
         }
-        self.dense[at] = Some(value);
+        self.dense[at] = value;
     }
 
     /// Forgets all.

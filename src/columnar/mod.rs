@@ -18,6 +18,9 @@ mod settings;
 mod tables;
 mod unified_rows;
 
+#[cfg(test)]
+mod tests;
+
 pub use builder::{Files, Part, Plan, PlannedPart, Slot, Table, TableBuilder};
 pub use footer::{Footer, FooterError, read_footer};
 pub use overflow::Leaves;

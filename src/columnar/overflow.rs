@@ -126,12 +126,9 @@ impl Aside {
         (self.json.len() - before) as u64 + ASIDE_BYTES
     }
 
-    /// The kept cells by row and column, in the order of their columns whatever order they came in:
-    /// a replay, which knows the types beforehand, must take them in the same order.
+    /// The kept cells, in the order they came.
     pub(super) fn take_misfits(&mut self) -> Vec<Misfit> {
-        let mut misfits = std::mem::take(&mut self.misfits);
-        misfits.sort_by_key(|misfit| (misfit.row, misfit.base));
-        misfits
+        std::mem::take(&mut self.misfits)
     }
 
     /// The cell's value and text.

@@ -21,6 +21,7 @@ pub(super) struct UnifiedRows {
     block: usize,
     core: Core,
     roles: Ids<Known>,
+    extras: Vec<Extra>,
     /// What the open row tells of the platform.
     library: Option<Platform>,
     user_agent: Option<Platform>,
@@ -45,11 +46,21 @@ struct Core {
     relation: Slot,
 }
 
-/// A [`crate::unified::Role`] with its column looked up.
-#[derive(Clone, Copy, Debug)]
+/// A [`crate::unified::Role`] with its column looked up, in eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
+    /// The column, or none where it is excluded.
     slot: Slot,
-    excluded: bool,
+    /// One more than its place in [`UnifiedRows::extras`]; 0 for most.
+    extra: u16,
+    is_set: bool,
+}
+
+const UNKNOWN: Known = Known { slot: Slot::NONE, extra: 0, is_set: false };
+
+/// What else a member's column does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extra {
     feeds: Option<Feed>,
     fills: Option<Alias>,
 }
@@ -91,7 +102,8 @@ impl UnifiedRows {
                 source_table: slot("_source_table"),
                 relation: slot("_dbt_source_relation"),
             },
-            roles: Ids::default(),
+            roles: Ids::new(UNKNOWN),
+            extras: Vec::new(),
             library: None,
             user_agent: None,
             platform_is_given: false,
@@ -161,17 +173,16 @@ impl UnifiedRows {
         cell: &Cell<'_>,
         leaves: &dyn Leaves,
     ) {
-        let known = match self.roles.get(id) {
-            Some(known) => {
-                if !known.excluded {
-                    builder.cell_at(known.slot, cell, leaves);
-                }
-                known
-            }
-            None => self.look_up(builder, plan, (id, names), cell, leaves),
-        };
-        if known.feeds.is_some() || known.fills.is_some() {
-            self.feed(builder, &known, cell);
+        let mut known = self.roles.get(id);
+        if !known.is_set {
+            known = self.look_up(builder, plan, (id, names), cell, leaves);
+        } else if known.slot != Slot::NONE {
+            builder.cell_at(known.slot, cell, leaves);
+        }
+        if known.extra != 0
+            && let Some(&extra) = self.extras.get(usize::from(known.extra) - 1)
+        {
+            self.feed(builder, extra, cell);
         }
     }
 
@@ -213,6 +224,7 @@ impl UnifiedRows {
     /// Forgets the mapper's ids.
     pub(super) fn forget_ids(&mut self) {
         self.roles.clear();
+        self.extras.clear();
     }
 
     #[cold]
@@ -224,26 +236,33 @@ impl UnifiedRows {
         cell: &Cell<'_>,
         leaves: &dyn Leaves,
     ) -> Known {
-        let mut known = Known { slot: Slot::NONE, excluded: true, feeds: None, fills: None };
+        let mut known = UNKNOWN;
         let Some(block) = plan.blocks.get(self.block) else { return known };
         let name = names.column(id).to_ascii_lowercase();
         let role = block.role(&name, &plan.escaped);
-        known.feeds = role.feeds;
-        known.fills = role.fills;
+        if role.feeds.is_some() || role.fills.is_some() {
+            let extra = Extra { feeds: role.feeds, fills: role.fills };
+            let at = self.extras.iter().position(|&known| known == extra).unwrap_or_else(|| {
+                self.extras.push(extra);
+                self.extras.len() - 1
+            });
+            // At most one for each alias and fed column, and one to say none.
+            known.extra = u16::try_from(at + 1).unwrap_or(0);
+        }
         if let Some(column) = role.column {
-            known.excluded = false;
             known.slot = builder.cell_named(column, cell, leaves);
         }
         // A column past the cap is looked up each time: it has no place to be kept.
-        if known.excluded || known.slot != Slot::NONE {
+        known.is_set = role.column.is_none() || known.slot != Slot::NONE;
+        if known.is_set {
             self.roles.set(id, known);
         }
         known
     }
 
-    fn feed(&mut self, builder: &mut TableBuilder, known: &Known, cell: &Cell<'_>) {
+    fn feed(&mut self, builder: &mut TableBuilder, extra: Extra, cell: &Cell<'_>) {
         let text = cell.text;
-        match known.feeds {
+        match extra.feeds {
             Some(Feed::SessionId) => builder.fill(self.core.session_id, Scalar::Text(text), text),
             Some(Feed::TimeAdjusted) => {
                 builder.fill(self.core.time_adjusted, Scalar::Text(text), text);
@@ -252,7 +271,7 @@ impl UnifiedRows {
             Some(Feed::UserAgent) => self.user_agent = of_user_agent(text),
             None => {}
         }
-        if let Some(alias) = known.fills {
+        if let Some(alias) = extra.fills {
             let from = self.texts.len();
             self.texts.push_str(text);
             let value = match cell.value {

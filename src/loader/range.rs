@@ -273,7 +273,7 @@ impl Range {
             }
             self.left_out = planned;
         }
-        let hour = self.hour.or(self.hour_floor).unwrap_or(Hour::of(self.batch.time));
+        let hour = self.hour.or(self.hour_floor).unwrap_or_else(|| Hour::of(self.batch.time));
         let files = self.rows.finish()?;
         let Self { batch, settings, next, records, left_out, books, .. } = self;
         Ok(Cut { batch, settings, to: next, records, hour, left_out, books, files })

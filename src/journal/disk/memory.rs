@@ -41,6 +41,9 @@ pub struct Faults {
     pub space_bytes: Option<u64>,
     /// Every sync fails, and what was to be synced is in doubt.
     pub syncs_fail: bool,
+    /// Writes go on for this many bytes in all, then there is no space, even where the file has
+    /// bytes already: what a file system that copies on write does when it is full.
+    pub no_space_after: Option<usize>,
     /// Writes go on for this many bytes in all, then every one fails as on a broken disk.
     pub writes_stop_after: Option<usize>,
     /// Every read fails.
@@ -243,6 +246,12 @@ impl File for Handle {
                 return Err(io::Error::from_raw_os_error(libc::EIO));
             }
         }
+        if let Some(left) = faults.no_space_after {
+            now = now.min(left);
+            if now == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
         if content.bytes.len() < at + now {
             content.bytes.resize(at + now, 0);
         }
@@ -250,6 +259,7 @@ impl File for Handle {
         to.zip(bytes.iter().take(now)).for_each(|(to, from)| *to = *from);
         content.dirty.extend(at / SECTOR_BYTES..=(at + now - 1) / SECTOR_BYTES);
         state.faults.writes_stop_after = faults.writes_stop_after.map(|left| left - now);
+        state.faults.no_space_after = faults.no_space_after.map(|left| left - now);
         Ok(now)
     }
 

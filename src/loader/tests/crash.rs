@@ -16,8 +16,8 @@ use crate::storage::registry::Registry;
 fn fill(world: &mut World) {
     world.events(1..40, "signup");
     world.events(30..50, "login");
-    world.send(Sent { content: 2, ..Sent::new(3, r#"{"t":"signup","id":"m3"}"#) });
-    world.send(Sent::new(60, r#"{"t":""}"#));
+    world.send(&Sent { content: 2, ..Sent::new(3, r#"{"t":"signup","id":"m3"}"#) });
+    world.send(&Sent::new(60, r#"{"t":""}"#));
     world.tally(2, 1);
 }
 
@@ -204,8 +204,8 @@ fn a_lost_registry_race_cuts_the_range_again() {
     // The shared clock gives the other node's journal another epoch.
     let mut two = World::on(Arc::clone(&one.memory), Arc::clone(&one.clock));
     assert_ne!(one.services().journal.writer_id(), two.services().journal.writer_id());
-    one.send(Sent::new(1, r#"{"t":"a","id":"m1","b":1}"#));
-    two.send(Sent::new(1, r#"{"t":"a","id":"m1","c":"x"}"#));
+    one.send(&Sent::new(1, r#"{"t":"a","id":"m1","b":1}"#));
+    two.send(&Sent::new(1, r#"{"t":"a","id":"m1","c":"x"}"#));
     let (mut first, mut second) = (one.loader(), two.loader());
     for _ in 0..10 {
         first.advance(true).unwrap();

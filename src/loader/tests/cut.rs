@@ -13,12 +13,12 @@ fn every_event_has_one_outcome() {
     let mut world = World::new();
     world.events(1..11, "signup");
     world.events(5..8, "signup");
-    world.send(Sent { content: 2, ..Sent::new(3, r#"{"t":"signup","id":"m3"}"#) });
-    world.send(Sent { content: 2, ..Sent::new(3, r#"{"t":"signup","id":"m3"}"#) });
-    world.send(Sent::new(30, r#"{"t":""}"#));
-    world.send(Sent { reason: "no_ids", ..Sent::new(0, "{}") });
-    world.send(Sent { part: 1, ..Sent::new(40, r#"{"t":"signup","id":"m40"}"#) });
-    world.send(Sent { source: "app_qa", ..Sent::new(50, r#"{"t":"login","id":"m50"}"#) });
+    world.send(&Sent { content: 2, ..Sent::new(3, r#"{"t":"signup","id":"m3"}"#) });
+    world.send(&Sent { content: 2, ..Sent::new(3, r#"{"t":"signup","id":"m3"}"#) });
+    world.send(&Sent::new(30, r#"{"t":""}"#));
+    world.send(&Sent { reason: "no_ids", ..Sent::new(0, "{}") });
+    world.send(&Sent { part: 1, ..Sent::new(40, r#"{"t":"signup","id":"m40"}"#) });
+    world.send(&Sent { source: "app_qa", ..Sent::new(50, r#"{"t":"login","id":"m50"}"#) });
     world.tally(3, 2);
     drain(&mut world.loader()).unwrap();
     let manifests = world.manifests();
@@ -101,7 +101,7 @@ fn many_tables_end_a_range_early() {
     world.limits.memory = 64 << 10;
     for key in 1..200 {
         let payload = format!(r#"{{"t":"table_{key}","id":"m{key}","a":1}}"#);
-        world.send(Sent::new(key, &payload));
+        world.send(&Sent::new(key, &payload));
     }
     drain(&mut world.loader()).unwrap();
     let manifests = world.manifests();
@@ -116,7 +116,7 @@ fn a_large_table_closes_row_groups_within_memory() {
     let text = "x".repeat(900);
     for key in 1..60 {
         let payload = format!(r#"{{"t":"a","id":"m{key}","text":"{text}"}}"#);
-        world.send(Sent::new(key, &payload));
+        world.send(&Sent::new(key, &payload));
     }
     drain(&mut world.loader()).unwrap();
     let manifests = world.manifests();
@@ -148,7 +148,7 @@ fn a_new_column_after_a_closed_row_group_starts_a_part_with_the_wider_schema() {
     world.row_group_bytes = 1_000;
     world.events(1..100, "a");
     for key in 100..110 {
-        world.send(Sent::new(key, &format!(r#"{{"t":"a","id":"m{key}","b":"late"}}"#)));
+        world.send(&Sent::new(key, &format!(r#"{{"t":"a","id":"m{key}","b":"late"}}"#)));
     }
     drain(&mut world.loader()).unwrap();
     let manifest = world.manifests().pop().unwrap();

@@ -8,31 +8,31 @@ use super::world::{Sent, World, drain, try_drain};
 use crate::loader::{Settings, settings::LayoutSettings};
 use crate::storage::memory::Fault;
 
-fn event(key: u64, text: &str) -> Sent {
+pub(super) fn event(key: u64, text: &str) -> Sent {
     let common = format!(
         r#""messageId":"m{key}","anonymousId":"a","receivedAt":"2026-11-21T10:00:00.000Z","timestamp":"2026-11-21T09:59:59.000Z","originalTimestamp":"2026-11-21T09:59:58.000Z","sentAt":"2026-11-21T09:59:59.500Z","context":{{"library":{{"name":"x"}},"page":{{"path":"/p{key}"}}}}"#
     );
     Sent::new(key, &text.replacen('{', &format!("{{{common},"), 1))
 }
 
-fn fill(world: &mut World) {
+pub(super) fn fill(world: &mut World) {
     for key in 1..30 {
         let price = if key % 2 == 0 { "1.5" } else { "7" };
-        world.send(event(
+        world.send(&event(
             key,
             &format!(r#"{{"type":"track","event":"Order Completed","properties":{{"price":{price},"n":"{key}"}}}}"#),
         ));
     }
-    world.send(event(30, r#"{"type":"page","name":"Home","properties":{"title":"t"}}"#));
-    world.send(event(31, r#"{"type":"identify","userId":"u1","traits":{"plan":"pro"}}"#));
-    world.send(event(
+    world.send(&event(30, r#"{"type":"page","name":"Home","properties":{"title":"t"}}"#));
+    world.send(&event(31, r#"{"type":"identify","userId":"u1","traits":{"plan":"pro"}}"#));
+    world.send(&event(
         32,
         r#"{"type":"track","event":"Order Completed","properties":{"price":"dear"}}"#,
     ));
-    world.send(Sent { content: 9, ..event(5, r#"{"type":"track","event":"x"}"#) });
-    world.send(event(5, r#"{"type":"track","event":"x"}"#));
-    world.send(event(33, r#"{"type":"record","event":"x"}"#));
-    world.send(Sent { reason: "no_ids", ..Sent::new(0, r#"{"type":"track"}"#) });
+    world.send(&Sent { content: 9, ..event(5, r#"{"type":"track","event":"x"}"#) });
+    world.send(&event(5, r#"{"type":"track","event":"x"}"#));
+    world.send(&event(33, r#"{"type":"record","event":"x"}"#));
+    world.send(&Sent { reason: "no_ids", ..Sent::new(0, r#"{"type":"track"}"#) });
 }
 
 fn world() -> World {
@@ -101,7 +101,7 @@ fn an_open_plan_is_finished_with_its_own_settings() {
     world.settings = Some(settings);
     drain(&mut world.loader()).unwrap();
     assert_eq!(world.memory.objects(), expected);
-    world.send(event(100, r#"{"type":"track","event":"Order Completed"}"#));
+    world.send(&event(100, r#"{"type":"track","event":"Order Completed"}"#));
     drain(&mut world.loader()).unwrap();
     let last = world.manifests().pop().unwrap();
     assert!(last.files.iter().all(|file| file.table != "tracks"));

@@ -1,6 +1,9 @@
 //! The loop against a lake that fails and a process that dies at every step.
 
+mod books;
 mod crash;
 mod cut;
+mod formats;
 mod mapped;
+mod running;
 mod world;

@@ -58,7 +58,7 @@ pub(super) struct World {
     pub(super) clock: Arc<Fixed>,
     pub(super) disk: Disk,
     pub(super) log: Arc<Log>,
-    pub(super) stepper: Stepper,
+    stepper: Option<Stepper>,
     pub(super) folder: tempfile::TempDir,
     pub(super) limits: Limits,
     pub(super) mapping: u32,
@@ -91,7 +91,7 @@ impl World {
             clock,
             disk,
             log,
-            stepper,
+            stepper: Some(stepper),
             folder: tempfile::tempdir().unwrap(),
             limits: Limits { max_bytes: 1 << 20, ..Limits::default() },
             mapping: 1,
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    pub(super) fn send(&mut self, sent: Sent) {
+    pub(super) fn send(&mut self, sent: &Sent) {
         let route = route(sent.source);
         let rejection = Rejection { reason: sent.reason.into(), ..Rejection::default() };
         let stamp = Stamp {
@@ -153,12 +153,33 @@ impl World {
         };
         group.frame(1, sent.source, 1, write).unwrap();
         drop(self.log.append(group));
-        while self.stepper.write() {}
+        self.sync();
+    }
+
+    fn sync(&mut self) {
+        while self.stepper.as_mut().is_some_and(Stepper::write) {}
+    }
+
+    /// Gives back what was trimmed, as the journal's keeper does.
+    pub(super) fn care(&self) {
+        if let Some(stepper) = &self.stepper {
+            stepper.care();
+        }
+    }
+
+    /// Kills the journal's process and starts it again; of what was not synced nothing survives.
+    /// No loader may hold the old one.
+    pub(super) fn restart_journal(&mut self) {
+        self.stepper = None;
+        self.disk.lose_power(|| false);
+        let (log, stepper) = open_log(&self.disk, &self.clock);
+        self.log = log;
+        self.stepper = Some(stepper);
     }
 
     pub(super) fn events(&mut self, keys: std::ops::Range<u64>, table: &str) {
         for key in keys {
-            self.send(Sent::new(key, &format!(r#"{{"t":"{table}","id":"m{key}","a":{key}}}"#)));
+            self.send(&Sent::new(key, &format!(r#"{{"t":"{table}","id":"m{key}","a":{key}}}"#)));
         }
     }
 
@@ -174,7 +195,7 @@ impl World {
         let write = |out: &mut Vec<u8>| record::write_tally(tally, out);
         group.frame(2, "web_prod", dropped + suppressed, write).unwrap();
         drop(self.log.append(group));
-        while self.stepper.write() {}
+        self.sync();
     }
 
     /// The manifests of this writer, in order, with the chain checked.
@@ -193,9 +214,7 @@ impl World {
             let plan = Key::Plan(writer.clone(), Number(number)).to_string();
             assert_eq!(manifest.plan, checksum(&objects[&plan]));
             for file in &manifest.files {
-                let bytes = &objects[&file.path];
-                assert_eq!(file.sha256, storage::manifest::hex_sha256(bytes));
-                assert_eq!(file.bytes, bytes.len() as u64);
+                assert_eq!(file.bytes, objects[&file.path].len() as u64);
             }
             previous = Some(checksum(bytes));
             to = manifest.journal.to;
@@ -209,6 +228,7 @@ impl World {
         let objects = self.memory.objects();
         let mut rows = BTreeMap::new();
         for file in self.manifests().into_iter().flat_map(|manifest| manifest.files) {
+            assert_eq!(file.sha256, storage::manifest::hex_sha256(&objects[&file.path]));
             for id in ids(&objects[&file.path]) {
                 *rows.entry((file.table.clone(), id)).or_default() += 1;
             }

@@ -185,15 +185,17 @@ fn restarts_alone_use_no_space() {
 
 #[test]
 fn a_held_segment_outlives_its_trim_under_a_reader() {
-    let mut bed = Bed::new();
-    let long = "x".repeat(2900);
+    // Larger than what is read at once, so that the reader goes back to the file.
+    let segment_bytes = 200 * BLOCK_BYTES;
+    let mut bed = Bed::with(Options { segment_bytes, max_bytes: 5 * segment_bytes, ..options() });
+    let long = "x".repeat(260_000);
     for _ in 0..8 {
         bed.append_texts(&[&long]).unwrap();
     }
     let mut reader = bed.log().reader(Position::ZERO).unwrap();
     assert!(reader.next().unwrap().is_some());
-    bed.log().trim(Position::new(8));
-    for _ in 0..30 {
+    for round in 8..40 {
+        bed.log().trim(Position::new(round));
         bed.stepper().care();
         bed.append_texts(&[&long]).unwrap();
     }

@@ -101,6 +101,76 @@ fn a_journal_opens_on_a_full_disk() {
 }
 
 #[test]
+fn a_write_without_space_costs_only_its_groups() {
+    let long = "x".repeat(6000);
+    for fresh in [false, true] {
+        for bytes in [0, 512, 4096, 4608] {
+            let mut bed = Bed::new();
+            bed.append_texts(&["a"]).unwrap();
+            if fresh {
+                // The next group begins a segment, which is prepared already.
+                bed.append_texts(&[&long]).unwrap();
+                bed.stepper().care();
+            }
+            let end = bed.log().state().durable.get();
+            let no_space_after = Some(bytes);
+            bed.disk.set_faults(Faults { no_space_after, ..Faults::default() });
+            let error = bed.append_texts(&["b", &long]).unwrap_err();
+            assert!(matches!(error, Error::Full { space: Space::Disk, .. }), "{error}");
+            assert_eq!(bed.log().state().health, Health::Full(Space::Disk));
+            bed.disk.set_faults(Faults::default());
+            bed.stepper().care();
+            assert_eq!(bed.log().state().health, Health::Accepting);
+            for at in end..end + 6 {
+                assert_eq!(bed.append_texts(&["c"]).unwrap(), at..at + 1);
+            }
+            let wanted: Vec<_> = (end..end + 6).map(|at| text(at, "c")).collect();
+            assert_eq!(bed.read(end), wanted, "after {bytes} bytes");
+            bed.kill();
+            bed.open().unwrap();
+            assert_eq!(bed.read(end), wanted, "after {bytes} bytes and a restart");
+            assert_eq!(bed.read(0).len() as u64, end + 6);
+        }
+    }
+}
+
+#[test]
+fn a_torn_first_run_without_its_header_leaves_nothing_behind() {
+    // Which sectors survive is drawn; all draws must give the same records.
+    for seed in 0..200_u64 {
+        let mut bed = Bed::new();
+        for _ in 0..3 {
+            bed.append_texts(&["a"]).unwrap();
+        }
+        bed.stepper().care();
+        bed.disk.set_faults(Faults { syncs_fail: true, ..Faults::default() });
+        bed.append_texts(&["x".repeat(1900).as_str(), "torn"]).unwrap_err();
+        bed.disk.set_faults(Faults::default());
+        bed.kill();
+        let mut draw = seed;
+        bed.disk.lose_power(|| {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+            draw >> 63 == 1
+        });
+        bed.open().unwrap();
+        let end = bed.log().state().durable.get();
+        assert!(end >= 3, "seed {seed}");
+        assert_eq!(bed.log().state().damaged_records, 0, "seed {seed}");
+        // The file is used again and prepared, with the torn frames still in it.
+        for at in end..end + 8 {
+            bed.stepper().care();
+            assert_eq!(bed.append_texts(&["b"]).unwrap(), at..at + 1, "seed {seed}");
+            bed.kill();
+            bed.open().unwrap();
+            assert_eq!(bed.log().state().durable.get(), at + 1, "seed {seed}");
+            assert_eq!(bed.read(at), [text(at, "b")], "seed {seed}");
+        }
+        let got = bed.read(0);
+        assert!(got.iter().all(|got| matches!(got, Got::Frame { .. })), "seed {seed}: {got:?}");
+    }
+}
+
+#[test]
 fn a_failed_read_loses_nothing() {
     let mut bed = Bed::new();
     bed.append_texts(&["a", "b"]).unwrap();

@@ -17,6 +17,8 @@ enum Operation {
     PowerLoss(u64),
     /// The disk breaks after so many bytes of the groups, then power is lost.
     TornTail(Vec<Vec<usize>>, usize, u64),
+    /// There is no space after so many bytes of the groups, for a while.
+    NoSpace(Vec<Vec<usize>>, usize),
     FailedSync(Vec<Vec<usize>>, u64),
     /// Flips a bit of one record, so many bytes from the start of its header.
     BitFlip(prop::sample::Index, usize),
@@ -55,6 +57,8 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
             .prop_map(|(groups, bytes, seed)| Operation::TornTail(groups, bytes, seed)),
         1 => (groups(), any::<u64>())
             .prop_map(|(groups, seed)| Operation::FailedSync(groups, seed)),
+        2 => (groups(), 0..20_000_usize)
+            .prop_map(|(groups, bytes)| Operation::NoSpace(groups, bytes)),
         2 => (any::<prop::sample::Index>(), 0..80_usize)
             .prop_map(|(record, byte)| Operation::BitFlip(record, byte)),
         1 => (0..100_000_u64).prop_map(Operation::DiskFull),
@@ -199,6 +203,12 @@ impl Model {
                 self.append(bed, groups);
                 bed.disk.set_faults(Faults::default());
                 self.lose_power(bed, *seed);
+            }
+            Operation::NoSpace(groups, bytes) => {
+                let no_space_after = Some(*bytes);
+                bed.disk.set_faults(Faults { no_space_after, ..Faults::default() });
+                self.append(bed, groups);
+                bed.disk.set_faults(Faults::default());
             }
             Operation::FailedSync(groups, seed) => {
                 bed.disk.set_faults(Faults { syncs_fail: true, ..Faults::default() });
