@@ -10,6 +10,7 @@
 //! 4. `http`
 //! 5. `app`, `cli`: composition
 
+pub mod cli;
 pub mod clock;
 pub mod columnar;
 pub mod config;

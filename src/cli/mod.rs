@@ -1,1 +1,3 @@
-//! To be written.
+//! The commands of the `keelrow` program.
+
+pub mod map;
