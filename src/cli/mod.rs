@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod map;
 mod serve;
 
 use std::io::{self, Write};
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::clock::System;
 use crate::config;
 
 /// The input or the configuration is wrong.
@@ -35,6 +37,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Checks the whole configuration; exit 2 on a fault.
     Check(check::Arguments),
+    /// Shows the rows that events become, one line for each line.
+    Map(map::Options),
     /// Prints the API document.
     Openapi,
     /// Prints completions for a shell.
@@ -106,6 +110,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Map(options) => {
+            let system = System::new();
+            let (input, output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
+            map::run(&options, input, output, &system, &system)
+                .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
+        }
         Command::Openapi => {
             io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
             Ok(())
