@@ -262,6 +262,30 @@ fn a_spent_budget_refuses_until_it_is_trimmed() {
 }
 
 #[test]
+fn a_refusal_while_much_waits_ends_when_nothing_does() {
+    // More may wait than the journal can ever hold.
+    let options = Options { max_bytes: 16 * BLOCK_BYTES, ..options() };
+    let mut bed = Bed::with(options);
+    let long = "x".repeat(2900);
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let append = bed.log().append(group(&[&long]));
+        if bed.log().state().health != Health::Accepting {
+            break append;
+        }
+        waiting.push(append);
+    };
+    assert!(matches!(outcome(refused).unwrap_err(), Error::Full { .. }));
+    while bed.stepper().write() {}
+    let durable = bed.log().state().durable;
+    assert!(durable.get() >= 9, "{durable}");
+    bed.log().trim(durable);
+    bed.stepper().care();
+    assert_eq!(bed.log().state().health, Health::Accepting);
+    bed.append_texts(&[&long]).unwrap();
+}
+
+#[test]
 fn the_queue_is_bounded() {
     let bed = Bed::with(Options { max_waiting_bytes: 10_000, ..options() });
     let long = "x".repeat(4000);
