@@ -176,15 +176,23 @@ impl Renderer {
                 path = format!("/v1/{}", event.kind);
             }
             self.body.push(b'{');
-            match fault {
-                // The first of two equal keys wins, so these overrule the template's.
-                Fault::NoIds => self.body.extend_from_slice(NO_IDS),
-                Fault::UnknownType if number == 0 => self.body.extend_from_slice(UNKNOWN_TYPE),
-                _ => {}
+            // Some servers keep the first of two equal keys and some the last: both overrule.
+            let overrule: &[u8] = match fault {
+                Fault::NoIds => NO_IDS,
+                Fault::UnknownType if number == 0 => UNKNOWN_TYPE,
+                _ => b"",
+            };
+            if !overrule.is_empty() {
+                self.body.extend_from_slice(overrule);
+                self.body.push(b',');
             }
             let user = Rng::lane(self.plan.seed, self.rng.below(USERS)).next();
             let mut fill = Fill { rng: &mut self.rng, now_millis, user, ids };
             event.template.render(&mut self.body, &mut fill);
+            if !overrule.is_empty() {
+                self.body.push(b',');
+                self.body.extend_from_slice(overrule);
+            }
             if send == Send::Single {
                 self.sent_at(now_millis);
             }
@@ -257,8 +265,8 @@ impl Renderer {
     }
 }
 
-const NO_IDS: &[u8] = br#""anonymousId":"","userId":null,"#;
-const UNKNOWN_TYPE: &[u8] = br#""type":"tracking","#;
+const NO_IDS: &[u8] = br#""anonymousId":"","userId":null"#;
+const UNKNOWN_TYPE: &[u8] = br#""type":"tracking""#;
 
 /// What is wrong with a request on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
