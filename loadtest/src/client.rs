@@ -205,7 +205,10 @@ fn unchunk(mut bytes: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
         let len = usize::try_from(len).context("a chunk is too long")?;
         let end = from.checked_add(len).context("a chunk is too long")?;
         if len == 0 {
-            return Ok(bytes.get(from..).is_some_and(|rest| rest.ends_with(b"\r\n")).then_some(out));
+            return Ok(bytes
+                .get(from..)
+                .is_some_and(|rest| rest.ends_with(b"\r\n"))
+                .then_some(out));
         }
         let (Some(chunk), Some(rest)) = (bytes.get(from..end), bytes.get(end + 2..)) else {
             return Ok(None);
@@ -225,10 +228,10 @@ pub(crate) async fn get(
     timeout: Duration,
 ) -> anyhow::Result<Answer> {
     let Target { authority, prefix } = &address.target;
-    let head = format!("GET {prefix}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    let exchange = async {
-        Connection::open(address.socket).await?.exchange(head.as_bytes()).await
-    };
+    let head =
+        format!("GET {prefix}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    let exchange =
+        async { Connection::open(address.socket).await?.exchange(head.as_bytes()).await };
     tokio::time::timeout(timeout, exchange).await.context("no answer in time")?
 }
 

@@ -55,7 +55,8 @@ impl Writer {
             return Ok(());
         }
         let ids = String::from_utf8_lossy(ids).lines().map(str::to_owned).collect();
-        serde_json::to_writer(&mut self.file, &Line { outcome, ids }).context("write the ledger")?;
+        serde_json::to_writer(&mut self.file, &Line { outcome, ids })
+            .context("write the ledger")?;
         self.file.write_all(b"\n").context("write the ledger")
     }
 

@@ -77,3 +77,9 @@ fn write_over(err: &mut StderrLock<'_>, text: &str) -> io::Result<()> {
     err.write_all(text.as_bytes())?;
     err.flush()
 }
+
+/// Says on standard error why the command failed. If that cannot be written either, the exit code
+/// still says it.
+pub(crate) fn failed(fault: &anyhow::Error) {
+    drop(io::stderr().lock().write_all(format!("loadtest: {fault:#}\n").as_bytes()));
+}

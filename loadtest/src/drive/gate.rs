@@ -350,6 +350,7 @@ mod tests {
     fn attempt() -> Attempt {
         let request = Request {
             bytes: Vec::new(),
+            body_at: 0,
             events: 1,
             ids: Vec::new(),
             expect: Expect::Taken,

@@ -347,3 +347,6 @@ impl Drop for View {
         self.progress.end();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,8 +254,7 @@ mod tests {
 
     #[test]
     fn a_chain_without_faults_is_silent() {
-        let chain =
-            [committed(0, None, 0, 5), committed(1, Some("sha256:sum0"), 5, 9)];
+        let chain = [committed(0, None, 0, 5), committed(1, Some("sha256:sum0"), 5, 9)];
         assert_eq!(faults_of_chain(&chain), Vec::<String>::new());
     }
 

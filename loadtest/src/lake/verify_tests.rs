@@ -32,7 +32,7 @@ impl Lake {
         fs::create_dir_all(full.parent().unwrap()).unwrap();
         let column: ArrayRef = Arc::new(StringArray::from(ids.to_vec()));
         let batch = RecordBatch::try_from_iter([("id", column)]).unwrap();
-        let file = fs::File::create(&full).unwrap();
+        let file = File::create(&full).unwrap();
         let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
@@ -46,7 +46,8 @@ impl Lake {
 
     fn commit(&mut self, loaded: u64, duplicate: u64, rejected: u64) {
         let received = loaded + duplicate + rejected;
-        let previous = self.previous.as_ref().map_or("null".to_owned(), |sum| format!(r#""{sum}""#));
+        let previous =
+            self.previous.as_ref().map_or_else(|| "null".to_owned(), |sum| format!(r#""{sum}""#));
         let text = format!(
             r#"{{"format":1,"writer":"w","number":{},"previous":{previous},
                "journal":{{"partition":0,"from":{},"to":{}}},"plan":null,
@@ -85,7 +86,12 @@ fn a_right_lake_conserves() {
     lake.table(TRACKS, "s", "tracks", &["a", "b"]);
     lake.table("rudder-datalake/s/button/2026/11/21/10/w-0-0.parquet", "s", "button", &["a", "b"]);
     lake.table("rudder-datalake/s/rejected/2026/11/21/10/w-0-0.parquet", "s", "rejected", &["c"]);
-    lake.table("unified/prod/events/v1/2026/11/21/10/w-0-0.parquet", "unified_prod", "events", &["a", "b"]);
+    lake.table(
+        "unified/prod/events/v1/2026/11/21/10/w-0-0.parquet",
+        "unified_prod",
+        "events",
+        &["a", "b"],
+    );
     lake.commit(2, 1, 1);
     lake.table("rudder-datalake/s/pages/2026/11/21/10/w-1-0.parquet", "s", "pages", &["d"]);
     lake.commit(1, 0, 0);
@@ -104,7 +110,8 @@ fn a_right_lake_conserves() {
 
 #[test]
 fn every_breach_of_conservation_is_found() {
-    let rows: [(&[(Outcome, &str)], &[&str], &str); 5] = [
+    type Row<'a> = (&'a [(Outcome, &'a str)], &'a [&'a str], &'a str);
+    let rows: [Row<'_>; 5] = [
         (&[(Outcome::Acknowledged, "a b")], &["a"], "b was acknowledged and is lost"),
         (&[(Outcome::Acknowledged, "a")], &["a", "a"], "a is loaded more than once"),
         (&[(Outcome::Unknown, "a")], &["a", "a"], "a is loaded more than once"),
@@ -133,11 +140,15 @@ fn a_refusal_that_was_taken_in_the_end_is_no_fault() {
 
 #[test]
 fn files_that_differ_from_their_manifest_are_found() {
-    let damage: [(fn(&Lake), &str); 4] = [
+    type Harm = fn(&Lake);
+    let damage: [(Harm, &str); 4] = [
         (|lake| fs::remove_file(lake.path().join(TRACKS)).unwrap(), "not there"),
         (|lake| append(&lake.path().join(TRACKS)), "checksum"),
         (|lake| copy(lake), "in no manifest"),
-        (|lake| append(&lake.path().join("_keelrow/batches/w/00000000000000000000.json")), "previous"),
+        (
+            |lake| append(&lake.path().join("_keelrow/batches/w/00000000000000000000.json")),
+            "previous",
+        ),
     ];
     for (harm, expected) in damage {
         let mut lake = Lake::new();
@@ -170,5 +181,6 @@ fn append(path: &Path) {
 }
 
 fn copy(lake: &Lake) {
-    fs::copy(lake.path().join(TRACKS), lake.path().join("rudder-datalake/s/stray.parquet")).unwrap();
+    fs::copy(lake.path().join(TRACKS), lake.path().join("rudder-datalake/s/stray.parquet"))
+        .unwrap();
 }

@@ -134,6 +134,17 @@ impl Habits {
         weighted(rng, &self.ways).copied()
     }
 
+    /// Events of a request, on average.
+    #[expect(clippy::cast_precision_loss, reason = "batches hold few events")]
+    pub(crate) fn mean_events(&self) -> f64 {
+        let total: f64 = self.ways.iter().map(|(weight, _)| f64::from(*weight)).sum();
+        let sum = self
+            .ways
+            .iter()
+            .map(|(weight, way)| f64::from(*weight) * (way.events.0 + way.events.1) as f64 / 2.0);
+        sum.sum::<f64>() / total.max(1.0)
+    }
+
     /// The next event's kind.
     pub(crate) fn event(&self, rng: &mut Rng) -> Option<&Event> {
         weighted(rng, &self.events)

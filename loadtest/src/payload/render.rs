@@ -42,6 +42,8 @@ pub(crate) enum Expect {
 pub(crate) struct Request {
     /// Head and body.
     pub(crate) bytes: Vec<u8>,
+    /// Where its body begins.
+    pub(crate) body_at: usize,
     /// Events in it.
     pub(crate) events: u32,
     /// Their message ids, each followed by a line feed.
@@ -107,6 +109,15 @@ impl Renderer {
         Self { plan: Arc::clone(&self.plan), rng, body: Vec::new() }
     }
 
+    /// The same traffic in kind, other events: the lanes of this one draw from `seed`.
+    pub(crate) fn reseeded(&self, seed: u64) -> Self {
+        let Plan { target, profile, habits, senders, .. } = &*self.plan;
+        let (target, profile) = (target.clone(), profile.clone());
+        let (habits, senders) = (habits.clone(), senders.clone());
+        let plan = Arc::new(Plan { target, profile, seed, habits, senders });
+        Self { plan, rng: Rng::new(seed), body: Vec::new() }
+    }
+
     /// The next request, its events dated `now_millis`.
     ///
     /// # Errors
@@ -121,6 +132,7 @@ impl Renderer {
         let path = self.body(habits, send, count, now_millis, fault, &mut ids)?;
         let mut request = Request {
             bytes: Vec::with_capacity(self.body.len() + 1_024),
+            body_at: 0,
             events: u32::try_from(count)?,
             ids,
             expect: Expect::Taken,
@@ -138,6 +150,24 @@ impl Renderer {
         }
         self.write(&plan, sender, habits, send, &path, fault, &mut request)?;
         Ok(request)
+    }
+
+    /// Events of a request, on average over sources and ways to send.
+    pub(crate) fn mean_events(&self) -> f64 {
+        let traffic = &self.plan.profile.traffic;
+        match traffic.send {
+            Send::Single => 1.0,
+            Send::Batch | Send::Beacon => u32::try_from(traffic.batch).map_or(1.0, f64::from),
+            Send::AsSdk => {
+                let senders = &self.plan.senders;
+                let total: f64 = senders.iter().map(|(weight, _)| f64::from(*weight)).sum();
+                let events = |(weight, sender): &(u32, Sender)| {
+                    let mean = self.plan.habits.get(sender.client).map_or(1.0, Habits::mean_events);
+                    f64::from(*weight) * mean
+                };
+                senders.iter().map(events).sum::<f64>() / total.max(1.0)
+            }
+        }
     }
 
     fn way(&mut self, profile: &Profile, habits: &Habits) -> anyhow::Result<(Send, usize)> {
@@ -260,6 +290,7 @@ impl Renderer {
             let within = self.rng.index(self.body.len());
             request.cut_at = Some(out.len() + within);
         }
+        request.body_at = out.len();
         out.extend_from_slice(&self.body);
         Ok(())
     }
@@ -339,7 +370,8 @@ mod tests {
             let value = json(&head, &body);
             let batch = value["batch"].as_array().unwrap();
             assert_eq!((batch.len(), request.events), (50, 50));
-            let ids: Vec<&str> = batch.iter().map(|one| one["messageId"].as_str().unwrap()).collect();
+            let ids: Vec<&str> =
+                batch.iter().map(|one| one["messageId"].as_str().unwrap()).collect();
             assert_eq!(format!("{}\n", ids.join("\n")).as_bytes(), request.ids);
         }
     }

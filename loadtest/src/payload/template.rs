@@ -231,7 +231,7 @@ impl Hole {
             Self::Session => {
                 let age = i64::try_from(fill.user % 65_536).unwrap_or(0) * 1_000;
                 number(out, fill.now_millis - age);
-            },
+            }
             Self::Ip => {
                 // 198.18.0.0/15 is set aside for benchmarks (RFC 2544): nobody's address.
                 let text = format!("198.18.{}.{}", fill.rng.below(256), fill.rng.below(256));
@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_payload_and_message_ids_never_repeat() {
-        let source = r#"{"messageId":"{{message}}","u":"{{user}}","d":"{{device}}","x":"{{id26}}"}"#;
+        let source =
+            r#"{"messageId":"{{message}}","u":"{{user}}","d":"{{device}}","x":"{{id26}}"}"#;
         assert_eq!(render(source, 3), render(source, 3));
         assert_ne!(render(source, 3).1, render(source, 4).1);
         let id = render(source, 3).1;

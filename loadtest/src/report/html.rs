@@ -1,9 +1,9 @@
 //! The report as one HTML file: figures, plots and the profile, nothing fetched from anywhere.
 
-use std::fmt::Write;
-
 use super::plot::{Plot, Series, escape, short};
 use super::result::{RunReport, run_text};
+use crate::latency::Slice;
+use crate::process::Sample;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#66707b;--line:#d8dee4;--page:#fff;--card:#f6f8fa;
@@ -49,8 +49,7 @@ pub(crate) fn page(report: &RunReport) -> anyhow::Result<String> {
     for plot in plots(report) {
         page.push_str(&plot.html());
     }
-    drop(write!(
-        page,
+    page.push_str(&format!(
         "<h2>Figures</h2><pre>{}</pre><h2>Profile</h2><pre>{}</pre><p><small>{}</small></p></body></html>\n",
         escape(&run_text(report)),
         escape(&profile),
@@ -69,81 +68,78 @@ fn cards(report: &RunReport) -> String {
         (ms(outcome.latency.p50), "median, from due"),
         (ms(outcome.latency.p99), "p99, from due"),
         (outcome.counts.failed().to_string(), "requests failed"),
-        (cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.2} us")), "server CPU per event"),
+        (cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2} us")), "server CPU per event"),
         (format!("{} MiB", outcome.server_rss_peak >> 20), "server memory, peak"),
     ];
     let mut html = String::from("<div class=\"cards\">");
     for (value, name) in figures {
-        drop(write!(html, "<div><b>{value}</b><span>{name}</span></div>"));
+        html.push_str(&format!("<div><b>{value}</b><span>{name}</span></div>"));
     }
     html.push_str("</div>\n");
     html
 }
 
+/// Points of a value over time.
+type Points = Vec<(f64, f64)>;
+
+const MARKS: [(f64, &str); 5] =
+    [(0.5, "50 %"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")];
+
 #[expect(clippy::cast_precision_loss, reason = "for people to look at")]
 fn plots(report: &RunReport) -> Vec<Plot<'static>> {
     let outcome = &report.outcome;
     let slices = &outcome.slices;
-    let of = |each: &dyn Fn(&crate::latency::Slice) -> f64| {
-        slices.iter().map(|slice| (slice.at, each(slice))).collect::<Vec<_>>()
+    let of = |each: &dyn Fn(&Slice) -> f64| {
+        slices.iter().map(|slice| (slice.at, each(slice))).collect::<Points>()
     };
     let end = slices.last().map_or(0.0, |slice| slice.at + slice.seconds);
-    let seconds: Vec<(f64, String)> =
-        (0..=6).map(|step| f64::from(step) * end / 6.0).map(|at| (at, format!("{at:.0} s"))).collect();
-    let line = |name, points| Series { name, points };
+    let steps = (0..=6).map(|step| f64::from(step) * end / 6.0);
+    let seconds: Vec<(f64, String)> = steps.map(|at| (at, format!("{at:.0} s"))).collect();
     let mut rate = vec![line("acknowledged", of(&|slice| slice.events as f64 / slice.seconds))];
     if let Some(due) = report.events_due_per_second {
         rate.push(line("due", of(&|_| due)));
     }
-    let server = &outcome.server;
-    let memory = server.iter().map(|sample| (sample.at, sample.rss as f64 / 1_048_576.0)).collect();
-    let cpu = server.iter().zip(server.iter().skip(1)).map(|(first, last)| {
+    let (memory, cpu) = server(&outcome.server);
+    let nines = |share: f64| -(1.0 - share).max(1e-6).log10();
+    let curve = outcome.latency.curve.iter().map(|(share, us)| (nines(*share), *us as f64 / 1e3));
+    let marks = MARKS.iter().map(|(share, text)| (nines(*share), (*text).to_owned())).collect();
+    let latency = vec![
+        line("p50", of(&|slice| slice.p50 as f64 / 1e3)),
+        line("p99", of(&|slice| slice.p99 as f64 / 1e3)),
+        line("max", of(&|slice| slice.max as f64 / 1e3)),
+    ];
+    let failed = vec![line("failed", of(&|slice| slice.failed as f64 / slice.seconds))];
+    let plot = |title, unit, logarithmic, series| Plot {
+        title,
+        unit,
+        ticks: seconds.clone(),
+        logarithmic,
+        series,
+    };
+    vec![
+        plot("Latency over time", "ms, from the moment a request was due", true, latency),
+        Plot {
+            ticks: marks,
+            ..plot("Percentiles", "ms", true, vec![line("latency", curve.collect())])
+        },
+        plot("Rate", "events/s", false, rate),
+        plot("Refused and failed", "requests/s", false, failed),
+        plot("Server memory", "MiB resident", false, vec![line("memory", memory)]),
+        plot("Server processor", "cores", false, vec![line("cores", cpu)]),
+    ]
+}
+
+const fn line(name: &'static str, points: Points) -> Series<'static> {
+    Series { name, points }
+}
+
+/// Memory in MiB and processor use in cores over time.
+#[expect(clippy::cast_precision_loss, reason = "for people to look at")]
+fn server(samples: &[Sample]) -> (Points, Points) {
+    let memory = samples.iter().map(|sample| (sample.at, sample.rss as f64 / 1_048_576.0));
+    let cpu = samples.iter().zip(samples.iter().skip(1)).map(|(first, last)| {
         let spent = last.cpu_ns.saturating_sub(first.cpu_ns) as f64 / 1e9;
         (last.at, spent / (last.at - first.at).max(1e-3))
     });
-    let nines = |share: f64| -(1.0 - share).max(1e-6).log10();
-    let curve = outcome.latency.curve.iter().map(|(share, us)| (nines(*share), *us as f64 / 1e3));
-    let marks = [(0.5, "50 %"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")];
-    vec![
-        Plot {
-            title: "Latency over time",
-            unit: "ms, from the moment a request was due",
-            ticks: seconds.clone(),
-            logarithmic: true,
-            series: vec![
-                line("p50", of(&|slice| slice.p50 as f64 / 1e3)),
-                line("p99", of(&|slice| slice.p99 as f64 / 1e3)),
-                line("max", of(&|slice| slice.max as f64 / 1e3)),
-            ],
-        },
-        Plot {
-            title: "Percentiles",
-            unit: "ms",
-            ticks: marks.iter().map(|(share, text)| (nines(*share), (*text).to_owned())).collect(),
-            logarithmic: true,
-            series: vec![line("latency", curve.collect())],
-        },
-        Plot { title: "Rate", unit: "events/s", ticks: seconds.clone(), logarithmic: false, series: rate },
-        Plot {
-            title: "Refused and failed",
-            unit: "requests/s",
-            ticks: seconds.clone(),
-            logarithmic: false,
-            series: vec![line("failed", of(&|slice| slice.failed as f64 / slice.seconds))],
-        },
-        Plot {
-            title: "Server memory",
-            unit: "MiB resident",
-            ticks: seconds.clone(),
-            logarithmic: false,
-            series: vec![line("memory", memory)],
-        },
-        Plot {
-            title: "Server processor",
-            unit: "cores",
-            ticks: seconds,
-            logarithmic: false,
-            series: vec![line("cores", cpu.collect())],
-        },
-    ]
+    (memory.collect(), cpu.collect())
 }

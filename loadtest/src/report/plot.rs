@@ -1,8 +1,6 @@
 //! Line plots as inline SVG: no script, no font, no file beside the page. Colours come from the
 //! page's custom properties, so that one drawing serves light and dark.
 
-use std::fmt::Write;
-
 /// One line of a plot.
 #[derive(Debug)]
 pub(super) struct Series<'a> {
@@ -54,8 +52,7 @@ impl Plot<'_> {
         );
         for (value, label) in axis.ticks() {
             let y = axis.place(value);
-            drop(write!(
-                svg,
+            svg.push_str(&format!(
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
                  <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
                 WIDTH - RIGHT,
@@ -67,15 +64,17 @@ impl Plot<'_> {
         for (x, label) in self.ticks.iter().filter(|tick| tick.0 >= xs.0 && tick.0 <= xs.1) {
             let (x, y) = (across(*x), HEIGHT - 6.0);
             let label = escape(label);
-            drop(write!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{label}</text>"));
+            svg.push_str(&format!(
+                "<text class=\"tick\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{label}</text>"
+            ));
         }
         for (number, series) in self.series.iter().enumerate() {
             let mut path = String::new();
             for (index, (x, y)) in series.points.iter().enumerate() {
                 let verb = if index == 0 { 'M' } else { 'L' };
-                drop(write!(path, "{verb}{:.1} {:.1}", across(*x), axis.place(*y)));
+                path.push_str(&format!("{verb}{:.1} {:.1}", across(*x), axis.place(*y)));
             }
-            drop(write!(svg, "<path class=\"line s{number}\" d=\"{path}\"/>"));
+            svg.push_str(&format!("<path class=\"line s{number}\" d=\"{path}\"/>"));
         }
         svg.push_str("</svg>");
         format!(
@@ -90,7 +89,7 @@ impl Plot<'_> {
         let mut text = String::new();
         for (number, series) in self.series.iter().enumerate() {
             let name = escape(series.name);
-            drop(write!(text, "<span><i class=\"s{number}\"></i>{name}</span>"));
+            text.push_str(&format!("<span><i class=\"s{number}\"></i>{name}</span>"));
         }
         text
     }
@@ -171,7 +170,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_axes_round() {
-        let rows = [(0.0, "0"), (1_234_567.0, "1.2M"), (12_345.0, "12k"), (1.50, "1.5"), (0.02, "0.02")];
+        let rows =
+            [(0.0, "0"), (1_234_567.0, "1.2M"), (12_345.0, "12k"), (1.50, "1.5"), (0.02, "0.02")];
         for (value, expected) in rows {
             assert_eq!(short(value), expected);
         }

@@ -1,7 +1,5 @@
 //! The result of a run: the measured figures with everything needed to make them again.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 
 use crate::drive::Outcome;
@@ -73,14 +71,22 @@ pub(crate) fn run_text(report: &RunReport) -> String {
         "{}: {}\n{} at {}\n\n",
         report.name, report.profile.description, report.pace, report.url
     );
-    let mut row = |name: &str, value: String| drop(writeln!(text, "{name:<24}{value}"));
+    let mut row = |name: &str, value: String| text.push_str(&format!("{name:<24}{value}\n"));
     if let Some(due) = report.events_due_per_second {
         row("events due", format!("{due:.0}/s"));
     }
-    row("events acknowledged", format!("{:.0}/s, {} in {:.1} s", report.events_per_second, counts.events_taken, outcome.seconds));
-    for (name, times) in
-        [("latency (from due)", &outcome.latency), ("on the wire", &outcome.wire), ("late to send", &outcome.lag)]
-    {
+    row(
+        "events acknowledged",
+        format!(
+            "{:.0}/s, {} in {:.1} s",
+            report.events_per_second, counts.events_taken, outcome.seconds
+        ),
+    );
+    for (name, times) in [
+        ("latency (from due)", &outcome.latency),
+        ("on the wire", &outcome.wire),
+        ("late to send", &outcome.lag),
+    ] {
         row(name, times_text(times));
     }
     row("requests", format!("{}, {} MB", counts.requests, counts.bytes / 1_000_000));
@@ -95,7 +101,14 @@ pub(crate) fn run_text(report: &RunReport) -> String {
     if let Some(cpu) = report.server_cpu_us_per_event {
         row("server CPU", format!("{cpu:.2} us per event"));
         let last = outcome.server.last().map_or(0, |sample| sample.rss);
-        row("server memory", format!("{:.0} MiB, peak {:.0} MiB", last as f64 / 1048576.0, outcome.server_rss_peak as f64 / 1048576.0));
+        row(
+            "server memory",
+            format!(
+                "{:.0} MiB, peak {:.0} MiB",
+                last as f64 / 1048576.0,
+                outcome.server_rss_peak as f64 / 1048576.0
+            ),
+        );
     }
     row("generator CPU", format!("{:.2} cores", outcome.generator_cpu));
     if !report.steps.is_empty() {
@@ -120,16 +133,16 @@ fn times_text(times: &Percentiles) -> String {
 
 /// A ramp's steps as a markdown table.
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-pub(crate) fn steps_text(steps: &[Step]) -> String {
+fn steps_text(steps: &[Step]) -> String {
     let mut text = String::from(
         "| events/s due | acknowledged | p50 ms | p99 ms | failed | CPU us/event | sustained |\n\
          |---|---|---|---|---|---|---|\n",
     );
     for step in steps {
-        let cpu = step.server_cpu_us_per_event.map_or("-".to_owned(), |cpu| format!("{cpu:.2}"));
-        drop(writeln!(
-            text,
-            "| {:.0} | {:.0} | {:.2} | {:.2} | {:.2} % | {cpu} | {} |",
+        let cpu =
+            step.server_cpu_us_per_event.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2}"));
+        text.push_str(&format!(
+            "| {:.0} | {:.0} | {:.2} | {:.2} | {:.2} % | {cpu} | {} |\n",
             step.rate,
             step.reached,
             step.p50 as f64 / 1_000.0,
@@ -140,7 +153,7 @@ pub(crate) fn steps_text(steps: &[Step]) -> String {
     }
     let best = steps.iter().filter(|step| step.why_not.is_none()).map(|step| step.rate);
     match best.reduce(f64::max) {
-        Some(best) => drop(write!(text, "\nhighest sustained rate: {best:.0} events/s\n")),
+        Some(best) => text.push_str(&format!("\nhighest sustained rate: {best:.0} events/s\n")),
         None => text.push_str("\nno rate was sustained\n"),
     }
     text

@@ -1,13 +1,15 @@
 //! Configurations for the servers we start: made from a profile, or a user's own whose addresses
 //! and folders are overruled through the environment.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
 use crate::payload::Client;
 use crate::profile::Source;
+
+/// Environment variables: name and value.
+pub(crate) type Variables = Vec<(String, String)>;
 
 /// How a server is set up in its folder.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) max_age: String,
     /// Whether the default transformations run.
     pub(crate) transforms: bool,
+    /// Write key of a webhook source beside the others.
+    pub(crate) webhook: Option<String>,
 }
 
 impl Setup {
@@ -36,6 +40,7 @@ impl Setup {
             own: None,
             max_age: "5m".to_owned(),
             transforms: true,
+            webhook: None,
         }
     }
 
@@ -60,8 +65,7 @@ impl Setup {
             return std::path::absolute(own).with_context(|| format!("find {}", own.display()));
         }
         let path = self.folder.join("keelrow.toml");
-        std::fs::write(&path, self.text())
-            .with_context(|| format!("write {}", path.display()))?;
+        std::fs::write(&path, self.text()).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
 
@@ -70,9 +74,7 @@ impl Setup {
         for source in &self.sources {
             let Source { name, environment, client, write_key, .. } = source;
             let transforms = if self.transforms { "" } else { "transforms = []\n" };
-            // Writing into a String cannot fail.
-            drop(write!(
-                text,
+            text.push_str(&format!(
                 "\n[[source]]\nname = {}\nwrite_key = {}\nenvironment = {}\nplatform = \"{}\"\n\
                  schema = {}\n{transforms}",
                 quoted(name),
@@ -80,6 +82,14 @@ impl Setup {
                 quoted(environment),
                 client.platform(),
                 quoted(&format!("{name}_{environment}")),
+            ));
+        }
+        if let Some(key) = &self.webhook {
+            let transforms = if self.transforms { "" } else { "transforms = []\n" };
+            text.push_str(&format!(
+                "\n[[source]]\nname = \"hook\"\nkind = \"webhook\"\nwrite_key = {}\n\
+                 environment = \"prod\"\nplatform = \"server\"\n{transforms}",
+                quoted(key),
             ));
         }
         text
@@ -110,7 +120,7 @@ fn quoted(text: &str) -> String {
 ///
 /// # Errors
 /// When the file is no such configuration.
-pub(crate) fn sources_of(path: &Path) -> anyhow::Result<(Vec<Source>, Vec<(String, String)>)> {
+pub(crate) fn sources_of(path: &Path) -> anyhow::Result<(Vec<Source>, Variables)> {
     let name = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
     let table: toml::Table = text.parse().with_context(|| format!("read {name}"))?;

@@ -50,8 +50,20 @@ impl Server {
         setup: &Setup,
         extra: &[(String, String)],
     ) -> anyhow::Result<Self> {
+        Self::start_at(program, setup, extra, (free_port()?, free_port()?)).await
+    }
+
+    /// The same on ports that an earlier life had.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub(crate) async fn start_at(
+        program: &Path,
+        setup: &Setup,
+        extra: &[(String, String)],
+        (port, admin_port): (u16, u16),
+    ) -> anyhow::Result<Self> {
         let config = setup.file()?;
-        let (port, admin_port) = (free_port()?, free_port()?);
         let log = setup.folder.join("output.log");
         let output = append(&log)?;
         let errors = output.try_clone().context("share the log")?;
@@ -93,9 +105,8 @@ impl Server {
     /// When the server ends first, or takes too long.
     pub(crate) async fn accepted(&mut self, request: &[u8]) -> anyhow::Result<Duration> {
         loop {
-            let answer = async {
-                Connection::open(self.address.socket).await?.exchange(request).await
-            };
+            let answer =
+                async { Connection::open(self.address.socket).await?.exchange(request).await };
             if answer.await.is_ok_and(|answer| answer.status == 200) {
                 return Ok(self.started.elapsed());
             }
