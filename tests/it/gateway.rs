@@ -1,0 +1,133 @@
+//! The program in this process, on a folder of its own and free ports.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keelrow::app::{App, World};
+use keelrow::clock::System;
+use keelrow::config::{self, Environment};
+
+/// A running gateway.
+pub struct Gateway {
+    app: App,
+    client: reqwest::Client,
+}
+
+/// An answer, read whole.
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// How long a batch may take in a test, on a busy machine.
+const COMMIT_LIMIT: Duration = Duration::from_secs(60);
+
+impl Gateway {
+    /// Starts on `folder` with `sources`, the rest of a configuration.
+    pub async fn start(folder: &Path, sources: &str) -> Self {
+        let text = format!(
+            r#"
+            [http]
+            listen = "127.0.0.1:0"
+            admin_listen = "127.0.0.1:0"
+            [journal]
+            path = "{folder}/journal"
+            max_bytes = "1GiB"
+            [storage]
+            url = "{folder}/lake"
+            {sources}"#,
+            folder = folder.display()
+        );
+        let config = config::parse(&text, Path::new("test.toml"), &Environment::new())
+            .unwrap_or_else(|faults| panic!("{faults}"));
+        let system = Arc::new(System::new());
+        let world = World { clock: Arc::<System>::clone(&system), ids: system };
+        let app = App::start(config, world).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { app, client }
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        self.send_to(&format!("http://{}{path}", self.app.public()), method, headers, body).await
+    }
+
+    async fn send_to(
+        &self,
+        url: &str,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, url).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+    }
+
+    /// Posts a body for the source with the write key, and expects it to be taken.
+    pub async fn post(&self, path: &str, key: &str, body: &str) {
+        let answer = self.try_post(path, key, body).await;
+        assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()), "{path}");
+    }
+
+    pub async fn try_post(&self, path: &str, key: &str, body: &str) -> Answer {
+        use base64::Engine as _;
+        let key = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
+        let basic = format!("Basic {key}");
+        self.send("POST", path, &[("authorization", &basic)], body.as_bytes().to_vec()).await
+    }
+
+    /// Commits all that is acknowledged.
+    pub async fn flush(&self) {
+        let loader = self.app.loader().clone();
+        let flushed = tokio::task::spawn_blocking(move || loader.flush(COMMIT_LIMIT)).await;
+        assert!(flushed.unwrap(), "{:?}", self.app.loader().status());
+    }
+
+    /// The value of the metric whose line starts with `start`.
+    pub async fn metric(&self, start: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.app.admin());
+        let text = self.send_to(&url, "GET", &[], Vec::new()).await.text();
+        let line = text.lines().find(|line| line.starts_with(start));
+        let line = line.unwrap_or_else(|| panic!("no {start} in\n{text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// One line of a source's books.
+    pub async fn book(&self, source: &str, outcome: &str) -> u64 {
+        let labels = format!("{{source=\"{source}\",outcome=\"{outcome}\"}}");
+        self.metric(&format!("keelrow_events_total{labels}")).await
+    }
+
+    pub async fn stop(self) {
+        self.app.stop().await;
+    }
+}
+
+/// The text of a compressed file below tests/golden.
+pub fn golden(path: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path);
+    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    if path.extension().is_some_and(|ending| ending == "zst") {
+        return String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+    }
+    String::from_utf8(bytes).unwrap()
+}

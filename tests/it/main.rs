@@ -1,0 +1,16 @@
+//! The whole product, from outside: one test binary, since each further one links everything again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test ends where something is wrong"
+)]
+
+mod gateway;
+mod http;
+mod lake;
+mod loading;
+mod privacy;
+mod tidy;
