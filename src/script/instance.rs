@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
-use rquickjs::{Array, Context, Ctx, Function, Module, Object, Persistent, Value};
+use rquickjs::{Context, Ctx, Function, Module, Object, Persistent, Value};
 
+use super::call::{Answer, Call, Placed};
 use super::load::{Fault, Kind, LOAD_CPU, Source, library_name};
 use super::runtime::{Bad, Error, Input, Limits};
 use super::shared::Shared;
@@ -21,19 +22,6 @@ const HARNESS: &str = include_str!("harness.js");
 const STACK_BYTES: usize = 512 << 10;
 /// Growth after which cycles are looked for; all else is freed at once by reference counts.
 const GC_BYTES: usize = 4 << 20;
-/// The classes of error that are named; all others are `value`.
-const CLASSES: [&str; 9] = [
-    "TypeError",
-    "RangeError",
-    "ReferenceError",
-    "SyntaxError",
-    "URIError",
-    "EvalError",
-    "AggregateError",
-    "InternalError",
-    "Error",
-];
-
 /// Why an instance could not be built.
 pub(super) enum BuildError {
     /// A library is not among the source's.
@@ -44,38 +32,23 @@ pub(super) enum BuildError {
     Engine,
 }
 
-/// What a call made of one event.
-pub(super) enum Answer {
-    None,
-    One(String),
-    Many(Vec<String>),
-}
-
-/// What a call made of one event of a batch.
-#[derive(Default)]
-pub(super) struct Placed {
-    /// Results that are this event, or have its messageId.
-    pub(super) own: Vec<String>,
-    /// Results that are no input's.
-    pub(super) further: Vec<String>,
-}
-
-/// A value that outlives the calls; the order of the fields is the order in which they are freed,
-/// values before the context they live in, the context before its engine.
+/// A script in its engine. The order of the fields is the order in which they are freed: values
+/// before the context they live in, which holds the engine.
 pub(super) struct Instance {
-    calls: Calls,
+    pub(super) calls: Calls,
     context: Context,
-    shared: Rc<Shared>,
+    pub(super) shared: Rc<Shared>,
     kind: Kind,
-    source: Positions,
+    pub(super) positions: Positions,
 }
 
-struct Calls {
+/// Functions that outlive a call.
+pub(super) struct Calls {
     transform: Persistent<Function<'static>>,
-    describe: Persistent<Function<'static>>,
+    pub(super) describe: Persistent<Function<'static>>,
     /// `screen` or `place`: what the host may take of a result that was awaited.
-    screen: Persistent<Function<'static>>,
-    exact: Persistent<Function<'static>>,
+    pub(super) screen: Persistent<Function<'static>>,
+    pub(super) exact: Persistent<Function<'static>>,
 }
 
 impl Instance {
@@ -96,7 +69,7 @@ impl Instance {
         let positions = Positions::of(source);
         let (calls, kind) =
             context.with(|ctx| Self::start(&ctx, source, &shared, limits, &positions))?;
-        Ok(Self { calls, context, shared, kind, source: positions })
+        Ok(Self { calls, context, shared, kind, positions })
     }
 
     fn start(
@@ -138,7 +111,7 @@ impl Instance {
         self.shared.take_log(log, bytes_max)
     }
 
-    /// Calls `transformEvent` with the event in `text`.
+    /// Calls `transformEvent` with the event in `text`; `infinite` if a number of it is as a double.
     pub(super) fn one(
         &self,
         text: &str,
@@ -148,13 +121,13 @@ impl Instance {
     ) -> Result<Answer, Error> {
         self.shared.tell([&input.metadata].into_iter());
         self.context.with(|ctx| {
-            let call = Call { instance: self, ctx: &ctx, infinite };
+            let call = Call { instance: self, ctx: &ctx };
             let event = ctx.json_parse(text).map_err(|error| call.fault(&error))?;
             self.shared.begin_call(limits);
             let result = self.calls.transform.clone().restore(&ctx);
             let result = result.and_then(|transform| transform.call::<_, Value<'_>>((event,)));
             let value = call.finish(result)?;
-            let answer = call.answer(&value, limits)?;
+            let answer = call.answer(&value, infinite, limits)?;
             call.in_time().map(|()| answer)
         })
     }
@@ -164,18 +137,18 @@ impl Instance {
         &self,
         texts: &[String],
         inputs: &[Input<'_>],
-        infinite: bool,
+        infinite: &[bool],
         limits: &Limits,
     ) -> Result<Vec<Result<Placed, Bad>>, Error> {
         self.shared.tell(inputs.iter().map(|input| &input.metadata));
         self.context.with(|ctx| {
-            let call = Call { instance: self, ctx: &ctx, infinite };
+            let call = Call { instance: self, ctx: &ctx };
             let list = call.list(texts).map_err(|error| call.fault(&error))?;
             self.shared.begin_call(limits);
             let result = self.calls.transform.clone().restore(&ctx);
             let result = result.and_then(|transform| transform.call::<_, Value<'_>>((list,)));
             let value = call.finish(result)?;
-            let answers = call.answers(&value, texts.len(), limits)?;
+            let answers = call.answers(&value, infinite, limits)?;
             call.in_time().map(|()| answers)
         })
     }
@@ -298,178 +271,8 @@ impl Calls {
     }
 }
 
-/// One call, from the event to its answer.
-struct Call<'c, 'js> {
-    instance: &'c Instance,
-    ctx: &'c Ctx<'js>,
-    /// The input holds a number that is infinite as a double.
-    infinite: bool,
-}
-
-impl<'js> Call<'_, 'js> {
-    fn list(&self, texts: &[String]) -> rquickjs::Result<Array<'js>> {
-        let list = Array::new(self.ctx.clone())?;
-        for (at, text) in texts.iter().enumerate() {
-            list.set(at, self.ctx.json_parse(text.as_str())?)?;
-        }
-        Ok(list)
-    }
-
-    /// Runs what is left in the job queue and opens a promise.
-    fn finish(&self, result: rquickjs::Result<Value<'js>>) -> Result<Value<'js>, Error> {
-        let result = result.map_err(|error| self.fault(&error));
-        let shared = &self.instance.shared;
-        while !shared.has_fired() && self.ctx.execute_pending_job() {}
-        if shared.has_fired() {
-            return Err(Error::TimedOut);
-        }
-        let value = result?;
-        let Some(promise) = value.as_promise() else { return Ok(value) };
-        let settled = promise.result::<Value<'js>>().ok_or(Error::BadResult(Bad::NeverSettles))?;
-        let screen = self.instance.calls.screen.clone().restore(self.ctx);
-        settled.and_then(|value| screen?.call((value,))).map_err(|error| self.fault(&error))
-    }
-
-    fn in_time(&self) -> Result<(), Error> {
-        if self.instance.shared.is_late() { Err(Error::TimedOut) } else { Ok(()) }
-    }
-
-    fn answer(&self, value: &Value<'js>, limits: &Limits) -> Result<Answer, Error> {
-        let mut room = limits.result_bytes;
-        if value.is_null() || value.is_undefined() {
-            return Ok(Answer::None);
-        }
-        if let Some(code) = value.as_int() {
-            return Err(bad(code));
-        }
-        let Some(array) = value.as_array() else {
-            return self.text(value, &mut room).map(Answer::One);
-        };
-        let mut parts = Vec::with_capacity(array.len());
-        for part in array.iter::<Value<'js>>() {
-            let part = part.map_err(|error| self.fault(&error))?;
-            parts.push(self.text(&part, &mut room)?);
-        }
-        Ok(match parts.len() {
-            0 => Answer::None,
-            1 => parts.pop().map_or(Answer::None, Answer::One),
-            _ => Answer::Many(parts),
-        })
-    }
-
-    /// The results of a batch, each with the input it belongs to.
-    fn answers(
-        &self,
-        value: &Value<'js>,
-        inputs: usize,
-        limits: &Limits,
-    ) -> Result<Vec<Result<Placed, Bad>>, Error> {
-        if let Some(code) = value.as_int() {
-            return Err(bad(code));
-        }
-        let placed = value.as_array().ok_or(Error::BadResult(Bad::NotAnArray))?;
-        let get = |at| placed.get::<Array<'js>>(at).map_err(|error| self.fault(&error));
-        let (outputs, places) = (get(0)?, get(1)?);
-        let mut answers: Vec<(Placed, usize, Option<Bad>)> = Vec::new();
-        answers.resize_with(inputs, || (Placed::default(), limits.result_bytes, None));
-        let mut before = 0;
-        for (output, place) in outputs.iter::<Value<'js>>().zip(places.iter::<i32>()) {
-            let output = output.map_err(|error| self.fault(&error))?;
-            let place = place.map_err(|error| self.fault(&error))?;
-            let matched = usize::try_from(place).ok();
-            before = matched.unwrap_or(before);
-            let Some((placed, room, bad)) = answers.get_mut(before) else { continue };
-            match self.text(&output, room) {
-                Ok(text) if matched.is_some() => placed.own.push(text),
-                Ok(text) => placed.further.push(text),
-                Err(Error::BadResult(what)) => *bad = Some(what),
-                Err(error) => return Err(error),
-            }
-            if placed.own.len() + placed.further.len() > limits.parts {
-                *bad = Some(Bad::TooManyParts);
-            }
-        }
-        Ok(answers.into_iter().map(|(placed, _, bad)| bad.map_or(Ok(placed), Err)).collect())
-    }
-
-    fn text(&self, value: &Value<'js>, room: &mut usize) -> Result<String, Error> {
-        let text = if self.infinite {
-            let exact = self.instance.calls.exact.clone().restore(self.ctx);
-            exact.and_then(|exact| self.ctx.json_stringify_replacer(value.clone(), exact))
-        } else {
-            self.ctx.json_stringify(value.clone())
-        };
-        let text = text
-            .and_then(|text| text.map(|text| text.to_string()).transpose())
-            .map_err(|error| match self.fault(&error) {
-                Error::Threw { .. } => Error::BadResult(Bad::NotJson),
-                other => other,
-            })?
-            .filter(|text| text.starts_with('{'))
-            .ok_or(Error::BadResult(Bad::NotAnEvent))?;
-        *room = room.checked_sub(text.len()).ok_or(Error::BadResult(Bad::TooLarge))?;
-        Ok(text)
-    }
-
-    /// What an engine's error means; clears the exception.
-    fn fault(&self, error: &rquickjs::Error) -> Error {
-        let shared = &self.instance.shared;
-        let thrown = self.ctx.catch();
-        if shared.has_fired() {
-            return Error::TimedOut;
-        }
-        let described = match error {
-            rquickjs::Error::Exception => self.describe(thrown),
-            rquickjs::Error::Allocation | rquickjs::Error::Unknown => None,
-            _ => return Error::BadResult(Bad::NotJson),
-        };
-        // A getter of what was thrown is the script's code, too.
-        if shared.has_fired() {
-            return Error::TimedOut;
-        }
-        let Some((class, line)) = described else {
-            shared.spoil();
-            return Error::OutOfMemory;
-        };
-        match shared.unavailable() {
-            Some(function) => Error::Unavailable { function, line },
-            None => Error::Threw { class, line },
-        }
-    }
-
-    /// Class and line of what was thrown; `None` if it tells of memory that ran out, or if there is
-    /// not even enough left to look.
-    fn describe(&self, thrown: Value<'js>) -> Option<(&'static str, Option<u32>)> {
-        // Where the engine finds no memory for the error itself, it throws null.
-        if thrown.is_null() {
-            return None;
-        }
-        let describe = self.instance.calls.describe.clone().restore(self.ctx).ok()?;
-        let Ok(described) = describe.call::<_, Array<'js>>((thrown,)) else {
-            self.ctx.catch();
-            return None;
-        };
-        if described.get::<bool>(2).unwrap_or(true) {
-            return None;
-        }
-        let name: String = described.get(0).ok()?;
-        let stack = described.get::<String>(1).unwrap_or_default();
-        let class = CLASSES.into_iter().find(|class| *class == name).unwrap_or("value");
-        Some((class, self.instance.source.find(&stack).map(|(_, line)| line)))
-    }
-}
-
-/// What the harness's number says.
-const fn bad(code: i32) -> Error {
-    Error::BadResult(match code {
-        1 => Bad::TooManyParts,
-        2 => Bad::NotAnArray,
-        _ => Bad::NotAnEvent,
-    })
-}
-
 /// Finds the place in the script's own files that a stack trace names first.
-struct Positions(Vec<String>);
+pub(super) struct Positions(Vec<String>);
 
 impl Positions {
     fn of(source: &Source) -> Self {
@@ -477,7 +280,7 @@ impl Positions {
         Self(std::iter::once(source.name.clone()).chain(libraries).collect())
     }
 
-    fn find(&self, stack: &str) -> Option<(String, u32)> {
+    pub(super) fn find(&self, stack: &str) -> Option<(String, u32)> {
         stack.lines().find_map(|frame| {
             let place = frame.trim_end_matches(')');
             let mut parts = place.rsplit(':');

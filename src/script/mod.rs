@@ -7,6 +7,7 @@
 //!
 //! An event whose call fails has no result but the [`Error`], so that nothing raw can pass.
 
+mod call;
 mod cpu;
 mod instance;
 mod load;
