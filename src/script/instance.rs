@@ -18,6 +18,9 @@ use super::runtime::{Bad, Error, Input, Limits};
 use super::shared::Shared;
 
 const HARNESS: &str = include_str!("harness.js");
+/// Memory while sources are compiled, far above what [`super::SOURCES_BYTES_MAX`] can need: the
+/// engine's compiler is the one part of it that was seen to crash where memory ran out.
+const COMPILE_BYTES: usize = 1 << 30;
 /// JavaScript's stack, of the 2 MiB that a worker thread has. Frames take some 500 bytes.
 const STACK_BYTES: usize = 512 << 10;
 /// Growth after which cycles are looked for; all else is freed at once by reference counts.
@@ -56,44 +59,37 @@ impl Instance {
     pub(super) fn build(source: &Source, limits: &Limits) -> Result<Self, BuildError> {
         let shared = Rc::new(Shared::default());
         let engine = rquickjs::Runtime::new().map_err(|_| BuildError::Engine)?;
-        engine.set_memory_limit(limits.memory_bytes);
+        engine.set_memory_limit(COMPILE_BYTES);
         engine.set_max_stack_size(STACK_BYTES);
         engine.set_gc_threshold(GC_BYTES);
         let clock = Rc::clone(&shared);
         engine.set_interrupt_handler(Some(Box::new(move || clock.interrupt())));
         let libraries = Rc::new(source.libraries.clone());
-        let resolver = Libraries { sources: Rc::clone(&libraries), shared: Rc::clone(&shared) };
+        let resolver = Libraries {
+            script: source.name.clone(),
+            sources: Rc::clone(&libraries),
+            shared: Rc::clone(&shared),
+        };
         engine.set_loader(resolver, Sources(libraries));
         let context = Context::full(&engine).map_err(|_| BuildError::Engine)?;
         shared.begin(LOAD_CPU);
         let positions = Positions::of(source);
-        let (calls, kind) =
-            context.with(|ctx| Self::start(&ctx, source, &shared, limits, &positions))?;
-        Ok(Self { calls, context, shared, kind, positions })
-    }
-
-    fn start(
-        ctx: &Ctx<'_>,
-        source: &Source,
-        shared: &Rc<Shared>,
-        limits: &Limits,
-        positions: &Positions,
-    ) -> Result<(Calls, Kind), BuildError> {
-        let harness = harness(ctx, shared, limits).map_err(|_| BuildError::Engine)?;
-        let (function, kind) = exported(ctx, source, shared).map_err(|error| {
-            if let Some((import, importer)) = shared.take_missing() {
-                return BuildError::Missing { import, importer };
-            }
-            let (file, line, reason) = match error {
-                Top::Says(reason) => (None, None, reason),
-                Top::Threw(error) => top_fault(ctx, &error, shared, positions),
-            };
-            let file = file.unwrap_or_else(|| source.name.clone());
-            BuildError::Fault(Fault { file, line, reason })
+        let fault = |ctx: &Ctx<'_>, error| top_fault(ctx, error, source, &shared, &positions);
+        let harness = context.with(|ctx| {
+            let harness = harness(&ctx, &shared, limits).map_err(|_| BuildError::Engine)?;
+            Module::declare(ctx.clone(), source.name.as_str(), source.text.as_str())
+                .map_err(|error| fault(&ctx, Top::Threw(error)))?;
+            Ok(Persistent::save(&ctx, harness))
         })?;
-        Calls::take(ctx, &harness, kind, function)
-            .map(|calls| (calls, kind))
-            .map_err(|_| BuildError::Engine)
+        engine.set_memory_limit(limits.memory_bytes);
+        let (calls, kind) = context.with(|ctx| {
+            let harness = harness.restore(&ctx).map_err(|_| BuildError::Engine)?;
+            let (function, kind) =
+                exported(&ctx, source, &shared).map_err(|error| fault(&ctx, error))?;
+            let calls = Calls::take(&ctx, &harness, kind, function);
+            calls.map(|calls| (calls, kind)).map_err(|_| BuildError::Engine)
+        })?;
+        Ok(Self { calls, context, shared, kind, positions })
     }
 
     /// How the script takes events.
@@ -187,22 +183,21 @@ impl From<rquickjs::Error> for Top {
     }
 }
 
-/// Runs the module and finds the one function it must export.
+/// Runs the top of the module, which was compiled before, and finds the one function it must export.
 fn exported<'js>(
     ctx: &Ctx<'js>,
     source: &Source,
     shared: &Shared,
 ) -> Result<(Function<'js>, Kind), Top> {
-    let module = Module::declare(ctx.clone(), source.name.as_str(), source.text.as_str())?;
-    let (module, top) = module.eval()?;
+    let top = Module::import(ctx, source.name.as_str())?;
     while !shared.has_fired() && ctx.execute_pending_job() {}
-    match top.result::<()>() {
-        Some(done) => done?,
+    let exports = match top.result::<Object<'js>>() {
+        Some(exports) => exports?,
         None if shared.has_fired() => return Err(Top::Threw(rquickjs::Error::Exception)),
         None => return Err(Top::Says("an await at the top that never ends".to_owned())),
-    }
-    let event = module.get::<_, Value<'js>>("transformEvent")?.into_function();
-    let batch = module.get::<_, Value<'js>>("transformBatch")?.into_function();
+    };
+    let event = exports.get::<_, Value<'js>>("transformEvent")?.into_function();
+    let batch = exports.get::<_, Value<'js>>("transformBatch")?.into_function();
     match (event, batch) {
         (Some(event), None) => Ok((event, Kind::Event)),
         (None, Some(batch)) => Ok((batch, Kind::Batch)),
@@ -215,24 +210,33 @@ fn exported<'js>(
     }
 }
 
-/// File, line and reason of what was thrown before any event was there.
+/// What was thrown before any event was there, as a fault of a file.
 fn top_fault(
     ctx: &Ctx<'_>,
-    error: &rquickjs::Error,
+    error: Top,
+    source: &Source,
     shared: &Shared,
     positions: &Positions,
-) -> (Option<String>, Option<u32>, String) {
+) -> BuildError {
+    let fault = |reason: String| Fault { file: source.name.clone(), line: None, reason };
+    let error = match error {
+        Top::Says(reason) => return BuildError::Fault(fault(reason)),
+        Top::Threw(error) => error,
+    };
     let thrown = ctx.catch();
+    if let Some((import, importer)) = shared.take_missing() {
+        return BuildError::Missing { import, importer };
+    }
     if shared.has_fired() {
-        return (None, None, format!("its top runs longer than {LOAD_CPU:?} of CPU time"));
+        let reason = format!("its top runs longer than {LOAD_CPU:?} of CPU time");
+        return BuildError::Fault(fault(reason));
     }
     let Some(exception) = thrown.as_exception() else {
-        let reason = match error {
+        return BuildError::Fault(fault(match error {
             rquickjs::Error::Exception if thrown.is_null() => "out of memory".to_owned(),
             rquickjs::Error::Exception => "its top threw a value that is no error".to_owned(),
             other => other.to_string(),
-        };
-        return (None, None, reason);
+        }));
     };
     let at = exception.stack().and_then(|stack| positions.find(&stack));
     let (file, line) = at.map_or((None, None), |(file, line)| (Some(file), Some(line)));
@@ -241,7 +245,7 @@ fn top_fault(
         Ok("InternalError") | Err(_) => "out of memory".to_owned(),
         Ok(_) => "its top threw an error without a text".to_owned(),
     });
-    (file, line, reason)
+    BuildError::Fault(Fault { file: file.unwrap_or_else(|| source.name.clone()), line, reason })
 }
 
 impl Calls {
@@ -300,6 +304,7 @@ impl Positions {
 
 /// Turns the names in imports into module names: only libraries that were loaded are found.
 struct Libraries {
+    script: String,
     sources: Rc<BTreeMap<String, String>>,
     shared: Rc<Shared>,
 }
@@ -312,12 +317,16 @@ impl Resolver for Libraries {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<String> {
+        if name == self.script {
+            return Ok(name.to_owned());
+        }
         let Some(library) = library_name(name) else {
             let reason = "only libraries beside the script can be imported";
             return Err(rquickjs::Error::new_resolving_message(base, name, reason));
         };
-        if self.sources.contains_key(library) {
-            return Ok(format!("{library}.js"));
+        let file = format!("{library}.js");
+        if file == self.script || self.sources.contains_key(library) {
+            return Ok(file);
         }
         self.shared.note_missing(library, base);
         Err(rquickjs::Error::new_resolving(base, name))

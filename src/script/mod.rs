@@ -18,7 +18,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Fault, Kind, LIBRARIES_MAX, SOURCE_BYTES_MAX, Script};
+pub use load::{Fault, Kind, LIBRARIES_MAX, SOURCES_BYTES_MAX, Script};
 pub use runtime::{
     BATCH_MAX, Bad, Counts, Error, INSTANCES_MAX, Input, Limits, Metadata, Outcome, Runtime,
     Stopped,

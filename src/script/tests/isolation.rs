@@ -96,3 +96,24 @@ fn instances_are_bounded_and_leave_with_their_script() {
     run_one(&mut runtime, &load("export const transformEvent = () => null"), EVENT).unwrap();
     assert_eq!(runtime.instances_for_test(), 2);
 }
+
+#[test]
+fn code_is_compiled_at_the_top_only() {
+    let top = "const seven = eval('3 + 4'); const g = Function('return this')();
+        const kinds = [() => 1, async () => 1, function* () {}, async function* () {}];
+        export function transformEvent(event) {
+          if (event.at === undefined) return { seven, same: g === globalThis, f: (() => 1) instanceof Function };
+          if (event.at < 4) return kinds[event.at].constructor('return 1')();
+          if (event.at < 8) return new kinds[event.at - 4].constructor('return 1');
+          if (event.at === 8) return eval('({})');
+          if (event.at === 9) return (0, eval)('({})');
+          return Function('return {}')(); }";
+    let script = load(top);
+    let mut runtime = Runtime::default();
+    let wanted = keep(r#"{"seven":7,"same":true,"f":true}"#);
+    assert_eq!(run_one(&mut runtime, &script, "{}"), wanted);
+    for at in 0..=10 {
+        let result = run_one(&mut runtime, &script, &format!(r#"{{"at":{at}}}"#));
+        assert!(matches!(result, Err(Error::Threw { class: "TypeError", .. })), "{at}: {result:?}");
+    }
+}
