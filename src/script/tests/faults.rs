@@ -5,7 +5,7 @@ use super::*;
 /// After a fault the same runtime still serves this script and others.
 fn ends_in(body: &str, error: Error) {
     // Time must never be what ends a bomb of memory, on however slow a machine.
-    let cpu = if error == Error::OutOfMemory { 5_000 } else { 200 };
+    let cpu = if error == Error::OutOfMemory { 5_000 } else { 300 };
     let limits = Limits { cpu_per_call: Duration::from_millis(cpu), ..Limits::default() };
     let mut runtime = Runtime::new(limits.clone());
     let other = load("let n = 0; export const transformEvent = () => ({ n: ++n })");

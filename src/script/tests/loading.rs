@@ -70,7 +70,7 @@ fn faults_name_their_line() {
     let (_, reason) = fault("export const transformEvent = () => 1; while (true) {}");
     assert!(reason.contains("CPU time"));
     let (_, reason) = fault(
-        "export const transformEvent = () => 1; const a = []; while (true) a.push(a.slice())",
+        "export const transformEvent = () => 1; const a = []; while (true) a.push(new Array(100000).fill(0))",
     );
     assert_eq!(reason, "out of memory");
     assert!(fault("\0").1.contains("NUL"));
