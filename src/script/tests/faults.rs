@@ -4,9 +4,17 @@ use super::*;
 
 /// After a fault the same runtime still serves this script and others.
 fn ends_in(body: &str, error: Error) {
-    // Time must never be what ends a bomb of memory, on however slow a machine.
-    let cpu = if error == Error::OutOfMemory { 5_000 } else { 300 };
-    let limits = Limits { cpu_per_call: Duration::from_millis(cpu), ..Limits::default() };
+    // Of the two limits only the one in question must be near, on however slow a machine.
+    let (cpu_ms, memory_mib) = match error {
+        Error::OutOfMemory => (10_000, 64),
+        Error::TimedOut => (200, 1_024),
+        _ => (500, 64),
+    };
+    let limits = Limits {
+        cpu_per_call: Duration::from_millis(cpu_ms),
+        memory_bytes: memory_mib << 20,
+        ..Limits::default()
+    };
     let mut runtime = Runtime::new(limits.clone());
     let other = load("let n = 0; export const transformEvent = () => ({ n: ++n })");
     assert_eq!(run_one(&mut runtime, &other, EVENT), keep(r#"{"n":1}"#));
