@@ -111,7 +111,26 @@
       });
     }
   };
+  // Code is compiled before events are there, never among them: the engine's compiler is the one
+  // part of it that a lack of memory can crash, and no transformation needs it by then.
+  const compilers = [Function, getPrototypeOf(function* () {}).constructor,
+    getPrototypeOf(async function () {}).constructor,
+    getPrototypeOf(async function* () {}).constructor];
+  const forbidCompiling = () => {
+    const refuse = () => {
+      throw new Refused('code cannot be compiled while events are transformed');
+    };
+    define('eval', refuse);
+    for (let i = 0; i < compilers.length; i++) {
+      const { prototype } = compilers[i];
+      const stub = { [compilers[i].name]() { refuse(); } }[compilers[i].name];
+      defineProperty(stub, 'prototype', { __proto__: null, value: prototype });
+      defineProperty(prototype, 'constructor', { __proto__: null, value: freeze(stub) });
+      if (i === 0) define('Function', stub);
+    }
+  };
   const lock = () => {
+    forbidCompiling();
     for (let i = 0; i < assignable.length; i++) letHeirsAssign(assignable[i]);
     for (let i = 0; i < builtins.length; i++) {
       if (builtins[i] !== globalThis) freeze(builtins[i]);
@@ -236,9 +255,9 @@
     let memory = false;
     try {
       name = classOf(error);
-      if (name === 'InternalError') {
+      if (name !== 'value') {
         const { message } = error;
-        memory = message === '' || message === 'out of memory';
+        memory = message === 'out of memory' || (name === 'InternalError' && message === '');
       }
       if (name !== 'value') ({ stack } = error);
     } catch {}

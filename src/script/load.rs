@@ -13,8 +13,8 @@ use super::runtime::Limits;
 
 /// Libraries that one script may import, those of its libraries included.
 pub const LIBRARIES_MAX: usize = 64;
-/// Bytes of one source file.
-pub const SOURCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a script's source, those of its libraries included.
+pub const SOURCES_BYTES_MAX: usize = 4 << 20;
 /// What the top of a script and its libraries may take: tables are built there, once.
 pub(super) const LOAD_CPU: Duration = Duration::from_secs(1);
 /// Bytes of a library's name.
@@ -86,7 +86,8 @@ impl Script {
         libraries: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Fault> {
         let fault = |reason: String| Fault { file: name.to_owned(), line: None, reason };
-        check_source(name, source)?;
+        let mut bytes = 0;
+        check_source(name, source, &mut bytes)?;
         let mut draft = Source {
             name: name.to_owned(),
             text: source.to_owned(),
@@ -105,7 +106,7 @@ impl Script {
                         reason: format!("there is no library {import:?} beside this file"),
                         file: importer,
                     })?;
-                    check_source(&import, &found)?;
+                    check_source(&import, &found, &mut bytes)?;
                     if draft.libraries.len() >= LIBRARIES_MAX {
                         return Err(fault(format!("more than {LIBRARIES_MAX} libraries")));
                     }
@@ -142,9 +143,11 @@ impl Script {
     }
 }
 
-fn check_source(name: &str, text: &str) -> Result<(), Fault> {
-    let reason = if text.len() > SOURCE_BYTES_MAX {
-        format!("{} bytes of source, {SOURCE_BYTES_MAX} are the most", text.len())
+/// Adds the source to `bytes`, those of the script so far.
+fn check_source(name: &str, text: &str, bytes: &mut usize) -> Result<(), Fault> {
+    *bytes = bytes.saturating_add(text.len());
+    let reason = if *bytes > SOURCES_BYTES_MAX {
+        format!("{bytes} bytes of source with the libraries, {SOURCES_BYTES_MAX} are the most")
     } else if text.contains('\0') {
         "a NUL byte in the source".to_owned()
     } else {

@@ -7,6 +7,7 @@
 //!
 //! An event whose call fails has no result but the [`Error`], so that nothing raw can pass.
 
+mod call;
 mod cpu;
 mod instance;
 mod load;
@@ -17,7 +18,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Fault, Kind, LIBRARIES_MAX, SOURCE_BYTES_MAX, Script};
+pub use load::{Fault, Kind, LIBRARIES_MAX, SOURCES_BYTES_MAX, Script};
 pub use runtime::{
     BATCH_MAX, Bad, Counts, Error, INSTANCES_MAX, Input, Limits, Metadata, Outcome, Runtime,
     Stopped,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::event;
 
-use super::instance::{Answer, BuildError, Instance, Placed};
+use super::call::{Answer, Placed};
+use super::instance::{BuildError, Instance};
 use super::load::{Kind, Script, Source};
 use super::numbers::Spellings;
 
@@ -343,14 +344,14 @@ impl Runtime {
         let Self { instances, input: parser, spellings, limits, .. } = self;
         let (_, instance) = instances.get(place).ok_or(Error::NotStarted)?;
         let mut texts = Vec::with_capacity(inputs.len());
-        let mut infinite = false;
+        let mut infinite = Vec::with_capacity(inputs.len());
         for input in inputs {
             let tape = parser.parse(input.event.as_bytes()).map_err(|_| Error::BadInput)?;
             spellings.begin(tape.root());
-            infinite |= spellings.has_infinite();
+            infinite.push(spellings.has_infinite());
             texts.push(clean(tape.root(), |text| Ok(text.to_owned()))?);
         }
-        let answers = instance.many(&texts, inputs, infinite, limits);
+        let answers = instance.many(&texts, inputs, &infinite, limits);
         self.settle(place);
         answers
     }
