@@ -57,9 +57,10 @@ impl Search {
     }
 }
 
-/// Why a step was not sustained; none if it was.
+/// Why a step was not sustained; none if it was. That every due request was sent in time is part of
+/// it; the rate itself scatters with random arrivals and proves nothing.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub(crate) fn verdict(ramp: &Ramp, rate: f64, outcome: &Outcome) -> Option<String> {
+pub(crate) fn verdict(ramp: &Ramp, outcome: &Outcome) -> Option<String> {
     let counts = &outcome.counts;
     let failed = counts.failed() as f64 / (counts.requests as f64).max(1.0);
     if counts.abandoned > 0 {
@@ -71,10 +72,6 @@ pub(crate) fn verdict(ramp: &Ramp, rate: f64, outcome: &Outcome) -> Option<Strin
     let p99 = outcome.latency.p99;
     if u128::from(p99) > ramp.p99_max.0.as_micros() {
         return Some(format!("p99 {} ms", p99 / 1_000));
-    }
-    // Poisson arrivals of a short step scatter by a few percent without any fault.
-    if outcome.events_per_second() < rate * 0.95 {
-        return Some("rate not reached".to_owned());
     }
     None
 }

@@ -253,9 +253,8 @@ impl Post<'_> {
             "password" | "apiSecret" => (&[Kind::Secret], Form::Whole),
             "firstName" | "lastName" => (&[Kind::Name], Form::Whole),
             "event" => (&value::IN_NAMES, self.form()),
-            _ if ["context.library", "context.app", "context.os", "userAgent", "version"]
-                .iter()
-                .any(|protected| path.contains(protected)) =>
+            _ if PROTECTED.iter().any(|protected| path.contains(protected))
+                || last.to_ascii_lowercase().ends_with("version") =>
             {
                 (&value::IN_VERSIONS, Form::Whole)
             }
@@ -316,6 +315,9 @@ impl Post<'_> {
         self.mail.letters.push(Letter { line: line.to_owned(), headers, body, kept });
     }
 }
+
+/// Places whose four-part numbers are versions; only what is no number is asked for there.
+const PROTECTED: [&str; 4] = ["context.library", "context.app", "context.os", "userAgent"];
 
 const SENT_AT: &str = "2026-06-15T00:05:41.865Z";
 

@@ -1,6 +1,7 @@
 //! Personal values in shapes that can be told by their form or their key. Each has a core that is
-//! random and long, so that finding the core anywhere means that this value leaked. Letters and
-//! digits are never mixed in a core: names of tables and columns are split where they meet.
+//! random and long, so that finding the core anywhere means that this value leaked. Where the shape
+//! allows it letters and digits are not mixed, since names of tables and columns are split where
+//! they meet; a token in a name is found in the journal, where names are still whole.
 
 use serde::Serialize;
 
@@ -65,7 +66,9 @@ pub(crate) struct Canary {
 }
 
 const LOWER: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
-const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const DIGITS: &[u8] = b"0123456789";
 const HEX: &[u8] = b"0123456789abcdef";
 
@@ -104,7 +107,7 @@ impl Canary {
             }
             Kind::Token => token(rng),
             Kind::Jwt => {
-                let (payload, signature) = (rng.text(LOWER, 30), rng.text(LOWER, 43));
+                let (payload, signature) = (rng.text(BASE64, 60), rng.text(BASE64, 43));
                 let text = format!("eyJhbGciOiJIUzI1NiJ9.eyJ{payload}.{signature}");
                 (text, vec![payload, signature])
             }
@@ -120,9 +123,9 @@ impl Canary {
 
 fn token(rng: &mut Rng) -> (String, Vec<String>) {
     let (prefix, core) = match rng.below(3) {
-        0 => ("ghp_", rng.text(LOWER, 36)),
-        1 => ("AKIA", rng.text(UPPER, 16)),
-        _ => ("sk_live_", rng.text(LOWER, 24)),
+        0 => ("ghp_", rng.text(ALPHANUMERIC, 36)),
+        1 => ("AKIA", rng.text(BASE32, 16)),
+        _ => ("sk_live_", rng.text(ALPHANUMERIC, 24)),
     };
     (format!("{prefix}{core}"), vec![core])
 }

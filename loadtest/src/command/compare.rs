@@ -136,11 +136,15 @@ pub(crate) async fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
         bare.push((work, bare_server(workplace.path(), work, args.baseline_threads).await?));
     }
     let mut bench = Bench { args, keelrow, bare, seed: 1, memory: 0 };
+    progress.show("warming up");
+    for shape in SHAPES {
+        bench.round(shape, args.events.div_ceil(10)).await?;
+    }
     let mut rounds: [Vec<Round>; SHAPES.len()] = Default::default();
     for round in 0..args.rounds {
         for (shape, rounds) in SHAPES.iter().zip(&mut rounds) {
             progress.show(&format!("round {} of {}: {}", round + 1, args.rounds, shape.name));
-            rounds.push(bench.round(*shape).await?);
+            rounds.push(bench.round(*shape, args.events).await?);
         }
     }
     bench.keelrow.stop(Duration::from_secs(60)).await?;
@@ -181,13 +185,13 @@ async fn bare_server(folder: &Path, work: &str, threads: usize) -> anyhow::Resul
 }
 
 impl Bench<'_> {
-    async fn round(&mut self, shape: Shape) -> anyhow::Result<Round> {
+    async fn round(&mut self, shape: Shape, events: usize) -> anyhow::Result<Round> {
         let mut profile = Profile::open(shape.name)?;
         profile.connections = match profile.traffic.send {
             Send::Single => self.args.connections,
             _ => self.args.connections.div_ceil(4),
         };
-        let events = self.args.events * shape.times;
+        let events = events * shape.times;
         self.seed += 1;
         let made = requests(&profile, events, self.seed, &self.keelrow.address.target)?;
         let ignored_any_us = ignored_any(&made);
@@ -341,7 +345,7 @@ async fn loader_row(args: &CompareArgs, folder: &Path, events: usize) -> anyhow:
         let seed = Rng::lane(7, u64::try_from(round)?).next();
         let made = requests(&profile, events, seed, &server.address.target)?;
         let taken = send(&profile, &server, made).await?.counts.events_taken;
-        super::crash::catch_up(&setup.lake(), taken).await?;
+        super::caught_up(&server, &setup.lake(), taken).await;
         watch.sample(0.0).context("read keelrow's CPU from /proc")?;
         each.push(us_each(watch.cpu_ns(LOADER) - before, taken));
         let manifests = manifest::read_all(&setup.lake())?;

@@ -2,7 +2,6 @@
 //! SDKs would: what was not acknowledged is sent again, with the same message ids. Afterwards
 //! every acknowledged event must be in the lake once.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use super::{Spread, Workplace};
 use crate::cli::CrashArgs;
 use crate::clock;
 use crate::drive::{self, Attempt, Feed, Ledger, Options, Outcome, Pace};
-use crate::lake::manifest;
 use crate::lake::verify::{self, Report};
 use crate::ledger;
 use crate::output::Progress;
@@ -21,9 +19,6 @@ use crate::payload::{Renderer, Target};
 use crate::profile::{Faults, Profile};
 use crate::rng::Rng;
 use crate::server::{Server, Setup, free_port};
-
-/// How long the loader may take to catch up at the end.
-const CATCH_UP_MAX: Duration = Duration::from_secs(120);
 
 /// How long a server may take to stop when asked.
 const STOP_MAX: Duration = Duration::from_secs(60);
@@ -46,7 +41,8 @@ pub(crate) struct Crashed {
     pub(crate) unexpected: u64,
     /// Time from the last start to the first answer of `/health`, milliseconds.
     pub(crate) last_start_ms: f64,
-    /// Length of the lives, milliseconds.
+    /// From the moment a server took events, or from its start if it died earlier, to its death,
+    /// milliseconds.
     pub(crate) life_ms: Option<Spread>,
     /// Exit code of the last life, ended by SIGTERM.
     pub(crate) exit_code: Option<i32>,
@@ -124,7 +120,8 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
     let workplace = Workplace::new(args.data.as_deref())?;
     let profile = profile(args.rate)?;
     let mut setup = Setup::new(workplace.path(), &profile.sources);
-    setup.max_age = "1s".to_owned();
+    // Short, so that some deaths hit the loader between plan, files and manifest.
+    setup.max_age = "100ms".to_owned();
     let ledger_path = workplace.path().join("ledger.jsonl");
     let ports = (free_port()?, free_port()?);
     let target = Target { authority: format!("127.0.0.1:{}", ports.0), prefix: String::new() };
@@ -145,13 +142,13 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
     let mut progress = Progress::new();
     for round in 0..args.rounds {
         progress.show(&format!("life {} of {}, {} events", round + 1, args.rounds, bench.taken));
-        let life = bench.life();
+        let (life, early) = bench.life();
         lives.push(life.as_secs_f64() * 1_000.0);
-        owed = bench.live_and_die(u64::from(round), life, owed).await?;
+        owed = bench.live_and_die(u64::from(round), (life, early), owed).await?;
     }
     progress.end();
     let (mut server, started) = bench.last_life(owed).await?;
-    catch_up(&bench.setup.lake(), bench.taken).await?;
+    super::caught_up(&server, &bench.setup.lake(), bench.taken).await;
     let ended = server.stop(STOP_MAX).await?;
     let Bench { ledger, setup, taken, unexpected, lives_with_events, .. } = bench;
     if let Some(ledger) = Arc::into_inner(ledger) {
@@ -177,30 +174,32 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
 }
 
 impl Bench<'_> {
-    /// How long the next life lasts; some end amid the start, when the journal is being read.
-    fn life(&mut self) -> Duration {
+    /// How long the next life lasts, and whether that is counted from the start: some die amid it,
+    /// when the journal is being read.
+    fn life(&mut self) -> (Duration, bool) {
         let longest = self.args.life.0;
         if self.rng.below(EARLY_DEATHS) == 0 {
-            return longest.min(Duration::from_millis(40)).mul_f64(self.rng.unit());
+            return (longest.min(Duration::from_millis(40)).mul_f64(self.rng.unit()), true);
         }
-        longest.mul_f64(0.1 + 0.9 * self.rng.unit())
+        (longest.mul_f64(self.rng.unit()), false)
     }
 
     async fn live_and_die(
         &mut self,
         round: u64,
-        life: Duration,
+        (life, early): (Duration, bool),
         owed: Vec<Attempt>,
     ) -> anyhow::Result<Vec<Attempt>> {
         let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports).await?;
         let (stop, stopped) = watch::channel(false);
         let socket = server.address.socket;
         let death = async {
+            let ready = if early { Ok(()) } else { server.ready().await };
             tokio::time::sleep(life).await;
             let killed = server.kill();
             // Only now may the senders give up, so that they see the connections break.
             stop.send_replace(true);
-            killed
+            ready.and(killed)
         };
         let feed = self.feed(round);
         let options =
@@ -262,20 +261,4 @@ impl Bench<'_> {
         self.lives_with_events += u32::from(outcome.counts.events_taken > 0);
         outcome.owed
     }
-}
-
-/// Waits until the manifests account for everything that was acknowledged.
-///
-/// # Errors
-/// When the lake cannot be read. A loader that never catches up is left to the proof.
-pub(super) async fn catch_up(lake: &Path, events: u64) -> anyhow::Result<()> {
-    let began = clock::monotonic();
-    while began.elapsed() < CATCH_UP_MAX {
-        // A manifest may be seen half written on a foreign store; it is read again.
-        if manifest::books(lake).is_ok_and(|books| books.received >= events) {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
 }

@@ -7,9 +7,14 @@ pub(crate) mod run;
 pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use tempfile::TempDir;
+
+use crate::lake::manifest;
+use crate::server::Server;
+use crate::{client, clock, metrics};
 
 /// A folder to work in: the user's, kept, or a temporary one, removed at the end.
 #[derive(Debug)]
@@ -27,7 +32,10 @@ impl Workplace {
     /// When the folder cannot be made.
     pub(crate) fn new(data: Option<&Path>) -> anyhow::Result<Self> {
         match data {
-            None => Ok(Self::Temporary(tempfile::tempdir().context("make a temporary folder")?)),
+            None => {
+                let folder = tempfile::Builder::new().prefix("loadtest-").tempdir();
+                Ok(Self::Temporary(folder.context("make a temporary folder")?))
+            }
             Some(data) => {
                 let data = std::path::absolute(data).context("find the data folder")?;
                 std::fs::create_dir_all(&data)
@@ -51,6 +59,32 @@ impl Workplace {
             Self::Kept(path) => path,
             Self::Temporary(folder) => folder.keep(),
         }
+    }
+}
+
+/// How long a loader may make no progress before it is no longer waited for.
+const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+
+/// Waits until the server has loaded all it acknowledged, `events` at least: its metrics say that
+/// nothing waits, and the manifests account for the events. A loader that stands still is left to
+/// the proof that follows.
+pub(crate) async fn caught_up(server: &Server, lake: &Path, events: u64) {
+    let mut last = None;
+    let mut moved = clock::monotonic();
+    while moved.elapsed() < STANDSTILL_MAX {
+        let metrics = client::get(&server.admin, "/metrics", STANDSTILL_MAX).await;
+        let metrics = metrics.map(|answer| answer.body).unwrap_or_default();
+        let waiting = metrics::waiting(&String::from_utf8_lossy(&metrics));
+        // A manifest that cannot be read yet counts as not there.
+        let received = manifest::books(lake).map_or(0, |books| books.received);
+        if waiting.unwrap_or(0) == 0 && received >= events {
+            return;
+        }
+        let now = Some((waiting, received));
+        if now != last {
+            (last, moved) = (now, clock::monotonic());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

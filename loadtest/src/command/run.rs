@@ -71,6 +71,14 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<Ran> {
     }
     let mut conservation = None;
     if let Some(place) = &mut place {
+        if args.verify {
+            super::caught_up(
+                &place.server,
+                &place.setup.lake(),
+                report.outcome.counts.events_taken,
+            )
+            .await;
+        }
         place.server.stop(STOP_MAX).await?;
         if let Some(path) = ledger_path.as_deref().filter(|_| args.verify) {
             conservation = Some(verify::verify(&place.setup.lake(), &[path])?);
@@ -217,7 +225,7 @@ async fn climb(lap: &mut Lap<'_>, each: f64) -> anyhow::Result<(Outcome, f64, Ve
         let title = format!("ramp: {rate:.0} events/s");
         let warm_up = Duration::from_secs(1);
         let outcome = lap.run(Pace::Open(rate / each), warm_up, rules.step.0, &title).await?;
-        let why_not = ramp::verdict(&rules, rate, &outcome);
+        let why_not = ramp::verdict(&rules, &outcome);
         let sustained = why_not.is_none();
         search.note(rate, sustained);
         steps.push(Step {

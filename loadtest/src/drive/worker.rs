@@ -114,12 +114,13 @@ fn note(shared: &Shared, attempt: &Attempt, times: Times, fate: Fate) {
     let mut recorder = shared.recorder();
     recorder.counts.bytes += u64::try_from(attempt.request.bytes.len()).unwrap_or(0);
     let first = attempt.tries == 1 && !attempt.duplicate;
-    match times.due.checked_sub(shared.warm_up).filter(|_| first) {
-        Some(due) => {
-            let ended = times.ended.saturating_sub(shared.warm_up);
-            recorder.note(Times { due, sent, ended }, fate, events);
-        }
-        None => recorder.count(fate, events),
+    if first {
+        // What was due in the warm-up and had to wait until now is charged from the start.
+        let due = times.due.saturating_sub(shared.warm_up);
+        let ended = times.ended.saturating_sub(shared.warm_up);
+        recorder.note(Times { due, sent, ended }, fate, events);
+    } else {
+        recorder.count(fate, events);
     }
     if !expected(attempt.request.expect, fate) {
         recorder.counts.unexpected += 1;
