@@ -1,4 +1,4 @@
-//! What became of events: stable reasons, and the books of each source.
+//! What became of events: the books of each source.
 //!
 //! For every source and at every instant, received + split = loaded + duplicate + rejected +
 //! dropped + suppressed + damaged + waiting. Both pipelines add to the books; nobody subtracts.
@@ -12,50 +12,6 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use crate::metrics::{counters, gauges};
-
-/// Why an event went to the table `rejected`; the labels never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rejection {
-    /// Neither userId nor anonymousId.
-    NoIds,
-    /// Not an object.
-    NotAnObject,
-    /// No type, or one there are no tables for.
-    UnknownType,
-    /// Larger than `http.max_event`.
-    TooLarge,
-    /// A transformation failed.
-    TransformFailed,
-    /// A transformation used too much time.
-    TransformTimeout,
-    /// A transformation used too much memory.
-    TransformMemory,
-    /// A transformation gave back something that is no event.
-    TransformResult,
-    /// The messageId was used before, for another event.
-    MessageIdReused,
-    /// There is no row for it, though its type is known.
-    Unmappable,
-}
-
-impl Rejection {
-    /// The label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NoIds => "no_ids",
-            Self::NotAnObject => "not_an_object",
-            Self::UnknownType => "unknown_type",
-            Self::TooLarge => "too_large",
-            Self::TransformFailed => "transform_failed",
-            Self::TransformTimeout => "transform_timeout",
-            Self::TransformMemory => "transform_memory",
-            Self::TransformResult => "transform_result",
-            Self::MessageIdReused => "message_id_reused",
-            Self::Unmappable => "unmappable",
-        }
-    }
-}
 
 /// A line of the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

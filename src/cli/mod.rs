@@ -2,13 +2,10 @@
 //!
 //! 0 done, 1 failed, 2 the input or configuration is wrong, 75 try again.
 
-mod cases;
 mod check;
 mod demo;
 mod map;
 mod serve;
-mod transform;
-mod transformations;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -42,8 +39,6 @@ enum Command {
     Check(check::Arguments),
     /// Shows the rows that events become, one line for each line.
     Map(map::Options),
-    /// Applies a source's transformations to events or requests, and nothing else.
-    Transform(transformations::Arguments),
     /// Prints the API document.
     Openapi,
     /// Prints completions for a shell.
@@ -121,7 +116,6 @@ fn run(command: Command) -> Result<(), Failure> {
             map::run(&options, input, output, &system, &system)
                 .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
         }
-        Command::Transform(arguments) => transformations::run(&arguments),
         Command::Openapi => {
             io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
             Ok(())

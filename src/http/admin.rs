@@ -41,8 +41,8 @@ struct Shared<P> {
 }
 
 impl Admin {
-    /// `/metrics`, `/health/live` and `/health/ready`. With a token, every
-    /// request must carry it as `Authorization: Bearer …`.
+    /// `/metrics`, `/health/live` and `/health/ready`. With a token, every request must carry it as
+    /// `Authorization: Bearer …`.
     #[must_use]
     pub fn new<P: Pipeline>(pipeline: Arc<P>, metrics: Metrics, token: Option<Secret>) -> Self {
         let router = Router::new()

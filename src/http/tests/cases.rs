@@ -10,9 +10,18 @@ use crate::ingest::Form;
 
 #[tokio::test]
 async fn recorded_requests_get_recorded_answers() {
+    recorded(&edge("").0).await;
+}
+
+#[tokio::test]
+async fn recorded_requests_get_recorded_answers_of_the_real_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(&real_edge(folder.path())).await;
+}
+
+async fn recorded<P: Pipeline>(edge: &Edge<P>) {
     let text = include_str!("../../../tests/golden/http/http_cases.json");
     let file: Value = serde_json::from_str(text).unwrap();
-    let (edge, _) = edge("");
     let cases = file["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 61);
     for case in cases {
@@ -22,7 +31,7 @@ async fn recorded_requests_get_recorded_answers() {
             headers.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
         let (method, path) = (asked["method"].as_str().unwrap(), asked["path"].as_str().unwrap());
         let body = Body::from(asked["body"].as_str().unwrap_or_default().to_owned());
-        let answer = send(&edge, request(method, path, &headers).body(body).unwrap()).await;
+        let answer = send(edge, request(method, path, &headers).body(body).unwrap()).await;
         let expected = &case["expect"];
         let name = case["name"].as_str().unwrap();
         assert_eq!(u64::from(answer.status.as_u16()), expected["status"], "{name}");

@@ -6,6 +6,7 @@ mod limits;
 mod pages;
 mod sockets;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,9 +18,15 @@ use tokio_util::task::TaskTracker;
 
 use self::fake::Fake;
 use super::{Edge, Parts, Peer, Stats};
-use crate::clock::{Clock, Fixed, Timestamp};
-use crate::config;
+use crate::clock::{Clock, Fixed, IdSource, Timestamp};
+use crate::event::enrich::ClockGuard;
+use crate::ingest::{self, Ingest, Pipeline};
+use crate::journal::disk::{Log, Options};
+use crate::limits::RateLimits;
+use crate::outcome::Books;
 use crate::source::Sources;
+use crate::transform::{Pseudonyms, Suppression};
+use crate::{config, script};
 
 /// 2026-01-02T03:04:05.678Z.
 const NOW_MS: i64 = 1_767_323_045_678;
@@ -80,18 +87,62 @@ fn config(text: &str) -> config::Config {
 fn edge(text: &str) -> (Edge<Fake>, Arc<Fake>) {
     let config = config(text);
     let sources = Arc::new(ArcSwap::from_pointee(Sources::new(&config.sources)));
-    let clock = Arc::new(Fixed::at(Timestamp::from_millis(NOW_MS)));
     let pipeline = Arc::new(Fake::new(Arc::clone(&sources)));
-    let edge = Edge::new(Parts {
-        pipeline: Arc::clone(&pipeline),
+    let clock = Arc::new(Fixed::at(Timestamp::from_millis(NOW_MS)));
+    (assemble(config, sources, clock, Arc::clone(&pipeline)), pipeline)
+}
+
+fn assemble<P: Pipeline>(
+    config: config::Config,
+    sources: Arc<ArcSwap<Sources>>,
+    clock: Arc<Fixed>,
+    pipeline: Arc<P>,
+) -> Edge<P> {
+    Edge::new(Parts {
+        pipeline,
         sources,
         options: Arc::new(ArcSwap::from_pointee(config.http)),
         clock: Arc::<Fixed>::clone(&clock) as Arc<dyn Clock>,
         ids: clock,
         tasks: TaskTracker::new(),
         stats: Arc::new(Stats::new()),
-    });
-    (edge, pipeline)
+    })
+}
+
+/// An edge on the real pipeline and a journal in `folder`.
+fn real_edge(folder: &Path) -> Edge<Ingest> {
+    let config = config("");
+    let sources = Arc::new(Sources::new(&config.sources));
+    let clock = Arc::new(Fixed::at(Timestamp::from_millis(NOW_MS)));
+    let time = Arc::<Fixed>::clone(&clock) as Arc<dyn Clock>;
+    let ids = Arc::<Fixed>::clone(&clock) as Arc<dyn IdSource>;
+    let options = Options {
+        segment_bytes: 1 << 20,
+        max_bytes: 16 << 20,
+        ..Options::new(folder.join("journal"), "node")
+    };
+    let services = ingest::Services {
+        clock: Arc::clone(&time),
+        ids: Arc::clone(&ids),
+        journal: Arc::new(Log::open(options, Arc::clone(&time), ids).unwrap()),
+        pseudonyms: Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap(),
+        limits: ingest::Limits {
+            event_bytes_max: config.http.max_event,
+            batch_events_max: config.http.max_batch_events,
+            rejected_bytes_max: ingest::REJECTED_BYTES_MAX,
+            group_bytes_max: 256 << 10,
+            clock_guard: ClockGuard { max_future: config.clock.max_future, min: config.clock.min },
+        },
+        scripts: script::Limits::default(),
+        rates: RateLimits::new(time, sources.list()),
+        books: Books::new(),
+        counts: Arc::default(),
+    };
+    let chains = sources.list().iter().map(|s| (s.id.clone(), Arc::default())).collect();
+    let suppression = Suppression::default();
+    let live = ingest::Live { sources: Arc::clone(&sources), chains, suppression };
+    let pipeline = Arc::new(Ingest::new(services, live, 2).unwrap());
+    assemble(config, Arc::new(ArcSwap::new(sources)), clock, pipeline)
 }
 
 /// Runs `task` beside the test.
@@ -101,7 +152,7 @@ fn spawn<T: Send + 'static>(
     TaskTracker::new().spawn(task)
 }
 
-async fn send(edge: &Edge<Fake>, request: Request<Body>) -> Answer {
+async fn send<P: Pipeline>(edge: &Edge<P>, request: Request<Body>) -> Answer {
     let (head, body) = edge.answer(request, PEER).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: head.status, headers: head.headers, body }

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::Secret;
+use crate::http::OPENAPI;
 use crate::http::admin::Admin;
 use crate::http::edge::Routes;
-use crate::http::pages::OPENAPI;
 use crate::http::server::Handle;
 use crate::metrics::Metrics;
 
