@@ -39,6 +39,10 @@ mod suppress;
 mod written;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 pub use apply::Verdict;

@@ -48,3 +48,241 @@ fn default_pack_on_an_event() {
     assert_eq!(pii(event), expected);
     assert_eq!(pii(&expected), expected, "a second run changes nothing");
 }
+
+fn compiled(text: &str) -> Pack {
+    Pack::compile("test", text).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+#[test]
+fn every_fault_is_named_with_line_and_key() {
+    let text = r#"mode = "strict"
+colour = "red"
+
+[[rule]]
+keys = ["_"]
+action = "shred"
+
+[[rule]]
+detect = ["email", "emial"]
+action = "mask"
+with = "x"
+
+[[rule]]
+pattern = '(['
+action = "redact"
+
+[[rule]]
+action = "keep"
+"#;
+    let faults = Pack::compile("my.toml", text).unwrap_err();
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let starts = [
+        "my.toml:1: mode: `strict` is not one of deny, allow",
+        "my.toml:2: colour: unknown key",
+        "my.toml:6: rule.action: `shred` is not one of",
+        "my.toml:9: rule.detect: `emial` is not one of email,",
+        "my.toml:8: rule.with: `with` goes with `redact` only",
+        "my.toml:14: rule.pattern: `([` is no usable regular expression",
+        "my.toml:17: rule: which values",
+    ];
+    for start in starts {
+        assert!(faults.iter().any(|fault| fault.starts_with(start)), "{start} in {faults:#?}");
+    }
+    let syntax = Pack::compile("my.toml", "[[rule]\nkeys = [").unwrap_err();
+    assert!(syntax.iter().any(|fault| fault.to_string().contains("not valid TOML")), "{syntax:?}");
+    let twice = "[[rule]]\nname='a'\nkeys=['x']\naction='keep'\n".repeat(2);
+    assert!(Pack::compile("p", &twice).unwrap_err()[0].to_string().contains("another rule"));
+}
+
+#[test]
+fn actions() {
+    let pack = compiled(
+        r#"
+[[rule]]
+name = "gone"
+keys = ["gone"]
+action = "remove"
+[[rule]]
+name = "tail"
+keys = ["tail"]
+action = "mask"
+keep_last = 4
+[[rule]]
+name = "joined"
+keys = ["joined"]
+action = "hash"
+[[rule]]
+name = "number"
+pattern = 'order (?<n>[0-9]+)'
+within = ["properties"]
+except = ["properties.safe"]
+action = "redact"
+[[rule]]
+detect = ["email"]
+action = "mask"
+keep_last = 3
+"#,
+    );
+    let event = r#"{"properties":{"gone":{"a":1},"tail":"DE12 3456","joined":42,"m":"order 17 of a@b.de","safe":{"m":"order 17"}},"m":"order 17"}"#;
+    let expected = format!(
+        r#"{{"properties":{{"tail":"**** 3456","joined":"{}","m":"order [number] of *@b.de","safe":{{"m":"order 17"}}}},"m":"order 17"}}"#,
+        pseudonyms().of("42")
+    );
+    assert_eq!(applied(&pack, event), expected);
+}
+
+#[test]
+fn allow_mode_lets_only_listed_paths_through() {
+    let pack = compiled(
+        "mode = \"allow\"\nallow = [\"context.app\", \"properties.*.id\", \"properties.plan\"]\n[[rule]]\ndetect = [\"email\"]\naction = \"redact\"\n",
+    );
+    let event = r#"{"type":"track","event":"x","userId":"a@b.de","request_ip":"1.2.3.4","context":{"app":{"name":"a@b.de","x":[1]},"ip":"1.2.3.4"},"properties":{"plan":"pro","new":1,"cart":{"id":7,"owner":"A"}}}"#;
+    let expected = format!(
+        r#"{{"type":"track","event":"x","userId":"{}","context":{{"app":{{"name":"[email]","x":[1]}}}},"properties":{{"plan":"pro","cart":{{"id":7}}}}}}"#,
+        pseudonyms().of("a@b.de")
+    );
+    assert_eq!(applied(&pack, event), expected);
+    let allow = pack.hits().find(|(rule, _)| *rule == "allow").unwrap();
+    assert_eq!(allow.1, 4);
+}
+
+#[test]
+fn consent_drops_or_runs_a_stricter_pack() {
+    let mut pack = compiled(
+        "[[consent]]\nname = \"ads\"\ndenied = [\"C0004\"]\naction = \"drop\"\n[[consent]]\ndenied = [\"C0002\"]\naction = \"run\"\npack = \"strict\"\n",
+    );
+    assert_eq!(pack.consent_packs(), ["strict"]);
+    assert!(pack.link(|_| None).unwrap_err()[0].to_string().contains("no pack `strict`"));
+    let strict = std::sync::Arc::new(compiled("mode = \"allow\"\nallow = [\"properties.plan\"]"));
+    pack.link(|_| Some(std::sync::Arc::clone(&strict))).unwrap();
+    let denied = |form: &str| {
+        format!(r#"{{"type":"track","context":{form},"properties":{{"plan":1,"x":2}}}}"#)
+    };
+    let dropped = [
+        r#"{"consentManagement":{"deniedConsentIds":["C0001","C0004"]}}"#,
+        r#"{"consentManagement":{"deniedConsentIds":{"C0004":true}}}"#,
+        r#"{"consentManagement":{"allowedConsentIds":{"C0004":false}}}"#,
+        r#"{"consent":{"categoryPreferences":{"C0004":false}}}"#,
+    ];
+    for form in dropped {
+        assert_eq!(applied(&pack, &denied(form)), "dropped by ads", "{form}");
+    }
+    let kept = denied(r#"{"consent":{"categoryPreferences":{"C0004":true}}}"#);
+    assert_eq!(applied(&pack, &kept), kept);
+    let stricter = denied(r#"{"consentManagement":{"deniedConsentIds":["C0002"]}}"#);
+    assert_eq!(applied(&pack, &stricter), r#"{"type":"track","properties":{"plan":1}}"#);
+}
+
+#[test]
+fn suppressed_users_are_known_raw_and_hashed() {
+    let pseudonyms = pseudonyms();
+    let other = Pseudonyms::new(&[9; 32], 4).unwrap();
+    let list = format!("# asked on Monday\nanna\n{}\n{}\n", pseudonyms.of("bob"), other.of("carl"));
+    let list = Suppression::read(&list, &pseudonyms);
+    assert_eq!((list.len(), list.unusable()), (2, 1));
+    let mut parser = Parser::new();
+    let mut edits = Edits::new();
+    let mut has = |id: &str| {
+        let event = format!(r#"{{"userId":"{id}"}}"#);
+        let tape = parser.parse(event.as_bytes()).unwrap();
+        edits.begin(tape.root());
+        list.has(tape.root(), &edits, &pseudonyms)
+    };
+    assert!(has("anna") && has("bob") && has(&pseudonyms.of("anna")));
+    assert!(!has("carl") && !has("dora"));
+    assert!(!format!("{list:?}").contains("anna"));
+}
+
+#[test]
+fn earlier_edits_are_looked_at_as_they_stand() {
+    let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
+    let pack = Pack::builtin("pii").unwrap();
+    let tape =
+        parser.parse(br#"{"userId":"x","context":{"a":1},"gone":"a@b.de","t":"x"}"#).unwrap();
+    let root = tape.root();
+    edits.begin(root);
+    let token = |key: &str| root.get(key).unwrap().index();
+    edits.replace_with_string(token("userId"), "a@b.de");
+    edits.remove(token("gone"));
+    edits.replace(token("t"), r#"{"email":"z","n":[4111111111111111]}"#);
+    edits.insert_string(root.index(), "request_ip", crate::event::known::REQUEST_IP, "9.8.7.6");
+    edits.insert_string(
+        token("context"),
+        "rawTimestamp",
+        crate::event::known::RAW_TIMESTAMP,
+        "me \"a@b.de\"",
+    );
+    edits.insert(
+        token("context"),
+        "traits",
+        crate::event::known::TRAITS,
+        r#"{"name":"Anna","x":1.10}"#,
+    );
+    pack.apply(&mut scratch, root, &mut edits, &pseudonyms());
+    let mut out = Vec::new();
+    edits.write(root, &mut out);
+    let out: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let expected = serde_json::json!({
+        "userId": pseudonyms().of("a@b.de"),
+        "request_ip": "9.8.7.0",
+        "context": {"a": 1, "rawTimestamp": "me \"[email]\"", "traits": {"name": "[name]", "x": 1.10}},
+        "t": {"email": "[email]", "n": ["[card]"]},
+    });
+    // Numbers keep their spelling, which the macro's do not.
+    assert_eq!(out.to_string().replace("1.10", "1.1").len(), expected.to_string().len());
+    assert_eq!(out["userId"], expected["userId"]);
+    assert_eq!(out["context"]["rawTimestamp"], expected["context"]["rawTimestamp"]);
+    assert_eq!(out["t"], expected["t"]);
+    assert_eq!(out["request_ip"], "9.8.7.0");
+}
+
+#[test]
+fn a_scratch_serves_several_parsers_and_packs() {
+    let mut scratch = Scratch::new();
+    let (pii, other) = (Pack::builtin("pii").unwrap(), Pack::builtin("mattermost").unwrap());
+    let (mut a, mut b) = (Parser::new(), Parser::new());
+    // The same ids stand for different keys in the two tables.
+    a.parse(br#"{"x1":1,"email":2}"#).unwrap();
+    b.parse(br#"{"email":1,"x1":2}"#).unwrap();
+    let mut edits = Edits::new();
+    for _ in 0..3 {
+        for parser in [&mut a, &mut b] {
+            let tape = parser.parse(br#"{"x1":"keep","email":"hide"}"#).unwrap();
+            edits.begin(tape.root());
+            other.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms());
+            pii.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms());
+            let mut out = Vec::new();
+            edits.write(tape.root(), &mut out);
+            assert_eq!(out, br#"{"x1":"keep","email":"[email]"}"#);
+        }
+    }
+}
+
+#[test]
+fn a_shape_shows_types_and_lengths_only() {
+    let mut parser = Parser::new();
+    let tape = parser
+        .parse(r#"{"userId":"Ännä","n":1.50,"x":[true,null,{"a@b.de":"secret"}]}"#.as_bytes())
+        .unwrap();
+    let expected =
+        r#"{"userId":"string(4)","n":"number(4)","x":["boolean","null",{"[email]":"string(6)"}]}"#;
+    assert_eq!(shape(tape.root()), expected);
+    let long = format!("[{}1]", "1,".repeat(100_000));
+    let tape = parser.parse(long.as_bytes()).unwrap();
+    assert!(shape(tape.root()).len() < 20_000);
+}
+
+#[test]
+fn debug_shows_no_personal_data() {
+    let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
+    let pack = Pack::builtin("pii").unwrap();
+    let event = r#"{"userId":"u","properties":{"m":"to canary@example.com","canary@example.com":"{\"k\":\"canary@example.com\"}","e":"x\ncanary@example.com"}}"#;
+    let tape = parser.parse(event.as_bytes()).unwrap();
+    edits.begin(tape.root());
+    pack.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms());
+    let debug = format!("{scratch:?} {pack:?} {:?} {:?}", pseudonyms(), tape.root());
+    assert!(!debug.contains("canary"), "{debug}");
+    let mut finder = detect::Finder::default();
+    finder.find("canary%40example.com", detect::Set::of(&detect::Detector::ALL));
+    assert!(!format!("{finder:?}").contains("canary"));
+}

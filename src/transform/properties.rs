@@ -1,0 +1,185 @@
+//! What holds for every event, whatever is in it.
+
+use proptest::prelude::*;
+use serde_json::Value as Json;
+
+use super::*;
+use crate::event::{Edits, Parser};
+
+fn apply(pack: &Pack, event: &str) -> String {
+    let pseudonyms = Pseudonyms::new(&[7; 32], 1).unwrap();
+    let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
+    let tape = parser.parse(event.as_bytes()).unwrap();
+    edits.begin(tape.root());
+    assert_eq!(pack.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms), Verdict::Keep);
+    let mut out = Vec::new();
+    edits.write(tape.root(), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Texts with a good chance of holding something: pieces of every type, glued in any way.
+fn texts() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "anna@example.com",
+        "+33 1 42 46 89 60",
+        "(206) 981-3845",
+        "4111 1111 1111 1111",
+        "DE50 5099 7882 7917 1812 95",
+        "334-53-8054",
+        "42.51.96.207",
+        "fe80::b85:978c",
+        "AC-BE-47-F9-C0-78",
+        "35-174039-723711-2",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+        "ghp_AICdteTFYTTYBDlbtHWvYOwJeJUMw95t6E8W",
+        "https://a:b@c.de/",
+        "/Users/anna/x",
+        "password=hunter2",
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+        "born 1982-08-23",
+        "My name is Ana Bo",
+        "%40example.org",
+        "%2B49",
+        "?token=",
+        "{\"email\":\"x@y.de\"}",
+        "[1,2]",
+        "-----BEGIN PRIVATE KEY-----",
+        "é",
+        "中",
+        "\u{0}",
+        "\n",
+        "\\",
+        "\"",
+        " ",
+        ".",
+        ":",
+        "=",
+        "@",
+        "1.2.3.4",
+        "v1.2.3.4",
+        "0.0.0.0",
+        "[email]",
+        "h1_0123456789abcdef0123456789abcdef",
+    ]);
+    prop_oneof![
+        3 => prop::collection::vec(pieces, 0..5).prop_map(|pieces| pieces.concat()),
+        1 => ".{0,40}",
+        1 => "[a-z0-9@.:=+%/ -]{0,40}",
+    ]
+}
+
+fn keys() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "email",
+            "name",
+            "context",
+            "traits",
+            "properties",
+            "ip",
+            "token",
+            "userId",
+            "address",
+            "latitude",
+            "a",
+            "event",
+            "password",
+            "userAgent",
+            "device",
+            "note",
+        ])
+        .prop_map(str::to_owned),
+        texts(),
+    ]
+}
+
+fn values() -> impl Strategy<Value = Json> {
+    let scalar = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        texts().prop_map(Json::from),
+    ];
+    scalar.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            prop::collection::vec((keys(), inner), 0..5)
+                .prop_map(|members| { Json::Object(members.into_iter().collect()) }),
+        ]
+    })
+}
+
+fn events() -> impl Strategy<Value = String> {
+    prop::collection::vec((keys(), values()), 0..6)
+        .prop_map(|members| Json::Object(members.into_iter().collect()).to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_comes_out_is_json_and_a_second_run_changes_nothing(event in events()) {
+        let pack = Pack::builtin("pii").unwrap();
+        let once = apply(&pack, &event);
+        prop_assert!(serde_json::from_str::<Json>(&once).is_ok(), "{}", once);
+        prop_assert_eq!(apply(&pack, &once), once);
+    }
+
+    #[test]
+    fn a_seeded_address_survives_nowhere(
+        event in events(),
+        before in "[a-z ,:;(]{0,6}",
+        after in "[ ,;)!?]{0,3}",
+    ) {
+        let pack = Pack::builtin("pii").unwrap();
+        let secret = "canary.7f3a@leak.example.com";
+        let text = format!("{before} {secret}{after}");
+        let mut value: Json = serde_json::from_str(&event).unwrap();
+        value["userId"] = Json::from(secret);
+        value["properties"] = serde_json::json!({
+            "plain": text,
+            "deep": [{"x": {"y": text}}],
+            "json": serde_json::json!({"k": text}).to_string(),
+            "url": format!("https://x.de/?e={}&n=1", secret.replace('@', "%40")),
+        });
+        value["properties"][text.as_str()] = Json::from(1);
+        let out = apply(&pack, &value.to_string());
+        prop_assert!(!out.contains("canary.7f3a"), "{}", out);
+    }
+
+    #[test]
+    fn protected_values_stay(
+        uuid in "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+        id in "[a-z][a-z0-9]{25}",
+        ksuid in "1[0-9A-Za-z]{26}",
+        sha in "[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{32}",
+        millis in 1_000_000_000_000_u64..2_000_000_000_000,
+        version in "[0-9]{1,2}\\.[0-9]{1,2}\\.[0-9]{1,3}(\\.[0-9]{1,3})?",
+    ) {
+        // An id of digits only is none of these shapes.
+        prop_assume!(sha.bytes().any(|byte| byte.is_ascii_alphabetic()));
+        let agent = format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/{version}");
+        let event = serde_json::json!({
+            "userId": id, "anonymousId": uuid, "messageId": format!("{millis}-{uuid}"),
+            "context": {"userAgent": agent, "ip": "0.0.0.0", "app": {"version": version},
+                "library": {"version": version}, "os": {"version": version}},
+            "properties": {"a": uuid, "b": id, "c": ksuid, "d": sha, "e": millis,
+                "f": millis.to_string(), "g": format!("v{version}"), "h": "0.0.0.0", "i": agent},
+        })
+        .to_string();
+        prop_assert_eq!(apply(&Pack::builtin("pii").unwrap(), &event), event);
+    }
+
+    #[test]
+    fn any_text_is_found_in_without_a_panic(text in "\\PC{0,200}|.{0,200}") {
+        let mut finder = detect::Finder::default();
+        let all = detect::Set::of(&detect::Detector::ALL);
+        let found = finder.find(&text, all);
+        let mut end = 0;
+        for one in found {
+            prop_assert!(one.start >= end && one.end > one.start);
+            prop_assert!(text.get(one.start..one.end).is_some(), "cuts a character");
+            end = one.end;
+        }
+    }
+}
