@@ -59,6 +59,8 @@ struct Kept {
     /// Its value as JSON.
     json: String,
     text: String,
+    /// An array is shown as the text that the source asked for.
+    as_text: bool,
     origin: u32,
 }
 
@@ -97,8 +99,16 @@ impl Sink for Rows {
                 kind: own_type(cell.value),
                 json,
                 text: cell.text.to_owned(),
+                as_text: false,
                 origin: cell.origin,
             });
+        }
+    }
+
+    fn json(&mut self, column: ColumnId, cell: Cell<'_>) {
+        self.cell(column, cell);
+        if let Some(cell) = self.list.last_mut().and_then(|row| row.cells.last_mut()) {
+            cell.as_text = true;
         }
     }
 }
@@ -183,15 +193,16 @@ impl Printer<'_> {
 
     fn is_array(&self, cell: &Kept) -> bool {
         let tape = self.event.tape();
-        (cell.origin as usize) < tape.tokens().len() && tape.node(cell.origin).kind() == Kind::Array
+        !cell.as_text
+            && (cell.origin as usize) < tape.tokens().len()
+            && tape.node(cell.origin).kind() == Kind::Array
     }
 
-    /// The value as JSON, whatever column it might have had.
+    /// The value as JSON, as it was sent.
     fn raw(&self, cell: &Kept) -> String {
-        let number = cell.kind == ColumnType::String
-            && (cell.origin as usize) < self.event.tape().tokens().len()
-            && self.event.tape().node(cell.origin).kind() == Kind::Number;
-        if number || self.is_array(cell) { cell.text.clone() } else { cell.json.clone() }
+        let mut bytes = Vec::new();
+        self.event.tape().node(cell.origin).write_compact(&mut bytes);
+        String::from_utf8(bytes).unwrap_or_default()
     }
 
     /// What a merge rule's metadata has beside the others'.

@@ -19,6 +19,8 @@ mod value;
 mod walk;
 
 #[cfg(test)]
+mod lossless;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod tests;

@@ -191,7 +191,12 @@ impl Mapper {
                 continue;
             }
             slot.written = true;
-            sink.cell(ColumnId(slot.column), made.cell(&slot.value, event.text));
+            let (column, cell) = (ColumnId(slot.column), made.cell(&slot.value, event.text));
+            if slot.value.own == Own::Json {
+                sink.json(column, cell);
+            } else {
+                sink.cell(column, cell);
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) enum Own {
     Float(f64),
     Datetime(i64),
     Text,
+    /// JSON text that the source asked for.
+    Json,
 }
 
 /// A value of one event.
@@ -124,7 +126,7 @@ impl Made {
             Own::Int(value) => Scalar::Int(value),
             Own::Float(value) => Scalar::Float(value),
             Own::Datetime(value) => Scalar::Datetime(value),
-            Own::Text => Scalar::Text(text),
+            Own::Text | Own::Json => Scalar::Text(text),
         };
         Cell { value: own, text, origin: value.token }
     }

@@ -175,7 +175,7 @@ impl Mapper {
             return;
         }
         let value = if as_json {
-            Value { own: Own::Text, text: self.made.json(node), token: node.index() }
+            Value { own: Own::Json, text: self.made.json(node), token: node.index() }
         } else {
             self.made.leaf(node)
         };

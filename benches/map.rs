@@ -1,0 +1,113 @@
+//! What the mapping costs: journal text -> tape -> cells given to a sink that only counts.
+//!
+//! `cargo bench --bench map`; the events are the corpus under `tests/golden/corpus`, as the gateway
+//! would have journaled them. Prints microseconds of wall time per event, the median and the least
+//! of the rounds.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a bench")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use keelrow::event::Parser;
+use keelrow::warehouse::{
+    Cell, ColumnId, Dialect, Layout, Mapper, Origin, Sink, TableId, TableKind,
+};
+use serde_json::Value;
+
+const ROUNDS: usize = 15;
+const PASSES: usize = 20;
+
+/// Looks at every cell, as a column builder would.
+#[derive(Default)]
+struct Count {
+    rows: usize,
+    cells: usize,
+    bytes: usize,
+}
+
+impl Sink for Count {
+    fn row(&mut self, table: TableId, _: TableKind) {
+        self.rows += 1;
+        black_box(table);
+    }
+
+    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+        self.cells += 1;
+        self.bytes += cell.text.len();
+        black_box((column, cell.value));
+    }
+}
+
+fn events() -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/corpus/requests.jsonl.zst");
+    let text = zstd::decode_all(std::fs::read(path).unwrap().as_slice()).unwrap();
+    let mut all = Vec::new();
+    for line in String::from_utf8(text).unwrap().lines() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let body = &request["body"];
+        let single = std::slice::from_ref(body);
+        for event in body["batch"].as_array().map_or(single, Vec::as_slice) {
+            let mut event = event.clone();
+            let members = event.as_object_mut().unwrap();
+            let kind = request["path"].as_str().unwrap().rsplit('/').next().unwrap();
+            members.entry("type").or_insert_with(|| kind.into());
+            members.insert("receivedAt".into(), "2026-06-15T00:05:41.123Z".into());
+            members.insert("request_ip".into(), "203.0.113.9".into());
+            members.insert("rudderId".into(), "3f2a8e1c-4d5b-4a6f-8b7c-9d0e1f2a3b4c".into());
+            all.push(event.to_string());
+        }
+    }
+    all
+}
+
+/// Runs `work` over all events many times; the median and the least of the rounds, in µs an event.
+fn measure(events: &[String], mut work: impl FnMut(&str)) -> (f64, f64) {
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..PASSES {
+                events.iter().for_each(|event| work(event));
+            }
+            start.elapsed().as_secs_f64() * 1e6 / (events.len() * PASSES) as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    (rounds[ROUNDS / 2], rounds[0])
+}
+
+fn main() {
+    let events = events();
+    let bytes: usize = events.iter().map(String::len).sum();
+    println!("{} events of {} bytes", events.len(), bytes / events.len());
+    let mut parser = Parser::new();
+    let parse = measure(&events, |event| {
+        black_box(parser.parse(event.as_bytes()).unwrap().tokens().len());
+    });
+    println!("tape alone           {:.2} us (least {:.2})", parse.0, parse.1);
+    let origin = Origin {
+        source_id: "webapp_prod",
+        source_type: "web",
+        destination_id: "keelrow",
+        destination_type: "datalake",
+        received_at: 0,
+        minted_id: "auto",
+    };
+    let layout = Layout::default();
+    for dialect in [Dialect::Datalake, Dialect::Snowflake] {
+        let (mut mapper, mut count) = (Mapper::new(dialect), Count::default());
+        let mapped = measure(&events, |event| {
+            let tape = parser.parse(event.as_bytes()).unwrap();
+            let mapped = mapper.map(tape.root(), &origin, &layout, &mut count);
+            black_box(mapped.is_ok());
+        });
+        let runs = events.len() * PASSES * ROUNDS;
+        println!(
+            "tape and map {dialect:<10}{:.2} us (least {:.2}), {:.1} rows, {:.0} cells an event",
+            mapped.0,
+            mapped.1,
+            count.rows as f64 / runs as f64,
+            count.cells as f64 / runs as f64,
+        );
+    }
+}
