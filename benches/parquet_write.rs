@@ -7,6 +7,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "a bench, no product"
 )]
@@ -18,7 +20,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use keelrow::clock::Timestamp;
 use keelrow::columnar::{
-    Compression, Event, Files, Leaves, Names, Open, Plan, Schema, Settings, Tables,
+    Compression, Event, Files, Home, Leaves, Names, Open, Plan, Schema, Settings, Tables,
 };
 use keelrow::record::Route;
 use keelrow::unified::Unified;
@@ -33,12 +35,11 @@ fn main() {
     divan::main();
 }
 
-struct Names_(Vec<String>);
+struct Interned(Vec<String>);
 
-impl Names for Names_ {
+impl Names for Interned {
     fn table(&self, id: TableId) -> &str {
-        const NAMES: [&str; 1] = ["tracks"];
-        NAMES.get(id.0 as usize).copied().unwrap_or_else(|| &self.0[id.0 as usize])
+        &self.0[id.0 as usize]
     }
 
     fn column(&self, id: ColumnId) -> &str {
@@ -62,12 +63,12 @@ impl Files for Nowhere {
     }
 }
 
-struct Opener(Vec<(keelrow::columnar::Home, Schema)>);
+struct Opener(Vec<(Home, Schema)>);
 
 impl Open for Opener {
     fn open(
         &mut self,
-        home: &keelrow::columnar::Home,
+        home: &Home,
     ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
         let schema = self.0.iter().find(|(at, _)| at == home).map(|(_, schema)| schema.clone());
         Ok((Plan::Cut(schema.unwrap_or_else(Schema::empty)), Box::new(Nowhere)))
@@ -114,88 +115,94 @@ impl Random {
     }
 }
 
-fn data(events: usize) -> (Names_, Vec<Prepared>) {
+const STANDARD: [&str; 16] = [
+    "id",
+    "received_at",
+    "sent_at",
+    "original_timestamp",
+    "timestamp",
+    "anonymous_id",
+    "user_id",
+    "event",
+    "event_text",
+    "channel",
+    "context_ip",
+    "context_request_ip",
+    "context_library_name",
+    "context_user_agent",
+    "context_page_url",
+    "context_session_id",
+];
+const THINGS: u32 = 29;
+const PROPERTIES: u32 = 120;
+/// Ids of columns come behind those of tables.
+const FIRST_COLUMN: u32 = EVENTS as u32 + 1;
+
+fn names() -> Interned {
     let mut names = vec!["tracks".to_owned()];
     names.extend((1..=EVENTS).map(|n| format!("event_number_{n}")));
-    let standard = [
-        "id",
-        "received_at",
-        "sent_at",
-        "original_timestamp",
-        "timestamp",
-        "anonymous_id",
-        "user_id",
-        "event",
-        "event_text",
-        "channel",
-        "context_ip",
-        "context_request_ip",
-        "context_library_name",
-        "context_user_agent",
-        "context_page_url",
-        "context_session_id",
-    ];
-    let first = names.len() as u32;
-    names.extend(standard.iter().map(|&name| name.to_owned()));
-    names.extend((0..29).map(|n| format!("context_thing_{n}_value")));
-    let properties = names.len() as u32;
-    names.extend((0..120).map(|n| format!("property_{n}")));
+    names.extend(STANDARD.iter().map(|&name| name.to_owned()));
+    names.extend((0..THINGS).map(|n| format!("context_thing_{n}_value")));
+    names.extend((0..PROPERTIES).map(|n| format!("property_{n}")));
+    Interned(names)
+}
+
+fn standard(name: &str, (n, event, user): (usize, u32, u64), random: &mut Random) -> Value {
+    let now = 1_781_481_939_865_000 + n as i64 * 1_000;
+    match name {
+        "id" => Value::Text(format!("{:016x}-{n:08x}-4b9a", random.below(u64::MAX))),
+        "received_at" | "sent_at" | "original_timestamp" | "timestamp" => {
+            Value::Time(now - random.below(5_000_000).cast_signed())
+        }
+        "anonymous_id" | "user_id" => Value::Text(format!("{user:026x}")),
+        "event" | "event_text" => Value::Text(format!("event_number_{event}")),
+        "context_user_agent" => Value::Text(format!(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/12{}.0.0.0 Safari/537.36",
+            user % 9
+        )),
+        "context_page_url" => {
+            Value::Text(format!("https://example.org/team/channels/{}", user % 500))
+        }
+        "context_library_name" => Value::Text("RudderLabs JavaScript SDK".to_owned()),
+        "context_session_id" => Value::Int(1_780_863_605 + (user % 900).cast_signed()),
+        _ => Value::Text(format!("value {}", user % 30)),
+    }
+}
+
+fn prepare(n: usize, random: &mut Random) -> Prepared {
+    let event = random.below(EVENTS as u64) as u32;
+    let user = random.below(4_000);
+    let mut cells = Vec::new();
+    for (column, name) in (FIRST_COLUMN..).zip(STANDARD) {
+        cells.push((ColumnId(column), standard(name, (n, event, user), random)));
+    }
+    for thing in 0..THINGS {
+        let column = ColumnId(FIRST_COLUMN + STANDARD.len() as u32 + thing);
+        let value = match thing % 7 {
+            0 => Value::Bool(user & 1 == 0),
+            1 => Value::Int((user % 2_000).cast_signed()),
+            _ => Value::Text(format!("thing {}", (user + u64::from(thing)) % 40)),
+        };
+        cells.push((column, value));
+    }
+    let common = cells.len();
+    for at in 0..4 + event % 11 {
+        let property = (event * 7 + at * 3) % PROPERTIES;
+        let value = match property % 5 {
+            0 => Value::Int(random.below(10_000).cast_signed()),
+            1 => Value::Float(random.below(10_000) as f64 / 8.0 + 0.125),
+            2 => Value::Bool(random.below(2) == 0),
+            _ => Value::Text(format!("property value {}", random.below(300))),
+        };
+        let column = FIRST_COLUMN + STANDARD.len() as u32 + THINGS + property;
+        cells.push((ColumnId(column), value));
+    }
+    Prepared { table: TableId(1 + event), cells, common }
+}
+
+fn data(events: usize) -> (Interned, Vec<Prepared>) {
     let mut random = Random(7);
-    let prepared = (0..events)
-        .map(|n| {
-            let event = random.below(EVENTS as u64) as u32;
-            let user = random.below(4_000);
-            let now = 1_781_481_939_865_000 + n as i64 * 1_000;
-            let mut cells = Vec::new();
-            for (at, &name) in standard.iter().enumerate() {
-                let value = match name {
-                    "id" => Value::Text(format!("{:016x}-{n:08x}-4b9a", random.below(u64::MAX))),
-                    "received_at" | "sent_at" | "original_timestamp" | "timestamp" => {
-                        Value::Time(now - random.below(5_000_000) as i64)
-                    }
-                    "anonymous_id" | "user_id" => Value::Text(format!("{user:026x}")),
-                    "event" | "event_text" => Value::Text(format!("event_number_{event}")),
-                    "context_user_agent" => Value::Text(format!(
-                        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/12{}.0.0.0 Safari/537.36",
-                        user % 9
-                    )),
-                    "context_page_url" => {
-                        Value::Text(format!("https://example.org/team/channels/{}", user % 500))
-                    }
-                    "context_library_name" => Value::Text("RudderLabs JavaScript SDK".to_owned()),
-                    "context_session_id" => Value::Int(1_780_863_605 + (user % 900) as i64),
-                    _ => Value::Text(format!("value {}", user % 30)),
-                };
-                cells.push((ColumnId(first + at as u32), value));
-            }
-            for thing in 0..29_u32 {
-                let column = ColumnId(first + standard.len() as u32 + thing);
-                cells.push((
-                    column,
-                    match thing % 7 {
-                        0 => Value::Bool(user % 2 == 0),
-                        1 => Value::Int((user % 2_000) as i64),
-                        _ => Value::Text(format!("thing {}", (user + u64::from(thing)) % 40)),
-                    },
-                ));
-            }
-            let common = cells.len();
-            for at in 0..4 + event % 11 {
-                let column = ColumnId(properties + (event * 7 + at * 3) % 120);
-                cells.push((
-                    column,
-                    match column.0 % 5 {
-                        0 => Value::Int(random.below(10_000) as i64),
-                        1 => Value::Float(random.below(10_000) as f64 / 8.0 + 0.125),
-                        2 => Value::Bool(random.below(2) == 0),
-                        _ => Value::Text(format!("property value {}", random.below(300))),
-                    },
-                ));
-            }
-            Prepared { table: TableId(1 + event), cells, common }
-        })
-        .collect();
-    (Names_(names), prepared)
+    (names(), (0..events).map(|n| prepare(n, &mut random)).collect())
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -219,15 +226,11 @@ fn unified(sets: Sets) -> Arc<Unified> {
     Arc::new(unified)
 }
 
-fn tables(
-    compression: Compression,
-    sets: Sets,
-    schemas: &[(keelrow::columnar::Home, Schema)],
-) -> Tables {
+fn tables(compression: Compression, sets: Sets, schemas: &[(Home, Schema)]) -> Tables {
     Tables::new(settings(compression), unified(sets), Box::new(Opener(schemas.to_vec())))
 }
 
-fn feed(tables: &mut Tables, names: &Names_, data: &[Prepared], sets: Sets) {
+fn feed(tables: &mut Tables, names: &Interned, data: &[Prepared], sets: Sets) {
     let route = tables.route(&Route {
         source_id: "webapp_prod".into(),
         source_name: "webapp".into(),
@@ -258,7 +261,7 @@ fn feed(tables: &mut Tables, names: &Names_, data: &[Prepared], sets: Sets) {
 }
 
 /// Schemas after a first batch, so that types are known.
-fn schemas(names: &Names_, data: &[Prepared]) -> Vec<(keelrow::columnar::Home, Schema)> {
+fn schemas(names: &Interned, data: &[Prepared]) -> Vec<(Home, Schema)> {
     let mut first = tables(Compression::Snappy, Sets::All, &[]);
     feed(&mut first, names, data, Sets::All);
     let finished = first.finish().unwrap();
@@ -315,7 +318,7 @@ fn write(bencher: Bencher<'_, '_>, events: usize, compression: Compression) {
             let parts = tables.finish().unwrap();
             bytes = parts.iter().flat_map(|table| &table.parts).map(|part| part.bytes).sum();
         });
-    println!("{} bytes of file an event", bytes / events as u64);
+    eprintln!("{} bytes of file an event", bytes / events as u64);
 }
 
 #[divan::bench(sample_count = 10, args = [1_650, 33_750, 168_800])]

@@ -10,6 +10,8 @@
 //! 4. `http`
 //! 5. `app`, `cli`: composition
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod columnar;
 pub mod config;

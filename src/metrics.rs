@@ -79,3 +79,31 @@ pub fn gauges<L: EncodeLabelSet>(
     }
     Ok(())
 }
+
+/// Writes one counter without labels; the name gets the ending `_total`.
+///
+/// # Errors
+/// As the encoder's.
+pub fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+/// Writes one gauge without labels.
+///
+/// # Errors
+/// As the encoder's.
+pub fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    metric.encode_gauge(&value)
+}

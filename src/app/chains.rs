@@ -76,7 +76,7 @@ impl Files {
         }
         let path = find(&self.folder, name);
         if let Some(path) = path.as_ref().filter(|path| is_script(path)) {
-            return self.script(path).map(Stage::Script);
+            return self.script(path).map(|script| Stage::Script(Arc::new(script)));
         }
         let pack = self.pack(name, path.as_deref(), 0);
         self.packs.insert(name.to_owned(), pack.clone());

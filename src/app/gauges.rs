@@ -26,7 +26,11 @@ impl Collector for Journal {
             ("keelrow_journal_bytes_max", "The journal's budget", state.limit_bytes),
             ("keelrow_journal_waiting_bytes", "Bytes waiting for the disk", state.waiting_bytes),
             ("keelrow_journal_segments", "Segments that hold records", state.segments),
-            ("keelrow_journal_position", "Position behind the last durable record", state.durable.get()),
+            (
+                "keelrow_journal_position",
+                "Position behind the last durable record",
+                state.durable.get(),
+            ),
             ("keelrow_journal_accepting", "1 if appends are taken", accepting),
         ] {
             gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
@@ -51,16 +55,32 @@ impl Collector for Loader {
         let report = status.report.clone().unwrap_or_default();
         let committed_at = status.committed_at.map_or(0, |at| at.micros() / 1_000_000);
         for (name, help, value) in [
-            ("keelrow_loader_lag_records", "Journal records in no batch yet", self.0.lag_records().unwrap_or(0)),
-            ("keelrow_loader_stopped", "1 if loading needs a person", u64::from(status.stopped.is_some())),
-            ("keelrow_loader_troubled", "1 while the last try failed", u64::from(status.trouble.is_some())),
+            (
+                "keelrow_loader_lag_records",
+                "Journal records in no batch yet",
+                self.0.lag_records().unwrap_or(0),
+            ),
+            (
+                "keelrow_loader_stopped",
+                "1 if loading needs a person",
+                u64::from(status.stopped.is_some()),
+            ),
+            (
+                "keelrow_loader_troubled",
+                "1 while the last try failed",
+                u64::from(status.trouble.is_some()),
+            ),
             (
                 "keelrow_loader_last_commit_seconds",
                 "When the last batch of this run was committed, seconds since 1970",
                 u64::try_from(committed_at).unwrap_or(0),
             ),
             ("keelrow_dedup_keys", "Keys that repeats are told by", report.dedup_keys as u64),
-            ("keelrow_dedup_window_seconds", "Arrival time over which repeats are told", report.dedup_window.as_secs()),
+            (
+                "keelrow_dedup_window_seconds",
+                "Arrival time over which repeats are told",
+                report.dedup_window.as_secs(),
+            ),
         ] {
             gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
         }
@@ -76,15 +96,11 @@ pub(super) struct Reloads {
     pub(super) failed: AtomicU64,
 }
 
-/// The counts of reloads as metrics.
-#[derive(Debug)]
-pub(super) struct ReloadsCollector(pub(super) Arc<Reloads>);
-
-impl Collector for ReloadsCollector {
+impl Collector for Reloads {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let lines = [
-            ([("result", "done")], self.0.done.load(Ordering::Relaxed)),
-            ([("result", "failed")], self.0.failed.load(Ordering::Relaxed)),
+            ([("result", "done")], self.done.load(Ordering::Relaxed)),
+            ([("result", "failed")], self.failed.load(Ordering::Relaxed)),
         ];
         counters(&mut encoder, "keelrow_config_reloads", "Reloads of the configuration", lines)
     }

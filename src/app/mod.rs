@@ -7,9 +7,9 @@
 mod books;
 pub mod chains;
 mod gauges;
+mod load;
 pub mod privacy_key;
 mod reload;
-mod load;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -114,6 +114,7 @@ pub struct App {
     servers: TaskTracker,
     tasks: TaskTracker,
     reloads: Arc<gauges::Reloads>,
+    settings: load::Shared,
 }
 
 /// What the services draw on.
@@ -132,6 +133,8 @@ impl App {
     /// See [`Error`]; nothing is left running.
     pub async fn start(config: Config, world: World) -> Result<Self, Error> {
         forbid_core_dumps()?;
+        // For all that speaks TLS here; a second start in one process finds it installed.
+        rustls::crypto::ring::default_provider().install_default().ok();
         let chains = chains::compile(&config).map_err(Error::Config)?;
         let public = listen(config.http.listen).await?;
         let admin = listen(config.admin.listen).await?;
@@ -139,6 +142,7 @@ impl App {
         if let Some(path) = made {
             tracing::warn!(path = %path.display(), "made a new privacy key; keep a copy of it");
         }
+        let suppression = suppression(&config, &pseudonyms).map_err(Error::Config)?;
         let store = open_store(&config, pseudonyms.fingerprint()).await?;
         let journal = open_journal(&config, &world).await?;
         let sources = Arc::new(Sources::new(&config.sources));
@@ -155,22 +159,22 @@ impl App {
             books: books.clone(),
             counts: Arc::clone(&counts),
         };
-        let suppression = suppression(&config, &pseudonyms).map_err(Error::Config)?;
         let live = Live { sources: Arc::clone(&sources), chains, suppression };
         let system = |action| move |source| Error::System { action, source };
         let ingest = Ingest::new(services, live, workers()).map_err(system("start threads"))?;
         let ingest = Arc::new(ingest);
-        let (loader, loader_thread) = load::start(&config, &world, &journal, store)?;
+        let settings = Arc::new(ArcSwap::from_pointee(load::settings(&config)));
+        let (loader, loader_thread) = load::start(&config, &world, &journal, store, &settings)?;
         let collector = earlier_books(&loader, &journal, books).await;
         let metrics = Metrics::new();
         let stats = Arc::new(http::Stats::new());
         let reloads = Arc::<gauges::Reloads>::default();
         metrics.collect(collector);
-        metrics.collect(ingest::CountsCollector(counts));
+        metrics.collect(counts);
         metrics.collect(gauges::Journal(Arc::clone(&journal)));
         metrics.collect(gauges::Loader(loader.clone()));
-        metrics.collect(gauges::ReloadsCollector(Arc::clone(&reloads)));
-        metrics.collect(http::StatsCollector(Arc::clone(&stats)));
+        metrics.collect(Arc::clone(&reloads));
+        metrics.collect(Arc::clone(&stats));
         let mut app = Self {
             edge_sources: Arc::new(ArcSwap::new(sources)),
             edge_options: Arc::new(ArcSwap::from_pointee(config.http.clone())),
@@ -185,6 +189,7 @@ impl App {
             servers: TaskTracker::new(),
             tasks: TaskTracker::new(),
             reloads,
+            settings,
         };
         app.serve(public, admin, &world, metrics, stats)?;
         Ok(app)
@@ -257,6 +262,7 @@ impl App {
             ingest: Arc::clone(&self.ingest),
             sources: Arc::clone(&self.edge_sources),
             options: Arc::clone(&self.edge_options),
+            settings: Arc::clone(&self.settings),
             counts: Arc::clone(&self.reloads),
             seen: [0; 32],
         };
@@ -294,7 +300,9 @@ impl App {
             }
         });
         if tokio::time::timeout(left(), stopped).await.is_err() {
-            tracing::warn!("gave up waiting at the deadline; the journal has all that was accepted");
+            tracing::warn!(
+                "gave up waiting at the deadline; the journal has all that was accepted"
+            );
         }
     }
 }

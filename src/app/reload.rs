@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::{chains, gauges};
+use super::{chains, gauges, load};
 use crate::config::{self, Config, Environment};
 use crate::ingest::{Ingest, Live};
 use crate::source::Sources;
@@ -22,6 +22,7 @@ pub struct Reloader {
     pub(super) ingest: Arc<Ingest>,
     pub(super) sources: Arc<ArcSwap<Sources>>,
     pub(super) options: Arc<ArcSwap<config::Http>>,
+    pub(super) settings: load::Shared,
     pub(super) counts: Arc<gauges::Reloads>,
     pub(super) seen: [u8; 32],
 }
@@ -68,7 +69,10 @@ impl Reloader {
             }
             Err(faults) => {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(faults = faults.join("; "), "new configuration refused, old one stays");
+                tracing::error!(
+                    faults = faults.join("; "),
+                    "new configuration refused, old one stays"
+                );
                 false
             }
         }
@@ -76,7 +80,7 @@ impl Reloader {
 
     fn try_reload(&mut self) -> Result<(), Vec<String>> {
         let config = config::load(&self.config.file, &self.environment)
-            .map_err(|faults| faults.list().iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            .map_err(|faults| vec![faults.to_string()])?;
         let chains = chains::compile(&config)?;
         let restart = config::needs_restart(&self.config, &config);
         if !restart.is_empty() {
@@ -88,6 +92,9 @@ impl Reloader {
         self.ingest.reload(Live { sources: Arc::clone(&sources), chains, suppression });
         self.sources.store(sources);
         self.options.store(Arc::new(config.http.clone()));
+        // Counts from the next batch on, but for what needs a restart.
+        let settings = load::settings(&Config { load: self.config.load.clone(), ..config.clone() });
+        self.settings.store(Arc::new(settings));
         tracing::info!(sources = config.sources.len(), "configuration taken over");
         self.config = config;
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, Failure, TRY_AGAIN, chain};
-use crate::app::{self, App, Reloader, World};
+use crate::app::{App, Reloader, World};
 use crate::clock::System;
 use crate::config::{self, Config, Watcher};
 
@@ -33,7 +33,11 @@ pub(super) fn start_logging(json: bool) {
         .with_max_level(tracing::Level::INFO)
         .with_target(false);
     // A second start in one process, as tests have, keeps the first's.
-    if json { builder.json().try_init().ok() } else { builder.try_init().ok() };
+    if json {
+        builder.json().try_init().ok()
+    } else {
+        builder.try_init().ok()
+    };
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

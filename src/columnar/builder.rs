@@ -7,87 +7,27 @@
 //! known: a cell whose own column takes it goes there; every other one waits until the group closes
 //! and is then placed, first come first, in the variant column of its type or in `_overflow`.
 
+mod births;
+mod part;
+mod settle;
+
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::sync::Arc;
 
-use super::column::{Birth, Column, VALUE_BYTES, natural_type, slot as exact_slot};
+use super::column::{Birth, Column, VALUE_BYTES, slot as exact_slot};
 use super::file::PartWriter;
 use super::ids::Ids;
-use super::overflow::{Aside, Leaves, OVERFLOW};
-use super::schema::{self, Schema, type_name};
+use super::overflow::{Aside, Leaves};
+use super::schema::Schema;
 use super::{Error, Footer, Settings};
-use crate::clock::Timestamp;
-use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar, TableKind};
+use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar};
 
 /// Bytes that an open column or table adds to the builder's size, so that many small tables end a
 /// range early: the structures themselves.
 const COLUMN_BYTES: u64 = 320;
 
-/// What a table is and which columns it has from the start.
-#[derive(Clone, Debug)]
-pub struct Table {
-    /// Its name, for pins and errors.
-    pub name: String,
-    /// Its kind, for the layout's types.
-    pub kind: TableKind,
-    /// Columns of every file, in order: name, type, required.
-    pub initial: Vec<(String, ColumnType, bool)>,
-    /// Columns with the same time in every row.
-    pub constants: Vec<(String, Timestamp)>,
-}
-
-/// Makes the files of one table.
-pub trait Files: Send {
-    /// Makes an empty file, readable by its owner only, for part `part`.
-    ///
-    /// # Errors
-    /// Any fault of the disk.
-    fn create(&mut self, part: u32) -> io::Result<Box<dyn io::Write + Send>>;
-}
-
-/// Where the schemas and the ends of row groups come from.
-#[derive(Clone, Debug)]
-pub enum Plan {
-    /// From the rows; the newest schema is given, [`Schema::empty`] for a new table.
-    Cut(Schema),
-    /// From a plan made before.
-    Rewrite(Vec<PlannedPart>),
-}
-
-/// A part as planned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedPart {
-    /// Its schema, as registered.
-    pub schema: Schema,
-    /// Rows of each row group.
-    pub row_groups: Vec<u64>,
-}
-
-/// A finished part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Its number within table and batch, from 0.
-    pub number: u32,
-    /// Its schema; of a cut, one version above the last if anything is wider.
-    pub schema: Arc<Schema>,
-    /// Rows of each row group.
-    pub row_groups: Vec<u64>,
-    /// Size of the file in bytes.
-    pub bytes: u64,
-    /// Earliest arrival of a row.
-    pub min_received_at: Timestamp,
-    /// Latest arrival of a row.
-    pub max_received_at: Timestamp,
-}
-
-impl Part {
-    /// All rows of the part.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.row_groups.iter().sum()
-    }
-}
+pub(super) use part::Span;
+pub use part::{Files, Part, Plan, PlannedPart, Table};
 
 /// A column of one [`TableBuilder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,22 +62,6 @@ pub struct TableBuilder {
     files: Box<dyn Files>,
     part: Option<PartWriter>,
     parts: Vec<Part>,
-}
-
-/// Earliest and latest arrival.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) min: i64,
-    pub(super) max: i64,
-}
-
-impl Span {
-    pub(super) const NONE: Self = Self { min: i64::MAX, max: i64::MIN };
-
-    pub(super) fn join(&mut self, other: Self) {
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-    }
 }
 
 impl std::fmt::Debug for TableBuilder {
@@ -241,11 +165,12 @@ impl TableBuilder {
         let row = self.row;
         let first = column.see(row);
         self.bytes += VALUE_BYTES + cell.text.len() as u64;
-        if first && column.put(row, &cell.value, cell.text) {
-            if column.birth != Birth::Tentative || !may_leave(column.column_type, &cell.value) {
-                return;
-            }
-            // Should the column become float, this integer cannot stay.
+        // Should a tentative column become float, not every integer can stay.
+        if first
+            && column.put(row, &cell.value, cell.text)
+            && (column.birth != Birth::Tentative || !may_leave(column.column_type, &cell.value))
+        {
+            return;
         }
         let base = (slot.0, column.name(), !first);
         self.bytes += self.aside.keep(row, base, cell, leaves);
@@ -389,167 +314,6 @@ impl TableBuilder {
 
     fn plan_error(&self, reason: &'static str) -> Error {
         Error::Plan { table: self.table.name.clone(), reason }
-    }
-
-    fn find_or_bear(&mut self, name: &str, value: &Scalar<'_>) -> Slot {
-        let lower;
-        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            lower = name.to_ascii_lowercase();
-            &lower
-        } else {
-            name
-        };
-        if name == OVERFLOW {
-            return Slot::NONE;
-        }
-        if let Some(&slot) = self.by_name.get(name) {
-            return Slot(slot);
-        }
-        let (column_type, birth) =
-            match self.settings.type_at_birth(&self.table.name, self.table.kind, name) {
-                Some(pinned) => (pinned, Birth::Decided),
-                None => (natural_type(value), Birth::Tentative),
-            };
-        self.bear_within_cap(name, column_type, birth).map_or(Slot::NONE, Slot)
-    }
-
-    /// Adds a column unless the schema is given or the last place is the overflow's.
-    fn bear_within_cap(
-        &mut self,
-        name: &str,
-        column_type: ColumnType,
-        birth: Birth,
-    ) -> Option<u32> {
-        let kept_free = usize::from(self.overflow.is_none());
-        if self.rewrite.is_some() || self.columns.len() + kept_free >= self.settings.columns_max {
-            return None;
-        }
-        Some(self.bear(name, column_type, birth, false))
-    }
-
-    fn bear(&mut self, name: &str, column_type: ColumnType, birth: Birth, required: bool) -> u32 {
-        self.push_column(
-            schema::Column {
-                name: name.to_owned(),
-                column_type,
-                required,
-                first_seen: self.settings.batch_time,
-                max_bytes: 0,
-            },
-            birth,
-        )
-    }
-
-    fn push_column(&mut self, column: schema::Column, birth: Birth) -> u32 {
-        // At most columns_max, which is far below.
-        let at = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
-        self.by_name.insert(column.name.clone(), at);
-        if column.required {
-            self.required.push(at);
-        }
-        if column.name == OVERFLOW {
-            self.overflow = Some(at);
-        }
-        self.columns.push(Column::new(column, birth));
-        at
-    }
-
-    fn add_constant(&mut self, name: &str, time: Timestamp) {
-        let at = match self.by_name.get(name) {
-            Some(&at) => at,
-            // A plan whose schema lacks it was made without it.
-            None if self.rewrite.is_some() => return,
-            None => self.bear(name, ColumnType::Datetime, Birth::Decided, false),
-        };
-        if let Some(column) = self.columns.get_mut(at as usize)
-            && column.column_type == ColumnType::Datetime
-        {
-            column.set_constant(time.micros());
-        }
-    }
-
-    /// Makes the columns those of `schema`, which widens what is there.
-    fn adopt(&mut self, schema: Schema) {
-        for column in schema.columns.iter().skip(self.columns.len()) {
-            self.push_column(column.clone(), Birth::Known);
-        }
-        self.base_version = schema.version;
-        self.schema = Arc::new(schema);
-    }
-
-    /// Places the cells that waited, and so settles the columns of the row group.
-    fn settle(&mut self) -> Result<(), Error> {
-        let mut aside = std::mem::take(&mut self.aside);
-        let misfits = aside.take_misfits();
-        let mut variants: HashMap<(u32, ColumnType), Option<u32>> = HashMap::new();
-        for misfit in &misfits {
-            let (value, text) = aside.cell(misfit);
-            let value = &value;
-            if let Some(base) = self.columns.get_mut(misfit.base as usize)
-                && !misfit.duplicate
-                && base.accepts(value)
-            {
-                if !base.is_filled(misfit.row) {
-                    base.put_late(misfit.row, value, text);
-                }
-                continue;
-            }
-            let column_type = natural_type(value);
-            let variant = *variants
-                .entry((misfit.base, column_type))
-                .or_insert_with(|| self.variant(misfit.base, column_type));
-            match variant.and_then(|at| self.columns.get_mut(at as usize)) {
-                Some(column)
-                    if column.constant().is_none()
-                        && column.accepts(value)
-                        && !column.is_filled(misfit.row) =>
-                {
-                    column.put_late(misfit.row, value, text);
-                }
-                _ => aside.give_up(misfit),
-            }
-        }
-        let placed = self.place_overflow(&mut aside);
-        aside.clear();
-        self.aside = aside;
-        placed
-    }
-
-    /// The column for values of `column_type` that the column at `base` does not take.
-    fn variant(&mut self, base: u32, column_type: ColumnType) -> Option<u32> {
-        let base = self.columns.get(base as usize)?;
-        let suffix = type_name(column_type);
-        let room = self.settings.identifier_bytes_max.saturating_sub(suffix.len() + 2);
-        let base = base.name();
-        let cut = base.floor_char_boundary(room.min(base.len()));
-        let name = format!("{}__{suffix}", base.get(..cut)?);
-        if let Some(&at) = self.by_name.get(&name) {
-            return Some(at);
-        }
-        let column_type = self
-            .settings
-            .type_at_birth(&self.table.name, self.table.kind, &name)
-            .unwrap_or(column_type);
-        self.bear_within_cap(&name, column_type, Birth::Decided)
-    }
-
-    fn place_overflow(&mut self, aside: &mut Aside) -> Result<(), Error> {
-        if !aside.overflows() {
-            return Ok(());
-        }
-        let at = match self.overflow {
-            Some(at) => at,
-            None if self.rewrite.is_some() => {
-                return Err(self.plan_error("a value has no column in the planned schema"));
-            }
-            None => self.bear(OVERFLOW, ColumnType::String, Birth::Decided, false),
-        };
-        if let Some(column) = self.columns.get_mut(at as usize) {
-            aside.drain_overflow(|row, text| {
-                column.put_late(row, &Scalar::Text(text), text);
-            });
-        }
-        Ok(())
     }
 
     fn write_group(&mut self) -> Result<(), Error> {

@@ -341,7 +341,7 @@ impl Values {
             Some(&run) => run,
             None => (0, 0),
         };
-        let end = self.runs.get(run).map_or(self.count(), |&(_, value)| value as usize);
+        let end = self.runs.get(run).map_or_else(|| self.count(), |&(_, value)| value as usize);
         ((row - first) as usize) < end - value as usize
     }
 

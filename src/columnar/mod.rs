@@ -15,6 +15,7 @@ mod ids;
 mod overflow;
 mod schema;
 mod settings;
+mod sink;
 mod tables;
 mod unified_rows;
 
@@ -26,7 +27,8 @@ pub use footer::{Footer, FooterError, read_footer};
 pub use overflow::Leaves;
 pub use schema::{Column, Schema, SchemaError, type_name, type_of};
 pub use settings::{Compression, Pin, Settings, Standard};
-pub use tables::{Event, EventSink, Finished, Home, Names, Open, RouteId, Tables};
+pub use sink::{Event, EventSink};
+pub use tables::{Finished, Home, Names, Open, RouteId, Tables};
 
 use std::io;
 

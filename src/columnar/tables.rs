@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::builder::{Files, Part, Plan, Table, TableBuilder};
-use super::overflow::Leaves;
+use super::sink::{Event, EventSink};
 use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
 use crate::record::Route;
 use crate::unified::{self, Unified};
-use crate::warehouse::{Cell, ColumnId, ColumnType, Sink, TableId, TableKind};
+use crate::warehouse::{ColumnId, ColumnType, TableId, TableKind};
 
 /// The mapper's names.
 pub trait Names {
@@ -59,28 +59,7 @@ pub trait Open {
 
 /// A source known to [`Tables`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RouteId(u32);
-
-/// An event whose rows come next.
-#[derive(Clone, Copy)]
-pub struct Event<'a> {
-    /// Its source.
-    pub route: RouteId,
-    /// Its type in lower case, for the core column `type`.
-    pub event_type: &'a str,
-    /// Arrival in microseconds since 1970.
-    pub received_at: i64,
-    /// The mapper's names.
-    pub names: &'a dyn Names,
-    /// Where its cells come from: usually its tape.
-    pub leaves: &'a dyn Leaves,
-}
-
-impl std::fmt::Debug for Event<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Event").field("route", &self.route).finish_non_exhaustive()
-    }
-}
+pub struct RouteId(pub(super) u32);
 
 /// A table's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,33 +73,33 @@ pub struct Finished {
 /// The open tables of one batch.
 pub struct Tables {
     settings: Arc<Settings>,
-    unified: Arc<Unified>,
+    pub(super) unified: Arc<Unified>,
     open: Box<dyn Open + Send>,
-    routes: Vec<Route>,
-    tables: Vec<Opened>,
+    pub(super) routes: Vec<Route>,
+    pub(super) tables: Vec<Opened>,
     by_home: HashMap<Home, usize>,
     targets: HashMap<(RouteId, TableId), Targets, foldhash::fast::RandomState>,
-    bytes: u64,
+    pub(super) bytes: u64,
     /// Unified tables that have a row of the current event.
-    taken: Vec<usize>,
+    pub(super) taken: Vec<usize>,
     /// Tables that the open row goes to: its own, then unified ones.
-    current: Vec<usize>,
+    pub(super) current: Vec<usize>,
 }
 
 /// One open table.
 #[derive(Debug)]
-struct Opened {
+pub(super) struct Opened {
     home: Home,
-    builder: TableBuilder,
+    pub(super) builder: TableBuilder,
     /// What [`Tables::bytes`] holds of it.
     bytes: u64,
     /// Set for unified tables.
-    unified: Option<UnifiedRows>,
+    pub(super) unified: Option<UnifiedRows>,
 }
 
 impl Opened {
     /// Counts the builder's bytes anew.
-    fn recount(&mut self, total: &mut u64) {
+    pub(super) fn recount(&mut self, total: &mut u64) {
         let now = self.builder.bytes();
         *total = *total - self.bytes + now;
         self.bytes = now;
@@ -129,17 +108,17 @@ impl Opened {
 
 /// Where the rows of one source's table go.
 #[derive(Clone, Debug)]
-struct Targets {
-    table: usize,
+pub(super) struct Targets {
+    pub(super) table: usize,
     /// Unified tables and, for each, what the row says of where it came from.
-    unified: Arc<[UnifiedTarget]>,
+    pub(super) unified: Arc<[UnifiedTarget]>,
 }
 
 #[derive(Debug)]
-struct UnifiedTarget {
-    table: usize,
-    table_name: String,
-    relation: String,
+pub(super) struct UnifiedTarget {
+    pub(super) table: usize,
+    pub(super) table_name: String,
+    pub(super) relation: String,
 }
 
 impl std::fmt::Debug for Tables {
@@ -182,7 +161,7 @@ impl Tables {
     pub fn event<'t>(&'t mut self, event: Event<'t>) -> EventSink<'t> {
         self.taken.clear();
         self.current.clear();
-        EventSink { tables: self, event, error: None }
+        EventSink::new(self, event)
     }
 
     /// Bytes of all open row groups, counted from rows, and of the structures around them.
@@ -247,7 +226,7 @@ impl Tables {
             .collect()
     }
 
-    fn targets(
+    pub(super) fn targets(
         &mut self,
         id: TableId,
         kind: TableKind,
@@ -330,99 +309,5 @@ fn first_columns(kind: TableKind) -> Vec<(String, ColumnType, bool)> {
         TableKind::MergeRules => Vec::new(),
         TableKind::Discards => vec![received_at],
         _ => vec![id, received_at],
-    }
-}
-
-/// Takes the rows of one event.
-pub struct EventSink<'t> {
-    tables: &'t mut Tables,
-    event: Event<'t>,
-    error: Option<Error>,
-}
-
-impl std::fmt::Debug for EventSink<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EventSink").field("event", &self.event).finish_non_exhaustive()
-    }
-}
-
-impl EventSink<'_> {
-    /// Ends the last row.
-    ///
-    /// # Errors
-    /// The first fault of any row of the event: nothing of the range may be kept then.
-    pub fn finish(mut self) -> Result<(), Error> {
-        self.end_row();
-        self.error.map_or(Ok(()), Err)
-    }
-
-    fn begin_row(&mut self, id: TableId, kind: TableKind) -> Result<(), Error> {
-        let targets = self.tables.targets(id, kind, &self.event)?;
-        let tables = &mut *self.tables;
-        if let Some(own) = tables.tables.get_mut(targets.table) {
-            own.builder.begin_row(self.event.received_at);
-            tables.current.push(targets.table);
-        }
-        for target in targets.unified.iter() {
-            if tables.taken.contains(&target.table) {
-                continue;
-            }
-            let route = tables.routes.get(self.event.route.0 as usize);
-            let opened = tables.tables.get_mut(target.table);
-            if let (Some(route), Some(Opened { builder, unified: Some(unified), .. })) =
-                (route, opened)
-            {
-                unified.begin_row(builder, &self.event, kind, route);
-                unified.fill_lineage(builder, &route.schema, &target.table_name, &target.relation);
-                tables.taken.push(target.table);
-                tables.current.push(target.table);
-            }
-        }
-        Ok(())
-    }
-
-    fn end_row(&mut self) {
-        let tables = &mut *self.tables;
-        for at in tables.current.drain(..) {
-            let Some(table) = tables.tables.get_mut(at) else { continue };
-            if let Some(unified) = &mut table.unified {
-                unified.end_row(&mut table.builder, &tables.unified, self.event.leaves);
-            }
-            let ended = table.builder.end_row();
-            table.recount(&mut tables.bytes);
-            if let (Err(error), None) = (ended, &self.error) {
-                self.error = Some(error);
-            }
-        }
-    }
-}
-
-impl Sink for EventSink<'_> {
-    fn row(&mut self, table: TableId, kind: TableKind) {
-        self.end_row();
-        if self.error.is_none()
-            && let Err(error) = self.begin_row(table, kind)
-        {
-            self.error = Some(error);
-        }
-    }
-
-    #[inline]
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
-        let tables = &mut *self.tables;
-        let Event { names, leaves, .. } = self.event;
-        for &at in &tables.current {
-            let Some(table) = tables.tables.get_mut(at) else { continue };
-            match &mut table.unified {
-                None => table.builder.cell(column, || names.column(column), &cell, leaves),
-                Some(unified) => unified.cell(
-                    &mut table.builder,
-                    &tables.unified,
-                    (column, names),
-                    &cell,
-                    leaves,
-                ),
-            }
-        }
     }
 }

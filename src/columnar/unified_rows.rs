@@ -8,7 +8,8 @@
 use super::builder::{Slot, TableBuilder};
 use super::ids::Ids;
 use super::overflow::Leaves;
-use super::tables::{Event, Names};
+use super::sink::Event;
+use super::tables::Names;
 use crate::record::Route;
 use crate::unified::{Alias, Feed, Platform, Unified, of_library, of_user_agent};
 use crate::warehouse::{Cell, ColumnId, Scalar, TableKind};

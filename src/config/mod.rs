@@ -75,6 +75,10 @@ fn read(path: &Path) -> Result<String, Problem> {
 pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Config, Faults> {
     let context = reader::Context::default();
     let tree = tree::Tree::read(text, environment, &context);
+    if context.has_syntax_faults() {
+        // What a broken line has swallowed would be told as missing.
+        return Err(Faults::new(path, context.into_faults()));
+    }
     let config = sections::read(&tree, PathBuf::from(path), &context);
     let faults = context.into_faults();
     if faults.is_empty() { Ok(config) } else { Err(Faults::new(path, faults)) }

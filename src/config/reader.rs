@@ -24,6 +24,11 @@ impl Context {
         self.faults.borrow_mut().push(fault);
     }
 
+    pub(super) fn has_syntax_faults(&self) -> bool {
+        let faults = self.faults.borrow();
+        faults.iter().any(|fault| matches!(fault.problem, Problem::Syntax { .. }))
+    }
+
     pub(super) fn into_faults(self) -> Vec<Fault> {
         self.faults.into_inner()
     }

@@ -18,7 +18,11 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "node.name": node.name;
         "http.listen": http.listen;
         "http.admin_listen": admin.listen;
+        "http.admin_token": admin.token;
         "http.max_in_flight": http.max_in_flight;
+        "http.max_connections": http.max_connections;
+        "http.header_timeout": http.header_timeout;
+        "http.idle_timeout": http.idle_timeout;
         "http.tls": http.tls;
         "journal": journal;
         "storage": storage;

@@ -151,33 +151,52 @@ write_key = "a b"
     assert_eq!(faults(read(text)), expected);
 }
 
+/// Exactly one fault, at `key`.
+fn check(text: &str, key: &str) {
+    match read(text) {
+        Err(faults) => {
+            let found: Vec<&str> = faults.list().iter().map(|f| f.key.as_str()).collect();
+            assert_eq!(found, [key], "{text}\n{faults}");
+        }
+        Ok(_) => panic!("no fault in {text}"),
+    }
+}
+
 #[test]
-fn each_fault_is_found() {
+fn each_fault_of_a_section_is_found() {
+    for (text, key) in [
+        ("[http", ""),
+        ("x = 1", "x"),
+        ("http = 1", "http"),
+        ("source = 1", "source"),
+        ("[node]\nname = \"a b\"", "node.name"),
+        ("[http]\nadmin_listen = \"0.0.0.0:1\"", "http.admin_token"),
+        ("[http]\nadmin_token = \" \"", "http.admin_token"),
+        ("[http]\npublic_url = \"example.com\"", "http.public_url"),
+        ("[http]\ntrusted_proxies = [\"all\"]", "http.trusted_proxies"),
+        ("[http]\ntrusted_proxies = \"all\"", "http.trusted_proxies"),
+        ("[http]\nmax_in_flight = \"17MiB\"", "http.max_in_flight"),
+        ("[http]\nack_timeout = \"2m\"", "http.ack_timeout"),
+        ("[http]\ntls = { certificate = \"a\" }", "http.tls.key"),
+        ("[http]\ntls = { certificate = \"a\", key = \"b\", k = 1 }", "http.tls.k"),
+        ("[load]\ndialect = \"oracle\"", "load.dialect"),
+        ("[load]\ncompression = \"gzip\"", "load.compression"),
+        ("[clock]\nmin = \"yesterday\"", "clock.min"),
+        ("[privacy]\nkey = \"short\"", "privacy.key"),
+        ("[privacy]\nkey = \"0123456789\"\nkey_file = \"f\"", "privacy.key"),
+        ("[dedup]\nmax_keys = -1", "dedup.max_keys"),
+        ("[dedup]\nmax_keys = \"1\"", "dedup.max_keys"),
+    ] {
+        check(text, key);
+    }
+}
+
+#[test]
+fn each_fault_of_a_source_or_table_is_found() {
     let two = |first: &str, second: &str| {
         format!("{}{}", source(first), source(second).replace("\"k1\"", "\"k2\""))
     };
     for (text, key) in [
-        ("[http".to_owned(), ""),
-        ("x = 1".to_owned(), "x"),
-        ("http = 1".to_owned(), "http"),
-        ("source = 1".to_owned(), "source"),
-        ("[node]\nname = \"a b\"".to_owned(), "node.name"),
-        ("[http]\nadmin_listen = \"0.0.0.0:1\"".to_owned(), "http.admin_token"),
-        ("[http]\nadmin_token = \" \"".to_owned(), "http.admin_token"),
-        ("[http]\npublic_url = \"example.com\"".to_owned(), "http.public_url"),
-        ("[http]\ntrusted_proxies = [\"all\"]".to_owned(), "http.trusted_proxies"),
-        ("[http]\ntrusted_proxies = \"all\"".to_owned(), "http.trusted_proxies"),
-        ("[http]\nmax_in_flight = \"17MiB\"".to_owned(), "http.max_in_flight"),
-        ("[http]\nack_timeout = \"2m\"".to_owned(), "http.ack_timeout"),
-        ("[http]\ntls = { certificate = \"a\" }".to_owned(), "http.tls.key"),
-        ("[http]\ntls = { certificate = \"a\", key = \"b\", k = 1 }".to_owned(), "http.tls.k"),
-        ("[load]\ndialect = \"oracle\"".to_owned(), "load.dialect"),
-        ("[load]\ncompression = \"gzip\"".to_owned(), "load.compression"),
-        ("[clock]\nmin = \"yesterday\"".to_owned(), "clock.min"),
-        ("[privacy]\nkey = \"short\"".to_owned(), "privacy.key"),
-        ("[privacy]\nkey = \"0123456789\"\nkey_file = \"f\"".to_owned(), "privacy.key"),
-        ("[dedup]\nmax_keys = -1".to_owned(), "dedup.max_keys"),
-        ("[dedup]\nmax_keys = \"1\"".to_owned(), "dedup.max_keys"),
         (source("platform = \"tv\""), "source[0].platform"),
         (source("kind = \"cloud\""), "source[0].kind"),
         (source("schema = \"Prod-1\""), "source[0].schema"),
@@ -193,7 +212,6 @@ fn each_fault_is_found() {
         (source("layout = { skip = true }"), "source[0].layout.skip"),
         (source("layout = { json_paths = \"a\" }"), "source[0].layout.json_paths"),
         (two("", ""), "source[1].id"),
-        (two("", "id = \"other\"\nschema = \"web_prod\"").replacen("prod", "rc", 1), ""),
         (source("") + &source("id = \"o\""), "source[1].write_key"),
         (
             two(
@@ -216,13 +234,22 @@ fn each_fault_is_found() {
         ("[[column]]\nname = \"a\"".to_owned(), "column[0].type"),
         ("[[column]]\nname = \"a\"\ntype = \"money\"".to_owned(), "column[0].type"),
     ] {
-        match read(&text) {
-            Err(faults) => {
-                let found: Vec<&str> = faults.list().iter().map(|f| f.key.as_str()).collect();
-                assert_eq!(found, [key], "{text}\n{faults}");
-            }
-            Ok(_) => assert_eq!(key, "", "no fault in {text}"),
+        check(&text, key);
+    }
+}
+
+#[test]
+fn a_broken_line_is_told_alone() {
+    for (text, line) in [
+        ("[node]\nname = \"a\n[[source]]\nname = \"b\"", 2),
+        ("[node]\nname = \"a\"\nname = \"b\"", 3),
+        ("[node]\nname =\n[http]\nmax_body = 1", 2),
+    ] {
+        let faults = read(text).unwrap_err();
+        for fault in faults.list() {
+            assert!(matches!(fault.problem, Problem::Syntax { .. }), "{faults}");
         }
+        assert_eq!(faults.list()[0].place, Place::Line(line), "{faults}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -30,18 +30,14 @@ impl Counts {
     }
 }
 
-/// The counts as metrics.
-#[derive(Debug)]
-pub struct CountsCollector(pub Arc<Counts>);
-
-impl Collector for CountsCollector {
+impl Collector for Counts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         counters(
             &mut encoder,
             "keelrow_surrogates_replaced",
             "Lone surrogates in strings, each replaced by U+FFFD",
-            [(Vec::<(&str, &str)>::new(), self.0.surrogates.load(Ordering::Relaxed))],
+            [(Vec::<(&str, &str)>::new(), self.surrogates.load(Ordering::Relaxed))],
         )?;
         counters(
             &mut encoder,

@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use tokio_util::task::TaskTracker;
 
 pub use chain::{Chain, Stage};
-pub use counts::{Counts, CountsCollector};
+pub use counts::Counts;
 pub use seam::{Accepted, Credential, Form, Health, Pipeline, Refusal, Submission, Trouble, admit};
 
 use self::request::{Prepared, Stop};

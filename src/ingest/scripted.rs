@@ -186,7 +186,10 @@ impl Desk<'_> {
         let inputs: Vec<Input<'_>> = texts
             .iter()
             .zip(&names)
-            .map(|((_, event), names)| Input { event, metadata: Self::metadata(self.source, names) })
+            .map(|((_, event), names)| Input {
+                event,
+                metadata: Self::metadata(self.source, names),
+            })
             .collect();
         let outcomes = scripts
             .runtime
@@ -244,6 +247,8 @@ impl Desk<'_> {
 
     fn shape(&self, text: &str) -> String {
         let mut parser = Parser::new();
-        parser.parse(text.as_bytes()).map_or_else(|_| "{}".to_owned(), |t| transform::shape(t.root()))
+        parser
+            .parse(text.as_bytes())
+            .map_or_else(|_| "{}".to_owned(), |t| transform::shape(t.root()))
     }
 }

@@ -13,7 +13,7 @@ use crate::event::enrich::EventType;
 use crate::event::time::Moment;
 use crate::journal::disk::{Log, Options};
 use crate::journal::{Item, Position};
-use crate::limits::InFlight;
+use crate::limits::Budget;
 use crate::record::{self, FrameKind, View};
 
 const SOURCES: &str = r#"
@@ -35,7 +35,7 @@ rate_limit = "3/s"
 struct Bench {
     ingest: Ingest,
     journal: Arc<dyn Journal>,
-    in_flight: InFlight,
+    in_flight: Budget,
     books: Books,
     _folder: tempfile::TempDir,
 }
@@ -77,8 +77,13 @@ fn bench() -> Bench {
         counts: Arc::default(),
     };
     let chains = sources.list().iter().map(|s| (s.id.clone(), Arc::default())).collect();
-    let ingest = Ingest::new(services, Live { sources: Arc::new(sources), chains, suppression: Suppression::default() }, 2).unwrap();
-    Bench { ingest, journal, in_flight: InFlight::new(1 << 20), books, _folder: folder }
+    let ingest = Ingest::new(
+        services,
+        Live { sources: Arc::new(sources), chains, suppression: Suppression::default() },
+        2,
+    )
+    .unwrap();
+    Bench { ingest, journal, in_flight: Budget::new(1 << 20), books, _folder: folder }
 }
 
 impl Bench {

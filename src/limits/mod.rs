@@ -2,8 +2,8 @@
 //!
 //! Each is a small counter that says no at once; nothing here waits or queues.
 
-mod in_flight;
+mod budget;
 mod rate;
 
-pub use in_flight::{InFlight, Permit};
+pub use budget::{Budget, Permit};
 pub use rate::{RateLimits, RetryAfter};

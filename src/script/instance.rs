@@ -94,7 +94,8 @@ impl Instance {
         let context = Context::full(&engine).map_err(|_| BuildError::Engine)?;
         shared.begin(LOAD_CPU);
         let positions = Positions::of(source);
-        let (calls, kind) = context.with(|ctx| Self::start(&ctx, source, &shared, limits, &positions))?;
+        let (calls, kind) =
+            context.with(|ctx| Self::start(&ctx, source, &shared, limits, &positions))?;
         Ok(Self { calls, context, shared, kind, source: positions })
     }
 
@@ -326,9 +327,7 @@ impl<'js> Call<'_, 'js> {
         let Some(promise) = value.as_promise() else { return Ok(value) };
         let settled = promise.result::<Value<'js>>().ok_or(Error::BadResult(Bad::NeverSettles))?;
         let screen = self.instance.calls.screen.clone().restore(self.ctx);
-        settled
-            .and_then(|value| screen?.call((value,)))
-            .map_err(|error| self.fault(&error))
+        settled.and_then(|value| screen?.call((value,))).map_err(|error| self.fault(&error))
     }
 
     fn in_time(&self) -> Result<(), Error> {
@@ -485,7 +484,10 @@ impl Positions {
             let _column = parts.next()?.parse::<u32>().ok()?;
             let line = parts.next()?.parse::<u32>().ok()?;
             let file = self.0.iter().find(|file| {
-                let named = place.split(['(', ' ']).next_back().and_then(|at| at.strip_prefix(file.as_str()));
+                let named = place
+                    .split(['(', ' '])
+                    .next_back()
+                    .and_then(|at| at.strip_prefix(file.as_str()));
                 named.is_some_and(|rest| rest.starts_with(':'))
             })?;
             Some((file.clone(), line))

@@ -173,7 +173,10 @@ fn line_of_import(source: &Source, importer: &str, import: &str) -> Option<u32> 
         source.libraries.get(importer.strip_suffix(".js").unwrap_or(importer))?
     };
     let names = |line: &str| {
-        line.split(['"', '\'']).skip(1).step_by(2).any(|quoted| library_name(quoted) == Some(import))
+        line.split(['"', '\''])
+            .skip(1)
+            .step_by(2)
+            .any(|quoted| library_name(quoted) == Some(import))
     };
     let at = text.lines().position(names)?;
     u32::try_from(at + 1).ok()

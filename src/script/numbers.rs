@@ -12,7 +12,8 @@ use crate::event::{Kind, Node};
 
 /// What the harness writes for infinities when the input holds a number beyond a double's range;
 /// no input can hold it, since NUL never gets past the gateway's own reading.
-const INFINITE: [(&str, bool); 2] = [(r#""\u0000+Infinity""#, true), (r#""\u0000-Infinity""#, false)];
+const INFINITE: [(&str, bool); 2] =
+    [(r#""\u0000+Infinity""#, true), (r#""\u0000-Infinity""#, false)];
 /// Members times candidates from which an object is searched by a table.
 const SCAN_MAX: usize = 1_024;
 
@@ -106,7 +107,8 @@ impl Spellings {
     }
 
     fn object(&mut self, input: Node<'_>, output: Node<'_>) {
-        let concerned: Vec<Node<'_>> = input.children().filter(|&node| self.concerns(node)).collect();
+        let concerned: Vec<Node<'_>> =
+            input.children().filter(|&node| self.concerns(node)).collect();
         let members = output.children().count();
         if concerned.len().saturating_mul(members) <= SCAN_MAX {
             for node in concerned {
@@ -131,8 +133,9 @@ impl Spellings {
         let left_alone = match output.kind() {
             // 0 and -0 are one number to JSON.stringify, and to `==`.
             Kind::Number => double(output.raw()) == value,
-            _ => value.is_infinite()
-                && INFINITE.contains(&(output.raw(), value.is_sign_positive())),
+            _ => {
+                value.is_infinite() && INFINITE.contains(&(output.raw(), value.is_sign_positive()))
+            }
         };
         if left_alone && spelled != output.raw() {
             self.edits.push((token.start, token.end, spelled.to_owned()));
@@ -162,7 +165,9 @@ fn double(spelled: &str) -> f64 {
 
 /// True for integers of up to 15 digits: exact as doubles and spelled alike everywhere.
 fn is_plain_integer(spelled: &str) -> bool {
-    spelled.len() <= 15 && spelled != "-0" && !spelled.bytes().any(|b| matches!(b, b'.' | b'e' | b'E'))
+    spelled.len() <= 15
+        && spelled != "-0"
+        && !spelled.bytes().any(|b| matches!(b, b'.' | b'e' | b'E'))
 }
 
 /// True if JavaScript surely spells the number in the same way. Rust and JavaScript both give the

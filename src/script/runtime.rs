@@ -300,7 +300,8 @@ impl Runtime {
         let tape = parser.parse(input.event.as_bytes()).map_err(|_| Error::BadInput)?;
         let root = tape.root();
         spellings.begin(root);
-        let answer = clean(root, |text| instance.one(text, input, spellings.has_infinite(), limits));
+        let answer =
+            clean(root, |text| instance.one(text, input, spellings.has_infinite(), limits));
         let outcome = answer.and_then(|answer| match answer {
             Answer::None => Ok(Outcome::Drop),
             Answer::One(event) => {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 
-const EVENT: &str = r#"{"type":"track","messageId":"m1","event":"Paid","properties":{"email":"a@b.c","n":1}}"#;
+const EVENT: &str =
+    r#"{"type":"track","messageId":"m1","event":"Paid","properties":{"email":"a@b.c","n":1}}"#;
 
 pub(super) fn load(source: &str) -> Script {
     Script::load("sample.js", source, &|_| None).unwrap()
@@ -71,9 +72,22 @@ mod results {
     #[test]
     fn anything_else_is_an_error() {
         let bad = |what| Err(Error::BadResult(what));
-        for value in ["1", "'text'", "true", "event.type", "() => 1", "Symbol()", "[1]", "[[]]",
-            "[event, null]", "new Date()", "new Map()", "/x/", "new Error('x')", "new Uint8Array(3)"]
-        {
+        for value in [
+            "1",
+            "'text'",
+            "true",
+            "event.type",
+            "() => 1",
+            "Symbol()",
+            "[1]",
+            "[[]]",
+            "[event, null]",
+            "new Date()",
+            "new Map()",
+            "/x/",
+            "new Error('x')",
+            "new Uint8Array(3)",
+        ] {
             assert_eq!(body(&format!("return {value}")), bad(Bad::NotAnEvent), "{value}");
         }
         assert_eq!(body("return { toJSON: () => 'text' }"), bad(Bad::NotAnEvent));
@@ -152,7 +166,8 @@ mod interface {
             message_id: Some("m1"),
             ..Metadata::default()
         };
-        let result = Runtime::default().run(&load(source), &[Input { event: EVENT, metadata }], &never);
+        let result =
+            Runtime::default().run(&load(source), &[Input { event: EVENT, metadata }], &never);
         let wanted = concat!(
             r#"{"m":{"sourceId":"s1","sourceName":"web \"prod\"","messageId":"m1"},"#,
             r#""same":"s1","other":{},"none":{},"text":{}}"#
@@ -192,7 +207,10 @@ mod interface {
     fn nothing_of_the_host_is_reachable() {
         let names = ["require", "process", "Deno", "std", "os", "setTimeout", "console", "host"];
         for name in names {
-            assert_eq!(body(&format!("return {{ t: typeof {name} }}")), keep(r#"{"t":"undefined"}"#));
+            assert_eq!(
+                body(&format!("return {{ t: typeof {name} }}")),
+                keep(r#"{"t":"undefined"}"#)
+            );
         }
         let import = "return import('os').then(() => ({ a: 1 }))";
         assert!(matches!(body(import), Err(Error::Threw { .. })));
@@ -214,19 +232,25 @@ mod interface {
             .collect();
         let result = Runtime::default().run(&load(source), &inputs, &never).unwrap();
         let split = [&events[2], r#"{"messageId":"m3","again":true}"#, r#"{"sum":4}"#];
-        assert_eq!(result, [
-            Ok(Outcome::Drop),
-            keep(r#"{"messageId":"m2","n":2,"copied":"s"}"#),
-            Ok(Outcome::Split(split.map(str::to_owned).to_vec())),
-            Ok(Outcome::Drop),
-        ]);
+        assert_eq!(
+            result,
+            [
+                Ok(Outcome::Drop),
+                keep(r#"{"messageId":"m2","n":2,"copied":"s"}"#),
+                Ok(Outcome::Split(split.map(str::to_owned).to_vec())),
+                Ok(Outcome::Drop),
+            ]
+        );
     }
 
     #[test]
     fn a_batch_may_be_one_event_and_repeat_ids() {
         let mut runtime = Runtime::default();
         let sum = load("export const transformBatch = async (events) => [{ n: events.length }]");
-        assert_eq!(run_all(&mut runtime, &sum, &["{}", "{}"]), [keep(r#"{"n":2}"#), Ok(Outcome::Drop)]);
+        assert_eq!(
+            run_all(&mut runtime, &sum, &["{}", "{}"]),
+            [keep(r#"{"n":2}"#), Ok(Outcome::Drop)]
+        );
         let copies = load("export const transformBatch = (all) => all.map((e) => ({ ...e }))");
         let twice = [r#"{"messageId":"m","n":1}"#, r#"{"messageId":"m","n":2}"#];
         assert_eq!(run_all(&mut runtime, &copies, &twice), twice.map(keep));
@@ -250,7 +274,8 @@ mod interface {
 
     #[test]
     fn a_large_batch_comes_in_calls_of_two_hundred() {
-        let script = load("export const transformBatch = (all) => { all[0].size = all.length; return all }");
+        let script =
+            load("export const transformBatch = (all) => { all[0].size = all.length; return all }");
         let mut runtime = Runtime::default();
         let events: Vec<String> = (0..450).map(|n| format!(r#"{{"messageId":"{n}"}}"#)).collect();
         let events: Vec<&str> = events.iter().map(String::as_str).collect();
@@ -275,7 +300,9 @@ mod loading {
             export function transformEvent(event) { event.n = twice(4) + text.end; return event }";
         let libraries = |name: &str| match name {
             "math" => Some("export const twice = (n) => n * 2".to_owned()),
-            "text" => Some("import { twice } from \"math\"; export const end = '!' + twice(1)".to_owned()),
+            "text" => {
+                Some("import { twice } from \"math\"; export const end = '!' + twice(1)".to_owned())
+            }
             _ => None,
         };
         let script = Script::load("sample.js", source, &libraries).unwrap();
@@ -285,7 +312,8 @@ mod loading {
 
     #[test]
     fn a_missing_library_is_named_with_its_line() {
-        let (line, reason) = fault("// one\n\nimport { x } from 'nowhere';\nexport const transformEvent = x;");
+        let (line, reason) =
+            fault("// one\n\nimport { x } from 'nowhere';\nexport const transformEvent = x;");
         assert_eq!((line, reason.contains("\"nowhere\"")), (Some(3), true), "{reason}");
         let libraries = |name: &str| (name == "a").then(|| "\nimport 'b'".to_owned());
         let source = "import 'a'; export const transformEvent = 1";
@@ -298,7 +326,10 @@ mod loading {
         for name in ["../secret", "/etc/passwd", "a/../../b", "https://example.com/x.js", ""] {
             let asked = std::cell::Cell::new(false);
             let source = format!("import x from '{name}'; export const transformEvent = x");
-            let libraries = |_: &str| { asked.set(true); None };
+            let libraries = |_: &str| {
+                asked.set(true);
+                None
+            };
             let fault = Script::load("sample.js", &source, &libraries).unwrap_err();
             assert!(fault.reason.contains("beside the script"), "{name}: {fault}");
             assert!(!asked.get());
@@ -311,7 +342,8 @@ mod loading {
         assert_eq!(line, Some(3), "{reason}");
         let (line, _) = fault("const a = 1;\nconst b = ;\nexport const transformEvent = 1");
         assert_eq!(line, Some(2));
-        let (line, reason) = fault("export const transformEvent = () => 1;\n\nthrow new Error('no table');");
+        let (line, reason) =
+            fault("export const transformEvent = () => 1;\n\nthrow new Error('no table');");
         assert_eq!((line, reason.as_str()), (Some(3), "no table"));
         let (_, reason) = fault("export function transform(event) { return event }");
         assert!(reason.contains("transformEvent or transformBatch"));
@@ -319,11 +351,14 @@ mod loading {
         assert!(reason.contains("both"));
         let (_, reason) = fault("export const transformEvent = 5");
         assert!(reason.contains("no function"));
-        let (_, reason) = fault("await new Promise(() => {}); export const transformEvent = () => 1");
+        let (_, reason) =
+            fault("await new Promise(() => {}); export const transformEvent = () => 1");
         assert!(reason.contains("never ends"));
         let (_, reason) = fault("export const transformEvent = () => 1; while (true) {}");
         assert!(reason.contains("CPU time"));
-        let (_, reason) = fault("export const transformEvent = () => 1; const a = []; while (true) a.push(a.slice())");
+        let (_, reason) = fault(
+            "export const transformEvent = () => 1; const a = []; while (true) a.push(a.slice())",
+        );
         assert_eq!(reason, "out of memory");
         assert!(fault("\0").1.contains("NUL"));
     }
@@ -428,8 +463,14 @@ mod faults {
         ends_in("return Promise.reject(new RangeError('x'))", threw("RangeError", Some(2)));
         ends_in("throw event.properties.email", threw("value", None));
         ends_in("return Promise.reject()", threw("value", None));
-        ends_in("class a_b_c extends TypeError { name = event.email } throw new a_b_c()", threw("TypeError", Some(2)));
-        ends_in("const e = new Error('x'); e.stack = 'at sample.js:77:1'; throw e", threw("Error", Some(77)));
+        ends_in(
+            "class a_b_c extends TypeError { name = event.email } throw new a_b_c()",
+            threw("TypeError", Some(2)),
+        );
+        ends_in(
+            "const e = new Error('x'); e.stack = 'at sample.js:77:1'; throw e",
+            threw("Error", Some(77)),
+        );
         ends_in("throw new Proxy({}, { getPrototypeOf() { throw 1 } })", threw("value", None));
         let text = format!("{:?}", body("throw new Error(event.properties.email)"));
         assert!(!text.contains("a@b.c"));
@@ -446,7 +487,10 @@ mod faults {
     #[test]
     fn a_promise_nobody_settles_is_a_bad_result() {
         ends_in("return new Promise(() => {})", Error::BadResult(Bad::NeverSettles));
-        ends_in("return (async () => { await new Promise(() => {}) })()", Error::BadResult(Bad::NeverSettles));
+        ends_in(
+            "return (async () => { await new Promise(() => {}) })()",
+            Error::BadResult(Bad::NeverSettles),
+        );
     }
 
     #[test]

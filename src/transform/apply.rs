@@ -83,11 +83,17 @@ impl Pack {
         scratch: &mut Scratch,
     ) -> Verdict {
         let name = event.member(known::EVENT).and_then(Node::text).unwrap_or_default();
-        let by_name =
-            self.drops.iter().find(|drop| drops_event(drop, &name, &mut memo.name)).map(|drop| drop.rule);
+        let by_name = self
+            .drops
+            .iter()
+            .find(|drop| drops_event(drop, &name, &mut memo.name))
+            .map(|drop| drop.rule);
         let by_consent = || {
             let drops = self.consent.iter().filter(|one| matches!(one.then, Then::Drop));
-            drops.filter(|one| consent::is_denied(event, edits, &one.denied)).map(|one| one.rule).next()
+            drops
+                .filter(|one| consent::is_denied(event, edits, &one.denied))
+                .map(|one| one.rule)
+                .next()
         };
         match by_name.or_else(by_consent) {
             Some(rule) => {
@@ -429,8 +435,12 @@ impl<'a, 't> Walk<'a, 't> {
                 self.edits.remove_inserted(number);
                 let key = clean_key.as_deref().unwrap_or(key);
                 match outcome {
-                    Outcome::Text if bare => self.edits.insert(object, key, key_id, &self.scratch.out),
-                    Outcome::Text => self.edits.insert_string(object, key, key_id, &self.scratch.out),
+                    Outcome::Text if bare => {
+                        self.edits.insert(object, key, key_id, &self.scratch.out)
+                    }
+                    Outcome::Text => {
+                        self.edits.insert_string(object, key, key_id, &self.scratch.out)
+                    }
                     _ => self.edits.insert(object, key, key_id, json),
                 }
             }

@@ -1,6 +1,8 @@
 //! One value and what a decision makes of it: the actions.
 
-use super::detect::{Detector, Finder, Found, Set, is_e164, is_pseudonym, json_number, truncated_ip};
+use super::detect::{
+    Detector, Finder, Found, Set, is_e164, is_pseudonym, json_number, truncated_ip,
+};
 use super::pack::{Decision, Pack};
 use super::pseudonym::Pseudonyms;
 use super::scratch::rule_of;
@@ -120,12 +122,17 @@ impl Cleaner<'_> {
     fn mixed_parts(&mut self, text: &str, decision: &Decision) -> Outcome {
         let found = self.finder.find(text, decision.find).iter();
         let mut parts: Vec<Part> = found
-            .map(|&Found { start, end, what, encoded }| {
-                Part { start, end, rule: rule_of(decision, what), what: Some(what), encoded }
+            .map(|&Found { start, end, what, encoded }| Part {
+                start,
+                end,
+                rule: rule_of(decision, what),
+                what: Some(what),
+                encoded,
             })
             .collect();
         for &rule in &decision.patterns {
-            let pattern = self.pack.rules.get(usize::from(rule)).and_then(|one| one.pattern.as_ref());
+            let pattern =
+                self.pack.rules.get(usize::from(rule)).and_then(|one| one.pattern.as_ref());
             for captures in pattern.iter().flat_map(|pattern| pattern.captures_iter(text)) {
                 let named = pattern.iter().flat_map(|p| p.capture_names()).flatten().next();
                 let span = named.and_then(|name| captures.name(name)).or_else(|| captures.get(0));
@@ -178,7 +185,14 @@ impl Cleaner<'_> {
         }
     }
 
-    fn act(&self, action: &Action, with: Option<&str>, what: Option<Detector>, value: &str, out: &mut String) {
+    fn act(
+        &self,
+        action: &Action,
+        with: Option<&str>,
+        what: Option<Detector>,
+        value: &str,
+        out: &mut String,
+    ) {
         let placeholder = with.or(what.map(Detector::placeholder)).unwrap_or("[redacted]");
         match action {
             Action::Keep => out.push_str(value),
@@ -206,7 +220,9 @@ impl Cleaner<'_> {
                 let find = self.pack.identity.and(decision.find);
                 let found = self.finder.find(text, find).iter();
                 let counts = |one: &&Found| one.what != Detector::Phone || is_e164(text.trim());
-                let Some(one) = found.copied().find(|one| counts(&one)) else { return Outcome::Same };
+                let Some(one) = found.copied().find(|one| counts(&one)) else {
+                    return Outcome::Same;
+                };
                 rule_of(decision, one.what)
             }
         };
@@ -281,7 +297,8 @@ fn year(text: &str) -> Option<&str> {
     let date = text.split(['T', ' ']).next()?;
     let mut groups = date.split(['-', '/', '.']);
     let three = [groups.next()?, groups.next()?, groups.next()?];
-    let figures = |group: &&str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
+    let figures =
+        |group: &&str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
     let valid = groups.next().is_none() && three.iter().all(figures);
     let year = text.len() == 4 && figures(&text);
     if year {
@@ -307,8 +324,12 @@ fn one_decimal(text: &str, out: &mut String) -> bool {
 }
 
 fn percent_encode(text: &str, out: &mut String) {
-    const KEEP: &percent_encoding::AsciiSet =
-        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
+    const KEEP: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b'*');
     out.extend(percent_encoding::utf8_percent_encode(text, KEEP));
 }
 

@@ -24,7 +24,9 @@ impl Name {
             }
             let next_is_small = chars.peek().is_some_and(|next| next.is_lowercase());
             let hump = ch.is_uppercase()
-                && (before.is_lowercase() || before.is_numeric() || before.is_uppercase() && next_is_small);
+                && (before.is_lowercase()
+                    || before.is_numeric()
+                    || before.is_uppercase() && next_is_small);
             if gap || hump {
                 self.starts.push(self.joined.len());
             }
@@ -120,7 +122,9 @@ mod tests {
 
     #[test]
     fn case_and_separators_do_not_count() {
-        for key in ["firstName", "first_name", "FIRST-NAME", "first name", "firstname", "$first.name"] {
+        for key in
+            ["firstName", "first_name", "FIRST-NAME", "first name", "firstname", "$first.name"]
+        {
             assert!(matches("first_name", key), "{key}");
             assert!(matches("firstName", key), "{key}");
         }

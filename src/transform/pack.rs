@@ -249,7 +249,8 @@ impl Pack {
             idle: true,
         };
         let (mut kept, mut patterns) = (Set::NONE, Vec::new());
-        for (number, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.applies(state)) {
+        for (number, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.applies(state))
+        {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let keep = rule.action == Action::Keep;
             if rule.detect.is_empty() && rule.pattern.is_none() {

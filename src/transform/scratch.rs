@@ -184,7 +184,13 @@ impl Memo {
 
     /// True if there is something to hide in the key.
     #[inline]
-    pub(super) fn is_dirty(&mut self, keys: &Keys, key: KeyId, finder: &mut Finder, pack: &Pack) -> bool {
+    pub(super) fn is_dirty(
+        &mut self,
+        keys: &Keys,
+        key: KeyId,
+        finder: &mut Finder,
+        pack: &Pack,
+    ) -> bool {
         match self.keys.get(key.index()) {
             Some(&known) if known > 0 => known == 2,
             _ => self.look_at_key(keys, key, finder, pack),

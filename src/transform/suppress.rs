@@ -25,7 +25,9 @@ impl Suppression {
     pub fn read(list: &str, pseudonyms: &Pseudonyms) -> Self {
         let mut suppression = Self::default();
         let prefix = format!("h{}_", pseudonyms.key_id());
-        for line in list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in
+            list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
             if !super::detect::is_pseudonym(line.as_bytes()) {
                 suppression.users.insert(pseudonyms.digest(line.as_bytes()));
             } else if let Some(digest) = line.strip_prefix(&prefix).and_then(from_hex) {

@@ -191,7 +191,16 @@ pub(super) struct Reader<'t> {
 
 const TOP_KEYS: [&str; 6] = ["description", "mode", "allow", "rule", "consent", "drop"];
 const RULE_KEYS: [&str; 11] = [
-    "name", "keys", "paths", "detect", "pattern", "within", "except", "action", "with", "keep_last",
+    "name",
+    "keys",
+    "paths",
+    "detect",
+    "pattern",
+    "within",
+    "except",
+    "action",
+    "with",
+    "keep_last",
     "why",
 ];
 const ACTIONS: [&str; 6] = ["remove", "redact", "mask", "hash", "truncate", "keep"];
@@ -213,7 +222,9 @@ impl<'t> Reader<'t> {
         for (key, value) in table.get_ref() {
             match key.get_ref().as_ref() {
                 "description" => drop(self.text_of("description", value)),
-                "mode" => written.allow_only = self.choice("mode", value, &["deny", "allow"]) == Some(1),
+                "mode" => {
+                    written.allow_only = self.choice("mode", value, &["deny", "allow"]) == Some(1)
+                }
                 "allow" => written.allow = self.texts("allow", value),
                 "rule" => written.rules = self.tables("rule", value, Self::rule),
                 "consent" => written.consent = self.tables("consent", value, Self::consent),
@@ -264,7 +275,11 @@ impl<'t> Reader<'t> {
                 _ => self.unknown("rule.", key, &RULE_KEYS),
             }
         }
-        if rule.keys.is_empty() && rule.paths.is_empty() && rule.detect.is_empty() && rule.pattern.is_none() {
+        if rule.keys.is_empty()
+            && rule.paths.is_empty()
+            && rule.detect.is_empty()
+            && rule.pattern.is_none()
+        {
             let what = "which values: one of `keys`, `paths`, `detect`, `pattern`";
             self.fault(at, "rule", Why::Missing { what });
         }
@@ -361,7 +376,11 @@ impl<'t> Reader<'t> {
         read: impl Fn(&mut Self, usize, usize, &DeTable<'_>) -> Option<T>,
     ) -> Vec<T> {
         let Some(array) = value.get_ref().as_array() else {
-            self.fault(value.span().start, key, Why::Type { expected: "tables, each under `[[...]]`" });
+            self.fault(
+                value.span().start,
+                key,
+                Why::Type { expected: "tables, each under `[[...]]`" },
+            );
             return Vec::new();
         };
         let mut list = Vec::new();
@@ -412,7 +431,12 @@ impl<'t> Reader<'t> {
         list
     }
 
-    fn choice(&mut self, key: &str, value: &Spanned<DeValue<'_>>, allowed: &[&str]) -> Option<usize> {
+    fn choice(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        allowed: &[&str],
+    ) -> Option<usize> {
         let text = self.text_of(key, value)?;
         let found = allowed.iter().position(|&one| one == text);
         if found.is_none() {

@@ -218,10 +218,9 @@ fn a_plan_that_does_not_fit_is_refused() {
     assert!(matches!(wider.end_row(), Err(Error::Plan { .. })));
 }
 
-#[test]
-fn files_are_what_the_contract_says() {
-    let mut settings = settings();
-    settings.compression = Compression::Auto;
+/// A file with a column of each type, one of them large.
+fn sample_file() -> Bytes {
+    let settings = settings();
     let files = Memory::default();
     let mut table = table("t");
     table.initial = vec![
@@ -254,7 +253,12 @@ fn files_are_what_the_contract_says() {
     }
     let parts = builder.finish().unwrap();
     assert_eq!(parts[0].rows(), 1_500);
-    let file = Bytes::from(files.files()[0].clone());
+    Bytes::from(files.files()[0].clone())
+}
+
+#[test]
+fn files_are_what_the_contract_says() {
+    let file = sample_file();
     let (footer, rows) = read_footer(&file).unwrap();
     assert_eq!(rows, [1_500]);
     assert_eq!(

@@ -1,1 +1,323 @@
+//! The mapper's cells through the sink: own tables, unified tables, memory.
 
+use super::*;
+use crate::event::Parser;
+use crate::record::Route;
+use crate::unified::{Block, Unified};
+use crate::warehouse::{ColumnId, ColumnType, Sink as _, TableId};
+
+/// Interns names for the test.
+#[derive(Default)]
+struct Interned(std::cell::RefCell<Vec<&'static str>>);
+
+impl Interned {
+    fn id(&self, name: &'static str) -> u32 {
+        let mut names = self.0.borrow_mut();
+        let at = names.iter().position(|&known| known == name).unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        });
+        u32::try_from(at).unwrap()
+    }
+}
+
+impl Names for Interned {
+    fn table(&self, id: TableId) -> &str {
+        self.0.borrow()[id.0 as usize]
+    }
+
+    fn column(&self, id: ColumnId) -> &str {
+        self.0.borrow()[id.0 as usize]
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lake(Arc<Mutex<BTreeMap<Home, Memory>>>);
+
+impl Open for Lake {
+    fn open(
+        &mut self,
+        home: &Home,
+    ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
+        if matches!(home, Home::Schema { table, .. } if table == "broken") {
+            return Err("registry is away".into());
+        }
+        let files = Memory::default();
+        let twice = self.0.lock().unwrap().insert(home.clone(), files.clone());
+        assert!(twice.is_none(), "{home:?} opened twice");
+        Ok((Plan::Cut(Schema::empty()), Box::new(files)))
+    }
+}
+
+impl Lake {
+    fn rows(&self, home: &Home) -> Vec<BTreeMap<String, Value>> {
+        let files = self.0.lock().unwrap().get(home).unwrap().files();
+        files.iter().flat_map(|file| rows_of(file)).collect()
+    }
+}
+
+type Cells<'a> = &'a [(&'static str, Scalar<'a>, &'a str)];
+
+struct Bench {
+    names: Interned,
+    lake: Lake,
+    tables: Tables,
+}
+
+impl Bench {
+    fn new(blocks: Vec<Block>) -> Self {
+        let lake = Lake::default();
+        let escaped = vec![("_timestamp".to_owned(), "timestamp".to_owned())];
+        let unified = Arc::new(Unified::new(blocks, escaped));
+        let tables = Tables::new(settings(), unified, Box::new(lake.clone()));
+        Self { names: Interned::default(), lake, tables }
+    }
+
+    fn event(
+        &mut self,
+        route: &Route,
+        event_type: &str,
+        rows: &[(&'static str, TableKind, Cells<'_>)],
+    ) -> Result<(), Error> {
+        let route = self.tables.route(route);
+        let mut sink = self.tables.event(Event {
+            route,
+            event_type,
+            received_at: 86_400_000_000 * 3 + 5,
+            names: &self.names,
+            leaves: &Made,
+        });
+        for &(table, kind, cells) in rows {
+            sink.row(TableId(self.names.id(table)), kind);
+            for &(name, value, text) in cells {
+                let cell = Cell { value, text, origin: u32::MAX };
+                sink.cell(ColumnId(self.names.id(name)), cell);
+            }
+        }
+        sink.finish()
+    }
+}
+
+fn route(environment: &str, source: &str, platform: &str) -> Route {
+    Route {
+        source_id: format!("{source}_{environment}"),
+        source_name: source.to_owned(),
+        environment: environment.to_owned(),
+        platform: platform.to_owned(),
+        schema: format!("{source}_{environment}"),
+    }
+}
+
+fn schema_home(schema: &str, table: &str) -> Home {
+    Home::Schema { schema: schema.to_owned(), table: table.to_owned() }
+}
+
+fn unified_home(environment: &str, name: &str) -> Home {
+    let (environment, name) = (environment.to_owned(), name.to_owned());
+    Home::Unified { environment, name, generation: 1 }
+}
+
+fn text(text: &str) -> Scalar<'_> {
+    Scalar::Text(text)
+}
+
+#[test]
+fn a_track_event_fills_its_tables_once() {
+    let mut bench = Bench::new(Vec::new());
+    let common: Cells<'_> = &[
+        ("id", text("m1"), "m1"),
+        ("received_at", Scalar::Datetime(86_400_000_000 * 3 + 5), "1970-01-04T00:00:00.000005Z"),
+        ("_timestamp", Scalar::Datetime(7), "1970-01-01T00:00:00.000007Z"),
+        ("context_session_id", Scalar::Int(1_780_863_605), "1780863605"),
+        ("context_library_name", text("RudderLabs JavaScript SDK"), "RudderLabs JavaScript SDK"),
+        ("context_user_agent", text("Mozilla/5.0 Electron/28"), "Mozilla/5.0 Electron/28"),
+        ("event", text("order_done"), "order_done"),
+    ];
+    let mut cells = common.to_vec();
+    cells.push(("type", text("gift"), "gift"));
+    cells.push(("platform", Scalar::Int(3), "3"));
+    let rows =
+        [("tracks", TableKind::Tracks, common), ("order_done", TableKind::Event, cells.as_slice())];
+    bench.event(&route("prod", "webapp", ""), "track", &rows).unwrap();
+    let finished = bench.tables.finish().unwrap();
+    assert_eq!(finished.len(), 3);
+
+    let tracks = &bench.lake.rows(&schema_home("webapp_prod", "tracks"))[0];
+    assert_eq!(tracks.len(), common.len() + 1);
+    assert_eq!(tracks["uuid_ts"], Value::Datetime(1_763_719_200_000_000));
+    assert_eq!(bench.lake.rows(&schema_home("webapp_prod", "order_done")).len(), 1);
+
+    let row = &bench.lake.rows(&unified_home("prod", "user_events"))[0];
+    for (name, expected) in [
+        ("id", "m1"),
+        ("environment", "prod"),
+        ("source_name", "webapp"),
+        ("platform", "desktop"),
+        ("type", "track"),
+        ("event", "order_done"),
+        ("session_id", "1780863605"),
+        ("_source_schema", "webapp_prod"),
+        ("_source_table", "order_done"),
+        ("_dbt_source_relation", "\"webapp_prod\".\"order_done\""),
+        ("type__string", "gift"),
+    ] {
+        assert_eq!(row[name], Value::Text(expected.to_owned()), "{name}");
+    }
+    assert_eq!(row["event_date"], Value::Date(3));
+    assert_eq!(row["timestamp"], Value::Datetime(7));
+    assert_eq!(row["platform__int"], Value::Int(3));
+    assert_eq!(row["context_session_id"], Value::Int(1_780_863_605));
+    assert!(!row.contains_key("_timestamp") && !row.contains_key("time_adjusted"));
+
+    let part = &finished.iter().find(|t| t.home == unified_home("prod", "user_events")).unwrap();
+    let columns: Vec<_> =
+        part.parts[0].schema.columns.iter().take(20).map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        columns.join(" "),
+        "id received_at event_date environment source_name platform type event event_text user_id \
+         anonymous_id session_id timestamp original_timestamp sent_at time_adjusted _source_schema \
+         _source_table _dbt_source_relation uuid_ts"
+    );
+    assert_eq!(part.parts[0].schema.columns[2].column_type, ColumnType::Date);
+}
+
+#[test]
+fn pages_have_no_event_and_environments_do_not_meet() {
+    let mut bench = Bench::new(Vec::new());
+    let cells: Cells<'_> = &[("id", text("m1"), "m1"), ("event", text("mine"), "mine")];
+    let pages = [("pages", TableKind::Pages, cells)];
+    bench.event(&route("prod", "webapp", "web"), "page", &pages).unwrap();
+    bench.event(&route("rc", "webapp", "web"), "page", &pages).unwrap();
+    bench.event(&route("prod", "desktop", "desktop"), "page", &pages).unwrap();
+    bench.tables.finish().unwrap();
+    let prod = bench.lake.rows(&unified_home("prod", "user_events"));
+    assert_eq!(prod.len(), 2);
+    assert_eq!(bench.lake.rows(&unified_home("rc", "user_events")).len(), 1);
+    assert!(!prod[0].contains_key("event"));
+    assert_eq!(prod[0]["event__string"], Value::Text("mine".into()));
+    assert_eq!(prod[1]["platform"], Value::Text("desktop".into()));
+}
+
+#[test]
+fn other_kinds_stay_out_of_the_default_table() {
+    let mut bench = Bench::new(Vec::new());
+    let cells: Cells<'_> = &[("id", text("m1"), "m1")];
+    let rule: Cells<'_> = &[("merge_property_1_type", text("user_id"), "user_id")];
+    let rows = [
+        ("identifies", TableKind::Identifies, cells),
+        ("users", TableKind::Users, cells),
+        ("rudder_identity_merge_rules", TableKind::MergeRules, rule),
+        ("rejected", TableKind::Rejected, cells),
+    ];
+    bench.event(&route("prod", "webapp", "web"), "identify", &rows).unwrap();
+    let finished = bench.tables.finish().unwrap();
+    assert_eq!(finished.len(), 4);
+    let rules = &bench.lake.rows(&schema_home("webapp_prod", "rudder_identity_merge_rules"))[0];
+    assert_eq!(rules.len(), 1, "no uuid_ts, no id");
+}
+
+#[test]
+fn an_event_is_in_a_unified_table_once() {
+    let mut block = Block::named("all");
+    block.include_tables = vec!["identifies".into(), "users".into(), "tracks".into(), "*".into()];
+    let mut bench = Bench::new(vec![block]);
+    let cells: Cells<'_> = &[("id", text("m1"), "m1")];
+    let identify =
+        [("identifies", TableKind::Identifies, cells), ("users", TableKind::Users, cells)];
+    let track = [("tracks", TableKind::Tracks, cells), ("done", TableKind::Event, cells)];
+    bench.event(&route("prod", "webapp", "web"), "identify", &identify).unwrap();
+    bench.event(&route("prod", "webapp", "web"), "track", &track).unwrap();
+    bench.tables.finish().unwrap();
+    assert_eq!(bench.lake.rows(&unified_home("prod", "all")).len(), 2);
+    assert_eq!(bench.lake.rows(&unified_home("prod", "user_events")).len(), 1);
+}
+
+#[test]
+fn aliases_fill_what_is_empty_and_keep_the_raw_column() {
+    let mut block = Block::named("user_events");
+    block.aliases =
+        vec![("category".to_owned(), vec!["catggory".to_owned(), "kategory".to_owned()])];
+    block.exclude_columns = vec!["secret_*".into(), "kategory".into()];
+    let mut bench = Bench::new(vec![block]);
+    let event = |bench: &mut Bench, cells: Cells<'_>| {
+        let rows = [("done", TableKind::Event, cells)];
+        bench.event(&route("prod", "webapp", "web"), "track", &rows).unwrap();
+    };
+    event(&mut bench, &[("kategory", text("k"), "k"), ("catggory", text("c"), "c")]);
+    event(&mut bench, &[("catggory", text("c"), "c"), ("category", text("right"), "right")]);
+    event(&mut bench, &[("kategory", text("k"), "k"), ("secret_key", text("s"), "s")]);
+    bench.tables.finish().unwrap();
+    let rows = bench.lake.rows(&unified_home("prod", "user_events"));
+    let category: Vec<_> = rows.iter().map(|row| row["category"].clone()).collect();
+    assert_eq!(category, ["c", "right", "k"].map(|text| Value::Text(text.into())));
+    assert_eq!(rows[1]["catggory"], Value::Text("c".into()));
+    assert!(rows.iter().all(|row| !row.contains_key("kategory")));
+    assert!(rows.iter().all(|row| !row.contains_key("secret_key")));
+}
+
+#[test]
+fn memory_is_relieved_by_the_largest_table() {
+    let mut bench = Bench::new(vec![Block {
+        environments: vec!["nowhere".into()],
+        ..Block::named("user_events")
+    }]);
+    let large = "x".repeat(20_000);
+    let small: Cells<'_> = &[("id", text("m1"), "m1")];
+    let big: Cells<'_> = &[("body", text(&large), &large)];
+    for _ in 0..4 {
+        let rows = [("small", TableKind::Event, small), ("big", TableKind::Event, big)];
+        bench.event(&route("prod", "webapp", "web"), "track", &rows).unwrap();
+    }
+    let before = bench.tables.bytes();
+    assert!((80_000..90_000).contains(&before), "{before}");
+    assert!(!bench.tables.relieve(before).unwrap());
+    assert_eq!(bench.tables.bytes(), before);
+    assert!(!bench.tables.relieve(60_000).unwrap());
+    assert!(bench.tables.bytes() < 6_000);
+    assert!(bench.tables.relieve(1_000).unwrap(), "many tables end the range");
+    let finished = bench.tables.finish().unwrap();
+    assert!(finished.iter().all(|table| table.parts[0].row_groups == [4]));
+}
+
+#[test]
+fn a_table_that_cannot_be_opened_fails_the_event() {
+    let mut bench = Bench::new(Vec::new());
+    let rows = [("broken", TableKind::Event, &[("id", text("m"), "m")][..])];
+    let error = bench.event(&route("prod", "webapp", "web"), "track", &rows).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open table broken");
+}
+
+#[test]
+fn new_ids_after_forgetting_find_the_same_columns() {
+    let mut bench = Bench::new(Vec::new());
+    let route = route("prod", "webapp", "web");
+    let done: Cells<'_> = &[("id", text("m1"), "m1"), ("price", Scalar::Int(1), "1")];
+    bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
+    bench.names = Interned::default();
+    bench.tables.forget_ids();
+    let other: Cells<'_> = &[("price", Scalar::Int(2), "2"), ("id", text("m2"), "m2")];
+    bench.event(&route, "track", &[("done", TableKind::Event, other)]).unwrap();
+    bench.tables.finish().unwrap();
+    for home in [schema_home("webapp_prod", "done"), unified_home("prod", "user_events")] {
+        let rows = bench.lake.rows(&home);
+        assert_eq!(rows[1]["id"], Value::Text("m2".into()));
+        assert_eq!(rows[1]["price"], Value::Int(2));
+    }
+}
+
+#[test]
+fn a_tape_tells_path_and_kind() {
+    let mut parser = Parser::new();
+    let text = r#"{"a":1,"properties":{"b.c":{"d":"x"},"e":[1,"y"],"f":12}}"#;
+    let tape = parser.parse(text.as_bytes()).unwrap();
+    let root = tape.root().get("properties").unwrap();
+    for (node, expected, is_string) in [
+        (root.get("b.c").unwrap().get("d").unwrap(), "properties.b.c.d", true),
+        (root.get("e").unwrap(), "properties.e", false),
+        (root.get("f").unwrap(), "properties.f", false),
+    ] {
+        let mut path = String::new();
+        assert_eq!(tape.describe(node.index(), &mut path), is_string);
+        assert_eq!(path, expected);
+    }
+}

@@ -4,8 +4,20 @@ use super::class::is_alnum;
 
 /// Words, in lower case, that announce a date of birth; some languages' beginnings of them too.
 const CONTEXT: [&str; 14] = [
-    "born", "birth", "birthday", "birthdate", "dob", "bday", "dateofbirth", "birthdt", "naissance",
-    "geboren", "geburtsdatum", "nacimiento", "nacido", "nascita",
+    "born",
+    "birth",
+    "birthday",
+    "birthdate",
+    "dob",
+    "bday",
+    "dateofbirth",
+    "birthdt",
+    "naissance",
+    "geboren",
+    "geburtsdatum",
+    "nacimiento",
+    "nacido",
+    "nascita",
 ];
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -64,9 +76,8 @@ fn numeric(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     let (c, c_len, end) = digits(bytes, end + 1)?;
-    let day_and_month = |x: u32, y: u32| {
-        (1..=31).contains(&x) && (1..=31).contains(&y) && (x <= 12 || y <= 12)
-    };
+    let day_and_month =
+        |x: u32, y: u32| (1..=31).contains(&x) && (1..=31).contains(&y) && (x <= 12 || y <= 12);
     let year = |number: u32, len: usize| len == 2 || len == 4 && (1850..=2100).contains(&number);
     let valid = if a_len == 4 {
         year(a, 4) && b_len <= 2 && c_len <= 2 && day_and_month(b, c)
@@ -80,13 +91,19 @@ fn numeric(bytes: &[u8], at: usize) -> Option<usize> {
 /// `12 March 1980`, `March 12th, 1980`.
 fn spelled(bytes: &[u8], at: usize) -> Option<usize> {
     let (day_first, after) = match digits(bytes, at) {
-        Some((day, _, end)) if (1..=31).contains(&day) => (true, blanks(bytes, ordinal(bytes, end))),
+        Some((day, _, end)) if (1..=31).contains(&day) => {
+            (true, blanks(bytes, ordinal(bytes, end)))
+        }
         Some(_) => return None,
         None => (false, at),
     };
     let month = bytes.get(after..)?.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let name = bytes.get(after..after + month)?;
-    if month < 3 || !MONTHS.iter().any(|m| name.get(..3).is_some_and(|n| n.eq_ignore_ascii_case(m.as_bytes()))) {
+    if month < 3
+        || !MONTHS
+            .iter()
+            .any(|m| name.get(..3).is_some_and(|n| n.eq_ignore_ascii_case(m.as_bytes())))
+    {
         return None;
     }
     let mut next = blanks(bytes, after + month);

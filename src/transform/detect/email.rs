@@ -53,7 +53,8 @@ fn quoted_start(before: &str) -> Option<usize> {
     let inside = before.get(..before.len() - 1)?;
     let open = inside.rfind('"')?;
     let quoted = inside.get(open + 1..)?;
-    let real = !quoted.is_empty() && quoted.len() <= LOCAL_MAX && !quoted.contains(['\n', ':', '{']);
+    let real =
+        !quoted.is_empty() && quoted.len() <= LOCAL_MAX && !quoted.contains(['\n', ':', '{']);
     real.then_some(open)
 }
 
@@ -61,7 +62,9 @@ fn domain_end(text: &str, from: usize) -> Option<usize> {
     let rest = text.get(from..)?;
     let mut end = 0;
     for (offset, ch) in rest.char_indices() {
-        let part = is_alnum_char(ch) || ch == '-' || ch == '.' && !rest.as_bytes().get(..offset)?.ends_with(b".");
+        let part = is_alnum_char(ch)
+            || ch == '-'
+            || ch == '.' && !rest.as_bytes().get(..offset)?.ends_with(b".");
         if !part || offset > DOMAIN_MAX {
             break;
         }

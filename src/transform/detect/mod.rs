@@ -24,10 +24,10 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use scan::Finder;
 pub(super) use net::truncated_ip;
 pub(super) use number::json_number;
 pub(super) use phone::is_e164;
+pub use scan::Finder;
 pub(super) use shape::is_pseudonym;
 
 /// A type of personal data or secret.

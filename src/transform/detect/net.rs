@@ -47,7 +47,10 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
         .position(|byte| !byte.is_ascii_hexdigit() && !matches!(byte, b':' | b'.'))
         .unwrap_or_else(|| rest.len().min(46));
     let mut end = at + len;
-    while end > at && (bytes[end - 1] == b'.' || bytes[..end].ends_with(b":") && !bytes[..end].ends_with(b"::")) {
+    while end > at
+        && (bytes[end - 1] == b'.'
+            || bytes[..end].ends_with(b":") && !bytes[..end].ends_with(b"::"))
+    {
         end -= 1;
     }
     let run = text.get(at..end)?;
@@ -60,8 +63,8 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
     let groups = run.split(':').filter(|group| !group.is_empty()).count();
     let digits = run.bytes().filter(u8::is_ascii_hexdigit).count();
     // `abc::def` is a path in C++ and Rust as well; real ones have a digit and more to them.
-    let likely = !compressed
-        || groups >= 2 && digits >= 5 && run.bytes().any(|byte| byte.is_ascii_digit());
+    let likely =
+        !compressed || groups >= 2 && digits >= 5 && run.bytes().any(|byte| byte.is_ascii_digit());
     (likely && !address.is_unspecified() && !address.is_loopback()).then_some(end)
 }
 
@@ -80,8 +83,8 @@ fn pairs(bytes: &[u8], at: usize) -> Option<usize> {
         2 => *byte == gap,
         _ => byte.is_ascii_hexdigit(),
     });
-    let goes_on = bytes.get(at + 17) == Some(&gap)
-        && bytes.get(at + 18).is_some_and(u8::is_ascii_hexdigit);
+    let goes_on =
+        bytes.get(at + 17) == Some(&gap) && bytes.get(at + 18).is_some_and(u8::is_ascii_hexdigit);
     let began_before = at > 1 && bytes[at - 1] == gap && bytes[at - 2].is_ascii_hexdigit();
     let ended = bytes.get(at + 17).is_none_or(|&byte| !is_alnum(byte));
     (shaped && ended && !goes_on && !began_before && !is_blank(run)).then_some(at + 17)

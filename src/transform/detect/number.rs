@@ -52,12 +52,14 @@ impl Groups {
     /// True if the first groups have exactly these lengths, one and the same separator of
     /// `gaps` between them, and no further group behind them with that separator, space apart.
     pub(super) fn shaped(&self, lengths: &[usize], gaps: &[u8]) -> bool {
-        if self.count < lengths.len() || lengths.iter().enumerate().any(|(n, &l)| self.len(n) != l) {
+        if self.count < lengths.len() || lengths.iter().enumerate().any(|(n, &l)| self.len(n) != l)
+        {
             return false;
         }
         let gap = self.gaps[0];
         let inner = &self.gaps[..lengths.len() - 1];
-        let goes_on = self.count > lengths.len() && gap != b' ' && self.gaps[lengths.len() - 1] == gap;
+        let goes_on =
+            self.count > lengths.len() && gap != b' ' && self.gaps[lengths.len() - 1] == gap;
         inner.iter().all(|&g| g == gap && gaps.contains(&g)) && !goes_on
     }
 

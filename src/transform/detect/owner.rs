@@ -55,7 +55,9 @@ fn is_name_char(ch: char) -> bool {
 
 /// A capital letter first, or a script that has none.
 fn is_capitalised(word: &str) -> bool {
-    word.chars().next().is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
+    word.chars()
+        .next()
+        .is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
 }
 
 /// The capitalised words that start at `at`: where they end and how many there are.
@@ -86,7 +88,8 @@ fn capitalised_run(text: &str, at: usize) -> (usize, usize) {
 /// The name that a text's author gives as theirs: behind `my name is`, `Name:`, and, if it has two
 /// words or more, behind `I am`.
 pub(super) fn introduced(text: &str, found: &mut impl FnMut(usize, usize)) {
-    for (opening, least) in [("ame is ", 1), ("ame: ", 1), ("I am ", 2), ("I'm ", 2), ("I’m ", 2)] {
+    for (opening, least) in [("ame is ", 1), ("ame: ", 1), ("I am ", 2), ("I'm ", 2), ("I’m ", 2)]
+    {
         for (at, _) in text.match_indices(opening) {
             if !is_opening(text, at, opening) {
                 continue;

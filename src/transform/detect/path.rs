@@ -2,14 +2,37 @@
 
 /// Folders that systems make themselves.
 const NOBODY: [&str; 9] = [
-    "Shared", "Public", "Default", "Default User", "All Users", "Guest", "runner", "runneradmin",
+    "Shared",
+    "Public",
+    "Default",
+    "Default User",
+    "All Users",
+    "Guest",
+    "runner",
+    "runneradmin",
     "ContainerAdministrator",
 ];
 
 /// Folders that a user's home usually has.
 const HOME_FOLDERS: [&str; 18] = [
-    "Desktop", "Documents", "Downloads", "Library", "Pictures", "Music", "Videos", "Public",
-    "AppData", "snap", "go", "src", "projects", "workspace", "git", "code", "bin", "public_html",
+    "Desktop",
+    "Documents",
+    "Downloads",
+    "Library",
+    "Pictures",
+    "Music",
+    "Videos",
+    "Public",
+    "AppData",
+    "snap",
+    "go",
+    "src",
+    "projects",
+    "workspace",
+    "git",
+    "code",
+    "bin",
+    "public_html",
 ];
 
 /// The user's folder behind the separator at `at`, in `/Users/anna/`, `/home/anna/`,
@@ -18,7 +41,8 @@ pub(super) fn user_folder(text: &str, at: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let rest = bytes.get(at + 1..)?;
     let windows = at > 1 && bytes[at - 1] == b':' && bytes[at - 2].is_ascii_alphabetic();
-    let windows = windows || at > 2 && bytes[at] == b'\\' && bytes[at - 1] == b'\\' && bytes[at - 2] == b':';
+    let windows =
+        windows || at > 2 && bytes[at] == b'\\' && bytes[at - 1] == b'\\' && bytes[at - 2] == b':';
     let folder = match rest.first()? {
         b'U' if rest.starts_with(b"Users") => 5,
         b'u' | b'U' if windows && rest.get(..5)?.eq_ignore_ascii_case(b"users") => 5,
@@ -37,7 +61,8 @@ pub(super) fn user_folder(text: &str, at: usize) -> Option<(usize, usize)> {
     }
     let end = name_end(bytes, start);
     let name = text.get(start..end)?;
-    let is_name = name.chars().any(char::is_alphanumeric) && !name.starts_with(['$', '%', '<', '{', '[']);
+    let is_name =
+        name.chars().any(char::is_alphanumeric) && !name.starts_with(['$', '%', '<', '{', '[']);
     let route = at == 0 && folder == 4 && !leads_to_file(text.get(end..)?);
     (is_name && !route && !NOBODY.contains(&name)).then_some((start, end))
 }
@@ -56,10 +81,13 @@ fn is_root(bytes: &[u8], at: usize) -> bool {
     let Some(before) = at.checked_sub(1).map(|n| bytes[n]) else { return true };
     match before {
         b'/' => bytes.get(..at).is_some_and(|head| head.ends_with(b"file://")),
-        b' ' | b'"' | b'\'' | b'`' | b'(' | b'[' | b'<' | b'=' | b':' | b',' | b';' | b'|' | b'\n' | b'\t' => true,
+        b' ' | b'"' | b'\'' | b'`' | b'(' | b'[' | b'<' | b'=' | b':' | b',' | b';' | b'|'
+        | b'\n' | b'\t' => true,
         _ => {
             let head = bytes.get(..at).unwrap_or_default();
-            [b"/var".as_slice(), b"/usr", b"/export", b"/mnt", b"/rootfs"].iter().any(|folder| head.ends_with(folder))
+            [b"/var".as_slice(), b"/usr", b"/export", b"/mnt", b"/rootfs"]
+                .iter()
+                .any(|folder| head.ends_with(folder))
         }
     }
 }
@@ -68,8 +96,27 @@ fn is_root(bytes: &[u8], at: usize) -> bool {
 /// name may hold a blank but the sentence around it does as well.
 fn name_end(bytes: &[u8], start: usize) -> usize {
     let rest = bytes.get(start..).unwrap_or_default();
-    let hard = |byte: &u8| matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'|' | b':' | b';' | b',' | b'?' | b'*' | b'&' | b'#') || byte.is_ascii_control();
-    let stop = rest.iter().position(|byte| matches!(byte, b'/' | b'\\') || hard(byte)).unwrap_or(rest.len());
+    let hard = |byte: &u8| {
+        matches!(
+            byte,
+            b'"' | b'\''
+                | b'`'
+                | b'<'
+                | b'>'
+                | b'|'
+                | b':'
+                | b';'
+                | b','
+                | b'?'
+                | b'*'
+                | b'&'
+                | b'#'
+        ) || byte.is_ascii_control()
+    };
+    let stop = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'\\') || hard(byte))
+        .unwrap_or(rest.len());
     let whole = rest.get(..stop).unwrap_or_default();
     let blanks = whole.iter().filter(|&&byte| byte == b' ').count();
     let closed = matches!(rest.get(stop), Some(b'/' | b'\\')) && blanks <= 3 && stop <= 64;
@@ -85,7 +132,8 @@ pub(super) fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
     let start = at + 3;
     let rest = bytes.get(start..)?;
     let stops = |byte: &u8| {
-        byte.is_ascii_whitespace() || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`')
+        byte.is_ascii_whitespace()
+            || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`')
     };
     let stop = rest.iter().position(stops).unwrap_or(rest.len());
     // A password may hold an `@` that nobody encoded: the last one ends it.

@@ -78,7 +78,9 @@ impl Decoded {
 
     /// Reads `+` as the blank it stands for in a query.
     pub(super) fn read_plus_as_blank(&mut self) -> bool {
-        let literal = |at: usize| self.origin.get(at + 1).zip(self.origin.get(at)).is_some_and(|(b, a)| b - a == 1);
+        let literal = |at: usize| {
+            self.origin.get(at + 1).zip(self.origin.get(at)).is_some_and(|(b, a)| b - a == 1)
+        };
         let mut changed = false;
         let read = self.text.char_indices().map(|(at, ch)| {
             let blank = ch == '+' && literal(at);

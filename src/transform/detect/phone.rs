@@ -6,18 +6,64 @@ use super::words;
 
 /// Words that announce a number.
 const CONTEXT: [&str; 21] = [
-    "phone", "telephone", "tel", "mobile", "cell", "cellphone", "fax", "sms", "whatsapp", "call",
-    "dial", "text", "landline", "handset", "msisdn", "telefon", "handy", "telefono", "movil",
-    "portable", "ring",
+    "phone",
+    "telephone",
+    "tel",
+    "mobile",
+    "cell",
+    "cellphone",
+    "fax",
+    "sms",
+    "whatsapp",
+    "call",
+    "dial",
+    "text",
+    "landline",
+    "handset",
+    "msisdn",
+    "telefon",
+    "handy",
+    "telefono",
+    "movil",
+    "portable",
+    "ring",
 ];
 
 /// Digits that a number of the country has, country code and all; countries not listed here may
 /// have what E.164 allows. Lengths from the numbering plans that ITU publishes.
 const LENGTHS: [(&str, usize); 32] = [
-    ("1", 11), ("7", 11), ("20", 12), ("27", 11), ("30", 12), ("31", 12), ("32", 12), ("33", 11),
-    ("34", 11), ("36", 11), ("39", 13), ("40", 11), ("41", 12), ("43", 15), ("44", 12), ("45", 10),
-    ("46", 13), ("47", 10), ("48", 11), ("49", 15), ("52", 13), ("55", 13), ("60", 12), ("61", 11),
-    ("62", 14), ("63", 12), ("64", 12), ("65", 10), ("81", 12), ("82", 12), ("86", 13), ("91", 12),
+    ("1", 11),
+    ("7", 11),
+    ("20", 12),
+    ("27", 11),
+    ("30", 12),
+    ("31", 12),
+    ("32", 12),
+    ("33", 11),
+    ("34", 11),
+    ("36", 11),
+    ("39", 13),
+    ("40", 11),
+    ("41", 12),
+    ("43", 15),
+    ("44", 12),
+    ("45", 10),
+    ("46", 13),
+    ("47", 10),
+    ("48", 11),
+    ("49", 15),
+    ("52", 13),
+    ("55", 13),
+    ("60", 12),
+    ("61", 11),
+    ("62", 14),
+    ("63", 12),
+    ("64", 12),
+    ("65", 10),
+    ("81", 12),
+    ("82", 12),
+    ("86", 13),
+    ("91", 12),
 ];
 
 /// E.164: 15 digits at most.
@@ -78,7 +124,8 @@ pub(super) fn north_american(bytes: &[u8], groups: &Groups) -> Option<(usize, us
     if start > 0 && bytes[start - 1] == b'(' {
         return in_parentheses(bytes, start);
     }
-    let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/') && is_alnum(bytes[start - 2]);
+    let joined =
+        start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/') && is_alnum(bytes[start - 2]);
     let (area, count) = if groups.shaped(&[3, 3, 4], b"-.") {
         (0, 3)
     } else if groups.shaped(&[1, 3, 3, 4], b"-.") && bytes[start] == b'1' {
@@ -123,7 +170,8 @@ pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> 
     if !(7..=DIGITS_MAX).contains(&count) || is_date(groups) {
         return None;
     }
-    let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'_') && is_alnum(bytes[start - 2]);
+    let joined =
+        start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'_') && is_alnum(bytes[start - 2]);
     if joined || !words::precede(text, start, &CONTEXT) {
         return None;
     }
@@ -137,5 +185,6 @@ fn is_date(groups: &Groups) -> bool {
     groups.count >= 3
         && groups.gaps[0] == groups.gaps[1]
         && groups.gaps[0] != b' '
-        && ((groups.len(0) == 4 && small(1) && small(2)) || (small(0) && small(1) && groups.len(2) == 4))
+        && ((groups.len(0) == 4 && small(1) && small(2))
+            || (small(0) && small(1) && groups.len(2) == 4))
 }

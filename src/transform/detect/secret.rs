@@ -5,20 +5,71 @@ use super::class::is_alnum;
 /// Names, without separators and in lower case, whose value is a secret when a name ends with
 /// them: `client_secret`, `mmAuthToken`.
 const ENDINGS: [&str; 17] = [
-    "password", "passwd", "passwort", "passphrase", "passcode", "secret", "token", "apikey",
-    "accesskey", "secretkey", "privatekey", "authkey", "accountkey", "sharedaccesskey",
-    "credential", "credentials", "sessionid",
+    "password",
+    "passwd",
+    "passwort",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "authkey",
+    "accountkey",
+    "sharedaccesskey",
+    "credential",
+    "credentials",
+    "sessionid",
 ];
 /// Names that count only as a whole word of the name, since longer words end with them.
 const WORDS: [&str; 16] = [
-    "pwd", "pass", "auth", "authorization", "csrf", "xsrf", "otp", "pin", "cvv", "cvc", "sid",
-    "sig", "signature", "cookie", "jsessionid", "phpsessid",
+    "pwd",
+    "pass",
+    "auth",
+    "authorization",
+    "csrf",
+    "xsrf",
+    "otp",
+    "pin",
+    "cvv",
+    "cvc",
+    "sid",
+    "sig",
+    "signature",
+    "cookie",
+    "jsessionid",
+    "phpsessid",
 ];
 /// What stands in a secret's place when there is none to hide.
 const HARMLESS: [&str; 26] = [
-    "null", "nil", "none", "true", "false", "undefined", "empty", "required", "invalid", "missing",
-    "expired", "incorrect", "wrong", "failed", "yes", "no", "ok", "set", "unset", "string", "the",
-    "reset", "changed", "redacted", "hidden", "error",
+    "null",
+    "nil",
+    "none",
+    "true",
+    "false",
+    "undefined",
+    "empty",
+    "required",
+    "invalid",
+    "missing",
+    "expired",
+    "incorrect",
+    "wrong",
+    "failed",
+    "yes",
+    "no",
+    "ok",
+    "set",
+    "unset",
+    "string",
+    "the",
+    "reset",
+    "changed",
+    "redacted",
+    "hidden",
+    "error",
 ];
 
 /// The value of a secret whose name ends before the `=` or `:` at `sign`: its span.
@@ -44,7 +95,8 @@ pub(super) fn behind(text: &str, sign: usize) -> Option<(usize, usize)> {
 /// The name that ends before `sign`: letters, digits, `_`, `-` and `.`, perhaps in quotes.
 fn name_before(bytes: &[u8], sign: usize) -> Option<&[u8]> {
     let mut end = sign;
-    while end > 0 && matches!(bytes[end - 1], b' ' | b'"' | b'\'' | b'\\' | b']') && sign - end < 4 {
+    while end > 0 && matches!(bytes[end - 1], b' ' | b'"' | b'\'' | b'\\' | b']') && sign - end < 4
+    {
         end -= 1;
     }
     let mut start = end;
@@ -104,7 +156,8 @@ fn skip_scheme(bytes: &[u8], start: usize) -> usize {
     ["bearer ", "basic ", "token ", "digest ", "apikey "]
         .iter()
         .find(|scheme| {
-            rest.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
+            rest.get(..scheme.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
         })
         .map_or(start, |scheme| start + scheme.len())
 }
@@ -122,7 +175,8 @@ fn quoted_end(bytes: &[u8], start: usize, quote: u8) -> usize {
 fn bare_end(bytes: &[u8], start: usize) -> usize {
     let rest = bytes.get(start..).unwrap_or_default();
     let stops = |byte: &u8| {
-        byte.is_ascii_whitespace() || matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
+        byte.is_ascii_whitespace()
+            || matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
     };
     let mut end = start + rest.iter().position(stops).unwrap_or(rest.len());
     while end > start && matches!(bytes[end - 1], b'.' | b')' | b']') {
@@ -141,7 +195,8 @@ fn line_end(bytes: &[u8], start: usize) -> usize {
 fn is_worth_hiding(value: &str, assigned: bool) -> bool {
     let marked = value.starts_with(['*', '[', '<', '{', '(']) && value.len() < 16
         || value.starts_with("%5B") && value.ends_with("%5D");
-    let masked = !value.is_empty() && value.bytes().all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X'));
+    let masked =
+        !value.is_empty() && value.bytes().all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X'));
     if value.is_empty() || marked || masked {
         return false;
     }
@@ -149,7 +204,9 @@ fn is_worth_hiding(value: &str, assigned: bool) -> bool {
         return false;
     }
     let digits = value.bytes().any(|byte| byte.is_ascii_digit());
-    let marks = value.bytes().any(|byte| matches!(byte, b'!' | b'#' | b'$' | b'%' | b'^' | b'*' | b'@' | b'_'));
+    let marks = value
+        .bytes()
+        .any(|byte| matches!(byte, b'!' | b'#' | b'$' | b'%' | b'^' | b'*' | b'@' | b'_'));
     let long = value.len() >= 20;
     if assigned { value.len() >= 3 } else { value.len() >= 4 && (digits || marks || long) }
 }

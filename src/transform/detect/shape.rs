@@ -12,7 +12,9 @@ pub(super) fn is_harmless(bytes: &[u8], classes: u16) -> bool {
             classes & (LOWER | UPPER) != 0 && bytes.iter().all(u8::is_ascii_hexdigit)
         }
         36 if classes & !(ALNUM | DASH) == 0 => is_uuid(bytes),
-        19..=35 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => is_time(bytes),
+        19..=35 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => {
+            is_time(bytes)
+        }
         _ if classes & UNDERSCORE != 0 && bytes.first() == Some(&b'h') => is_pseudonym(bytes),
         _ => false,
     }
@@ -20,7 +22,10 @@ pub(super) fn is_harmless(bytes: &[u8], classes: u16) -> bool {
 
 /// An IBAN or a base58 wallet has these lengths too.
 fn looks_paid(bytes: &[u8]) -> bool {
-    let iban = bytes[0].is_ascii_uppercase() && bytes[1].is_ascii_uppercase() && bytes[2].is_ascii_digit() && bytes[3].is_ascii_digit();
+    let iban = bytes[0].is_ascii_uppercase()
+        && bytes[1].is_ascii_uppercase()
+        && bytes[2].is_ascii_digit()
+        && bytes[3].is_ascii_digit();
     iban || matches!(bytes[0], b'1' | b'3') || bytes.starts_with(b"AIza")
 }
 
@@ -62,5 +67,7 @@ pub(in crate::transform) fn is_pseudonym(bytes: &[u8]) -> bool {
     (1..=10).contains(&id)
         && rest[id] == b'_'
         && hash.len() == 32
-        && hash.iter().all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
+        && hash
+            .iter()
+            .all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
 }

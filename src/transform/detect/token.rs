@@ -20,35 +20,77 @@ enum Body {
 /// Prefixes as the vendors document them, what follows and how much of it there is at least.
 const PREFIXES: [(&str, Body, usize); 66] = [
     // Amazon: unique id prefixes of IAM.
-    ("AKIA", Body::Base32, 16), ("ASIA", Body::Base32, 16), ("ABIA", Body::Base32, 16),
-    ("ACCA", Body::Base32, 16), ("AIDA", Body::Base32, 16), ("AROA", Body::Base32, 16),
-    ("AIPA", Body::Base32, 16), ("ANPA", Body::Base32, 16), ("ANVA", Body::Base32, 16),
+    ("AKIA", Body::Base32, 16),
+    ("ASIA", Body::Base32, 16),
+    ("ABIA", Body::Base32, 16),
+    ("ACCA", Body::Base32, 16),
+    ("AIDA", Body::Base32, 16),
+    ("AROA", Body::Base32, 16),
+    ("AIPA", Body::Base32, 16),
+    ("ANPA", Body::Base32, 16),
+    ("ANVA", Body::Base32, 16),
     // GitHub and GitLab.
-    ("ghp_", Body::Alnum, 30), ("gho_", Body::Alnum, 30), ("ghu_", Body::Alnum, 30),
-    ("ghs_", Body::Alnum, 30), ("ghr_", Body::Alnum, 30), ("github_pat_", Body::Url, 30),
-    ("glpat-", Body::Url, 16), ("gldt-", Body::Url, 16), ("glptt-", Body::Url, 16),
-    ("glrt-", Body::Url, 16), ("glsoat-", Body::Url, 16),
+    ("ghp_", Body::Alnum, 30),
+    ("gho_", Body::Alnum, 30),
+    ("ghu_", Body::Alnum, 30),
+    ("ghs_", Body::Alnum, 30),
+    ("ghr_", Body::Alnum, 30),
+    ("github_pat_", Body::Url, 30),
+    ("glpat-", Body::Url, 16),
+    ("gldt-", Body::Url, 16),
+    ("glptt-", Body::Url, 16),
+    ("glrt-", Body::Url, 16),
+    ("glsoat-", Body::Url, 16),
     // Slack.
-    ("xoxb-", Body::Url, 10), ("xoxp-", Body::Url, 10), ("xoxa-", Body::Url, 10),
-    ("xoxe-", Body::Url, 10), ("xoxo-", Body::Url, 10), ("xoxr-", Body::Url, 10),
-    ("xoxs-", Body::Url, 10), ("xoxc-", Body::Url, 10), ("xoxd-", Body::Any, 10),
+    ("xoxb-", Body::Url, 10),
+    ("xoxp-", Body::Url, 10),
+    ("xoxa-", Body::Url, 10),
+    ("xoxe-", Body::Url, 10),
+    ("xoxo-", Body::Url, 10),
+    ("xoxr-", Body::Url, 10),
+    ("xoxs-", Body::Url, 10),
+    ("xoxc-", Body::Url, 10),
+    ("xoxd-", Body::Any, 10),
     ("xapp-", Body::Url, 10),
     // Google.
-    ("AIza", Body::Url, 35), ("ya29.", Body::Url, 20), ("GOCSPX-", Body::Url, 20),
+    ("AIza", Body::Url, 35),
+    ("ya29.", Body::Url, 20),
+    ("GOCSPX-", Body::Url, 20),
     // Stripe.
-    ("sk_live_", Body::Alnum, 10), ("sk_test_", Body::Alnum, 10), ("rk_live_", Body::Alnum, 10),
-    ("rk_test_", Body::Alnum, 10), ("pk_live_", Body::Alnum, 10), ("pk_test_", Body::Alnum, 10),
+    ("sk_live_", Body::Alnum, 10),
+    ("sk_test_", Body::Alnum, 10),
+    ("rk_live_", Body::Alnum, 10),
+    ("rk_test_", Body::Alnum, 10),
+    ("pk_live_", Body::Alnum, 10),
+    ("pk_test_", Body::Alnum, 10),
     ("whsec_", Body::Any, 16),
     // Others.
-    ("SG.", Body::Any, 30), ("npm_", Body::Alnum, 30), ("pypi-AgE", Body::Url, 30),
-    ("sk-proj-", Body::Url, 20), ("sk-ant-", Body::Url, 20), ("sk-", Body::Alnum, 32),
-    ("hf_", Body::Alnum, 30), ("dop_v1_", Body::Hex, 40), ("doo_v1_", Body::Hex, 40),
-    ("shpat_", Body::Hex, 32), ("shpss_", Body::Hex, 32), ("shpca_", Body::Hex, 32),
-    ("shppa_", Body::Hex, 32), ("sq0atp-", Body::Url, 20), ("sq0csp-", Body::Url, 30),
-    ("EAAAE", Body::Url, 50), ("ATATT3", Body::Any, 50), ("lin_api_", Body::Alnum, 30),
-    ("ntn_", Body::Alnum, 30), ("PMAK-", Body::Url, 40), ("glsa_", Body::Url, 30),
-    ("hvs.", Body::Url, 24), ("dapi", Body::Hex, 32), ("SK", Body::Hex, 32),
-    ("key-", Body::Hex, 32), ("AGE-SECRET-KEY-1", Body::Alnum, 50),
+    ("SG.", Body::Any, 30),
+    ("npm_", Body::Alnum, 30),
+    ("pypi-AgE", Body::Url, 30),
+    ("sk-proj-", Body::Url, 20),
+    ("sk-ant-", Body::Url, 20),
+    ("sk-", Body::Alnum, 32),
+    ("hf_", Body::Alnum, 30),
+    ("dop_v1_", Body::Hex, 40),
+    ("doo_v1_", Body::Hex, 40),
+    ("shpat_", Body::Hex, 32),
+    ("shpss_", Body::Hex, 32),
+    ("shpca_", Body::Hex, 32),
+    ("shppa_", Body::Hex, 32),
+    ("sq0atp-", Body::Url, 20),
+    ("sq0csp-", Body::Url, 30),
+    ("EAAAE", Body::Url, 50),
+    ("ATATT3", Body::Any, 50),
+    ("lin_api_", Body::Alnum, 30),
+    ("ntn_", Body::Alnum, 30),
+    ("PMAK-", Body::Url, 40),
+    ("glsa_", Body::Url, 30),
+    ("hvs.", Body::Url, 24),
+    ("dapi", Body::Hex, 32),
+    ("SK", Body::Hex, 32),
+    ("key-", Body::Hex, 32),
+    ("AGE-SECRET-KEY-1", Body::Alnum, 50),
 ];
 
 const fn belongs(byte: u8, body: Body) -> bool {
@@ -137,7 +179,8 @@ pub(super) fn scheme(bytes: &[u8], word: &[u8], end: usize) -> Option<(usize, us
     let token = token.get(..length)?;
     let mixed = token.iter().any(u8::is_ascii_digit)
         || token.ends_with(b"=")
-        || token.iter().any(u8::is_ascii_lowercase) && token.iter().skip(1).any(u8::is_ascii_uppercase);
+        || token.iter().any(u8::is_ascii_lowercase)
+            && token.iter().skip(1).any(u8::is_ascii_uppercase);
     (length >= 8 && mixed).then_some((start, start + length))
 }
 

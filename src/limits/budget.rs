@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A budget of bytes, or of anything that is counted.
 #[derive(Clone, Debug)]
-pub struct InFlight {
+pub struct Budget {
     shared: Arc<Shared>,
 }
 
@@ -15,7 +15,7 @@ struct Shared {
     limit: usize,
 }
 
-impl InFlight {
+impl Budget {
     /// A budget of `limit`.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn permits_add_up_to_the_limit_and_give_back() {
-        let budget = InFlight::new(10);
+        let budget = Budget::new(10);
         let mut first = budget.take(4).unwrap();
         let second = budget.take(5).unwrap();
         assert!(budget.take(2).is_none());

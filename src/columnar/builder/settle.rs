@@ -1,0 +1,87 @@
+//! What waits until a row group closes: cells that their own column does not take.
+
+use std::collections::HashMap;
+
+use super::TableBuilder;
+use crate::columnar::Error;
+use crate::columnar::column::{Birth, natural_type};
+use crate::columnar::overflow::{Aside, OVERFLOW};
+use crate::columnar::schema::type_name;
+use crate::warehouse::{ColumnType, Scalar};
+
+impl TableBuilder {
+    /// Places the cells that waited, and so settles the columns of the row group.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        let mut aside = std::mem::take(&mut self.aside);
+        let misfits = aside.take_misfits();
+        let mut variants: HashMap<(u32, ColumnType), Option<u32>> = HashMap::new();
+        for misfit in &misfits {
+            let (value, text) = aside.cell(misfit);
+            let value = &value;
+            if let Some(base) = self.columns.get_mut(misfit.base as usize)
+                && !misfit.duplicate
+                && base.accepts(value)
+            {
+                if !base.is_filled(misfit.row) {
+                    base.put_late(misfit.row, value, text);
+                }
+                continue;
+            }
+            let column_type = natural_type(value);
+            let variant = *variants
+                .entry((misfit.base, column_type))
+                .or_insert_with(|| self.variant(misfit.base, column_type));
+            match variant.and_then(|at| self.columns.get_mut(at as usize)) {
+                Some(column)
+                    if column.constant().is_none()
+                        && column.accepts(value)
+                        && !column.is_filled(misfit.row) =>
+                {
+                    column.put_late(misfit.row, value, text);
+                }
+                _ => aside.give_up(misfit),
+            }
+        }
+        let placed = self.place_overflow(&mut aside);
+        aside.clear();
+        self.aside = aside;
+        placed
+    }
+
+    /// The column for values of `column_type` that the column at `base` does not take.
+    pub(super) fn variant(&mut self, base: u32, column_type: ColumnType) -> Option<u32> {
+        let base = self.columns.get(base as usize)?;
+        let suffix = type_name(column_type);
+        let room = self.settings.identifier_bytes_max.saturating_sub(suffix.len() + 2);
+        let base = base.name();
+        let cut = base.floor_char_boundary(room.min(base.len()));
+        let name = format!("{}__{suffix}", base.get(..cut)?);
+        if let Some(&at) = self.by_name.get(&name) {
+            return Some(at);
+        }
+        let column_type = self
+            .settings
+            .type_at_birth(&self.table.name, self.table.kind, &name)
+            .unwrap_or(column_type);
+        self.bear_within_cap(&name, column_type, Birth::Decided)
+    }
+
+    pub(super) fn place_overflow(&mut self, aside: &mut Aside) -> Result<(), Error> {
+        if !aside.overflows() {
+            return Ok(());
+        }
+        let at = match self.overflow {
+            Some(at) => at,
+            None if self.rewrite.is_some() => {
+                return Err(self.plan_error("a value has no column in the planned schema"));
+            }
+            None => self.bear(OVERFLOW, ColumnType::String, Birth::Decided, false),
+        };
+        if let Some(column) = self.columns.get_mut(at as usize) {
+            aside.drain_overflow(|row, text| {
+                column.put_late(row, &Scalar::Text(text), text);
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! The sink that sends an event's cells to its own tables and to the unified ones.
+
+use super::Error;
+use super::overflow::Leaves;
+use super::tables::{Names, Opened, RouteId, Tables};
+use crate::warehouse::{Cell, ColumnId, Sink, TableId, TableKind};
+
+/// An event whose rows come next.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    /// Its source.
+    pub route: RouteId,
+    /// Its type in lower case, for the core column `type`.
+    pub event_type: &'a str,
+    /// Arrival in microseconds since 1970.
+    pub received_at: i64,
+    /// The mapper's names.
+    pub names: &'a dyn Names,
+    /// Where its cells come from: usually its tape.
+    pub leaves: &'a dyn Leaves,
+}
+
+impl std::fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Event").field("route", &self.route).finish_non_exhaustive()
+    }
+}
+
+/// Takes the rows of one event.
+pub struct EventSink<'t> {
+    tables: &'t mut Tables,
+    event: Event<'t>,
+    error: Option<Error>,
+}
+
+impl std::fmt::Debug for EventSink<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventSink").field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+impl<'t> EventSink<'t> {
+    pub(super) const fn new(tables: &'t mut Tables, event: Event<'t>) -> Self {
+        Self { tables, event, error: None }
+    }
+
+    /// Ends the last row.
+    ///
+    /// # Errors
+    /// The first fault of any row of the event: nothing of the range may be kept then.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.end_row();
+        self.error.map_or(Ok(()), Err)
+    }
+
+    fn begin_row(&mut self, id: TableId, kind: TableKind) -> Result<(), Error> {
+        let targets = self.tables.targets(id, kind, &self.event)?;
+        let tables = &mut *self.tables;
+        if let Some(own) = tables.tables.get_mut(targets.table) {
+            own.builder.begin_row(self.event.received_at);
+            tables.current.push(targets.table);
+        }
+        for target in targets.unified.iter() {
+            if tables.taken.contains(&target.table) {
+                continue;
+            }
+            let route = tables.routes.get(self.event.route.0 as usize);
+            let opened = tables.tables.get_mut(target.table);
+            if let (Some(route), Some(Opened { builder, unified: Some(unified), .. })) =
+                (route, opened)
+            {
+                unified.begin_row(builder, &self.event, kind, route);
+                unified.fill_lineage(builder, &route.schema, &target.table_name, &target.relation);
+                tables.taken.push(target.table);
+                tables.current.push(target.table);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_row(&mut self) {
+        let tables = &mut *self.tables;
+        for at in tables.current.drain(..) {
+            let Some(table) = tables.tables.get_mut(at) else { continue };
+            if let Some(unified) = &mut table.unified {
+                unified.end_row(&mut table.builder, &tables.unified, self.event.leaves);
+            }
+            let ended = table.builder.end_row();
+            table.recount(&mut tables.bytes);
+            if let (Err(error), None) = (ended, &self.error) {
+                self.error = Some(error);
+            }
+        }
+    }
+}
+
+impl Sink for EventSink<'_> {
+    fn row(&mut self, table: TableId, kind: TableKind) {
+        self.end_row();
+        if self.error.is_none()
+            && let Err(error) = self.begin_row(table, kind)
+        {
+            self.error = Some(error);
+        }
+    }
+
+    #[inline]
+    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+        let tables = &mut *self.tables;
+        let Event { names, leaves, .. } = self.event;
+        for &at in &tables.current {
+            let Some(table) = tables.tables.get_mut(at) else { continue };
+            match &mut table.unified {
+                None => table.builder.cell(column, || names.column(column), &cell, leaves),
+                Some(unified) => unified.cell(
+                    &mut table.builder,
+                    &tables.unified,
+                    (column, names),
+                    &cell,
+                    leaves,
+                ),
+            }
+        }
+    }
+}

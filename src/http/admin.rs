@@ -1,0 +1,105 @@
+//! The admin listener: metrics and health. Nothing of it is on the public port.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tower::Service;
+
+use super::edge::not_found;
+use super::error::TEXT;
+use super::events::typed;
+use super::server::{Handle, Peer};
+use crate::config::Secret;
+use crate::ingest::Pipeline;
+use crate::metrics::{CONTENT_TYPE, Metrics};
+
+/// The admin routes behind their token. Cheap to clone.
+#[derive(Clone)]
+pub struct Admin {
+    token: Option<Secret>,
+    router: Router,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Shared<P> {
+    pipeline: Arc<P>,
+    metrics: Metrics,
+}
+
+impl Admin {
+    /// `/metrics`, `/health/live` and `/health/ready`. With a token, every
+    /// request must carry it as `Authorization: Bearer …`.
+    #[must_use]
+    pub fn new<P: Pipeline>(pipeline: Arc<P>, metrics: Metrics, token: Option<Secret>) -> Self {
+        let router = Router::new()
+            .route("/metrics", get(scrape::<P>))
+            .route("/health/live", get(live))
+            .route("/health/ready", get(ready::<P>))
+            .with_state(Arc::new(Shared { pipeline, metrics }))
+            .fallback(not_found);
+        Self { token, router }
+    }
+
+    fn may_enter(&self, request: &Request) -> bool {
+        let Some(token) = &self.token else { return true };
+        let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.split_once(' '));
+        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let given = Sha256::digest(given.map_or("", |(_, token)| token.trim()));
+        Sha256::digest(token.expose()).as_slice().ct_eq(given.as_slice()).into()
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let mut response = if self.may_enter(&request) {
+            let answered: Result<_, std::convert::Infallible> =
+                self.router.clone().call(request).await;
+            answered.unwrap_or_else(|never| match never {})
+        } else {
+            let mut response = typed(TEXT, "unauthorized\n");
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            let bearer = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+            response
+        };
+        let nosniff = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+    }
+}
+
+impl Handle for Admin {
+    fn handle(&self, request: Request, _peer: Peer) -> impl Future<Output = Response> + Send {
+        self.answer(request)
+    }
+}
+
+async fn scrape<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
+    typed(HeaderValue::from_static(CONTENT_TYPE), Body::from(shared.metrics.render()))
+}
+
+async fn live() -> Response {
+    typed(TEXT, "live\n")
+}
+
+async fn ready<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
+    if shared.pipeline.health().accepting {
+        return typed(TEXT, "ready\n");
+    }
+    let mut response = typed(TEXT, "not ready\n");
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}

@@ -1,0 +1,151 @@
+//! Reads a request's body within its limits of size, time and memory.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, EXPECT};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio_util::task::TaskTracker;
+
+use super::inflate::{codings, inflate};
+use crate::ingest::{Refusal, Trouble};
+use crate::limits::{Budget, Permit};
+
+/// What a request costs beside its body, so that a flood of empty ones is bounded too.
+const REQUEST_BYTES: usize = 4 << 10;
+
+/// Limits of one body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes, as sent and as inflated.
+    pub(super) bytes_max: usize,
+    /// From the end of the headers to the end of the body.
+    pub(super) timeout: Duration,
+}
+
+/// Why there is no body, and what is left of it to be read.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) refusal: Refusal,
+    /// The unread rest, where the client goes on sending.
+    pub(super) rest: Option<Body>,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, rest: None }
+    }
+}
+
+/// Reads and inflates the body. Memory is taken as bytes arrive, not as they are announced, so that
+/// a slow client holds no more than it has sent.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limits: Limits,
+    budget: &Budget,
+) -> Result<(Bytes, Permit), Failure> {
+    let in_flight = Refusal::Unavailable(Trouble::InFlight);
+    let Some(mut permit) = budget.take(REQUEST_BYTES) else {
+        return Err(Failure { refusal: in_flight, rest: Some(body) });
+    };
+    let encodings = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes());
+    let codings = match codings(encodings) {
+        Ok(codings) => codings,
+        Err(refusal) => return Err(Failure { refusal, rest: Some(body) }),
+    };
+    let announced = body.size_hint().lower();
+    if usize::try_from(announced).map_or(true, |bytes| bytes > limits.bytes_max) {
+        return Err(Failure { refusal: Refusal::TooLarge, rest: Some(body) });
+    }
+    let collected = collect(body, limits.bytes_max, &mut permit);
+    let packed = match tokio::time::timeout(limits.timeout, collected).await {
+        Ok(done) => done?,
+        // Nobody waits for a stalled sender: the connection is closed with the answer.
+        Err(_) => return Err(Refusal::UnreadableBody.into()),
+    };
+    let bytes = inflate(packed, &codings, limits.bytes_max, &mut permit).await?;
+    Ok((bytes, permit))
+}
+
+async fn collect(mut body: Body, most: usize, permit: &mut Permit) -> Result<Bytes, Failure> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::UnreadableBody)?;
+        // Trailers say nothing to us.
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        let refusal = if length > most {
+            Some(Refusal::TooLarge)
+        } else {
+            (!permit.grow(data.len())).then_some(Refusal::Unavailable(Trouble::InFlight))
+        };
+        if let Some(refusal) = refusal {
+            return Err(Failure { refusal, rest: Some(body) });
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.reserve(expected(&body, length, most));
+            all.extend_from_slice(&first);
+            first = Bytes::new();
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Room for the body where its length was announced; of a large one only for its start, since an
+/// announcement is not paid for.
+fn expected(body: &Body, length: usize, most: usize) -> usize {
+    const ROOM_MAX: usize = 1 << 20;
+    let rest = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    length.saturating_add(rest).min(most).min(ROOM_MAX.max(length))
+}
+
+/// Reads on after a refusal, so that a client that is still sending gets its answer: a connection
+/// closed over unread bytes is reset, and the SDK sends everything again.
+#[derive(Clone, Debug)]
+pub(super) struct Drains {
+    tasks: TaskTracker,
+    running: Budget,
+}
+
+/// How many refused bodies are read on at a time; further ones are cut off.
+const DRAINS_MAX: usize = 1024;
+/// How long a refused body is read on.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+impl Drains {
+    pub(super) fn new(tasks: TaskTracker) -> Self {
+        Self { tasks, running: Budget::new(DRAINS_MAX) }
+    }
+
+    /// Reads what is left of `body` beside the answer, at most `bytes_max` of it.
+    pub(super) fn drain(&self, headers: &HeaderMap, mut body: Body, bytes_max: usize) {
+        // Whoever asked whether to send has its answer already.
+        if body.is_end_stream() || headers.contains_key(EXPECT) {
+            return;
+        }
+        let Some(permit) = self.running.take(1) else { return };
+        self.tasks.spawn(async move {
+            let discard = async {
+                let mut left = bytes_max;
+                while let Some(Ok(frame)) = body.frame().await {
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    let Some(rest) = left.checked_sub(length) else { break };
+                    left = rest;
+                }
+            };
+            // Whichever way it ends, the connection is the client's concern from here.
+            tokio::time::timeout(DRAIN_TIME, discard).await.ok();
+            drop(permit);
+        });
+    }
+}

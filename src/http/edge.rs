@@ -1,0 +1,186 @@
+//! The public edge: one request in, one answer out, whatever the connection it came on.
+//!
+//! Owns the route table. Cross-origin and security headers are put on every answer here, so that
+//! no handler can forget them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::body::Drains;
+use super::error::{ForeignOrigin, TEXT};
+use super::server::{Handle, Peer};
+use super::stats::Stats;
+use super::{cors, events, pages, pixel, setup, webhook};
+use crate::clock::{Clock, IdSource};
+use crate::config;
+use crate::event::enrich::EventType;
+use crate::ingest::{Form, Pipeline};
+use crate::limits::Budget;
+use crate::source::Sources;
+
+/// What an edge is made of. All of it is shared with others.
+#[derive(Debug)]
+pub struct Parts<P> {
+    /// Takes the events.
+    pub pipeline: Arc<P>,
+    /// The sources, swapped as a whole on a reload.
+    pub sources: Arc<ArcSwap<Sources>>,
+    /// The limits, likewise; `max_in_flight` counts only at the start.
+    pub options: Arc<ArcSwap<config::Http>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids for webhook events.
+    pub ids: Arc<dyn IdSource>,
+    /// Background work that a shutdown waits for.
+    pub tasks: TaskTracker,
+    /// Counts.
+    pub stats: Arc<Stats>,
+}
+
+/// What handlers share.
+#[derive(Debug)]
+pub(super) struct Shared<P> {
+    pub(super) parts: Parts<P>,
+    pub(super) in_flight: Budget,
+    pub(super) drains: Drains,
+    pub(super) docs: pages::Docs,
+}
+
+/// The public routes, ready to answer. Cheap to clone.
+#[derive(Debug)]
+pub struct Edge<P> {
+    shared: Arc<Shared<P>>,
+    router: Router,
+}
+
+impl<P> Clone for Edge<P> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), router: self.router.clone() }
+    }
+}
+
+impl<P: Pipeline> Edge<P> {
+    /// Puts the edge together.
+    #[must_use]
+    pub fn new(parts: Parts<P>) -> Self {
+        let in_flight = Budget::new(parts.options.load().max_in_flight);
+        parts.stats.watch_in_flight(in_flight.clone());
+        let drains = Drains::new(parts.tasks.clone());
+        let docs = pages::Docs::new();
+        let shared = Arc::new(Shared { parts, in_flight, drains, docs });
+        let router = Routes::new().router.fallback(not_found).with_state(Arc::clone(&shared));
+        Self { shared, router }
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn parts(&self) -> &Parts<P> {
+        &self.shared.parts
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, mut request: Request, peer: Peer) -> Response {
+        let started = self.shared.parts.clock.elapsed();
+        let origin = request.headers().get(ORIGIN).cloned();
+        let endpoint = super::stats::Endpoint::of(request.uri().path());
+        let mut response = if cors::is_preflight(request.method(), request.headers()) {
+            cors::preflight(request.headers())
+        } else {
+            request.extensions_mut().insert(peer);
+            let answered: Result<Response, Infallible> = self.router.clone().call(request).await;
+            answered.unwrap_or_else(|never| match never {})
+        };
+        let foreign = response.extensions().get::<ForeignOrigin>().is_some();
+        let headers = response.headers_mut();
+        cors::reflect(origin.filter(|_| !foreign), headers);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let took = self.shared.parts.clock.elapsed().saturating_sub(started);
+        self.shared.parts.stats.answered(endpoint, response.status(), took);
+        response
+    }
+}
+
+impl<P: Pipeline> Handle for Edge<P> {
+    fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Response> + Send {
+        self.answer(request, peer)
+    }
+}
+
+/// The single-event paths: RudderStack's, and Segment's short ones.
+const SINGLE: [(&str, EventType); 13] = [
+    ("/v1/identify", EventType::Identify),
+    ("/v1/track", EventType::Track),
+    ("/v1/page", EventType::Page),
+    ("/v1/screen", EventType::Screen),
+    ("/v1/group", EventType::Group),
+    ("/v1/alias", EventType::Alias),
+    ("/v1/merge", EventType::Merge),
+    ("/v1/i", EventType::Identify),
+    ("/v1/t", EventType::Track),
+    ("/v1/p", EventType::Page),
+    ("/v1/s", EventType::Screen),
+    ("/v1/g", EventType::Group),
+    ("/v1/a", EventType::Alias),
+];
+
+/// Routes, and the paths that they have: the API document must have the same.
+pub(super) struct Routes<P> {
+    router: Router<Arc<Shared<P>>>,
+    pub(super) paths: Vec<&'static str>,
+}
+
+impl<P: Pipeline> Routes<P> {
+    fn at(mut self, path: &'static str, methods: MethodRouter<Arc<Shared<P>>>) -> Self {
+        self.paths.push(path);
+        Self { router: self.router.route(path, methods), ..self }
+    }
+
+    pub(super) fn new() -> Self {
+        let take = |form: Form| {
+            post(move |State(shared), request| events::take::<P>(shared, request, form))
+        };
+        let mut routes = Self { router: Router::new(), paths: Vec::new() };
+        for (path, kind) in SINGLE {
+            routes = routes.at(path, take(Form::Single(kind)));
+        }
+        routes
+            .at("/v1/batch", take(Form::Batch))
+            .at("/v1/b", take(Form::Batch))
+            .at("/v1/import", take(Form::Import))
+            .at("/beacon/v1/batch", post(events::beacon::<P>))
+            .at("/pixel/v1/page", get(pixel::page::<P>))
+            .at("/pixel/v1/track", get(pixel::track::<P>))
+            .at("/v1/webhook", post(webhook::post::<P>).get(webhook::get::<P>))
+            .at("/sourceConfig", get(setup::source_config::<P>))
+            .at("/sourceConfig/", get(setup::source_config::<P>))
+            .at("/v1/projects/{key}/settings", get(setup::settings::<P>))
+            .at("/projects/{key}/settings", get(setup::settings::<P>))
+            .at("/cluster-info", get(setup::cluster_info::<P>))
+            .at("/v1/m", post(events::drop_it::<P>))
+            .at("/rsaMetrics", post(events::drop_it::<P>))
+            .at("/", get(pages::health::<P>))
+            .at("/health", get(pages::health::<P>))
+            .at("/version", get(pages::version))
+            .at("/docs", get(pages::docs::<P>))
+            .at("/openapi.json", get(pages::openapi))
+            .at("/robots.txt", get(pages::robots))
+    }
+}
+
+pub(super) async fn not_found() -> Response {
+    let mut response = Response::new(Body::from("404 page not found\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}

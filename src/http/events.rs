@@ -1,0 +1,192 @@
+//! The endpoints that take events: who sends, then the body, then the pipeline.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts as Head;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::edge::Shared;
+use super::error::TEXT;
+use super::server::Peer;
+use super::{address, auth, body};
+use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal, Submission, Trouble};
+use crate::limits::Permit;
+use crate::source::Source;
+
+/// Takes one event or a batch: the key is in the Authorization header, else in the body.
+pub(super) async fn take<P: Pipeline>(
+    shared: Arc<Shared<P>>,
+    request: Request,
+    form: Form,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let credential = match auth::basic(&head) {
+        Some(key) => shared.known(&key, &head, false),
+        None => Ok(Credential::InBody { origin: auth::origin(&head).map(str::to_owned) }),
+    };
+    shared.receive(&head, body, credential, form).await
+}
+
+/// Takes a batch of `navigator.sendBeacon`, which can set no header: the key is in the query, and
+/// wins over a header there may be.
+pub(super) async fn beacon<P: Pipeline>(
+    State(shared): State<Arc<Shared<P>>>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let credential = shared.in_query_or_header(&head, false);
+    shared.receive(&head, body, credential, Form::Batch).await
+}
+
+/// Takes an SDK's report on itself and forgets it.
+pub(super) async fn drop_it<P: Pipeline>(
+    State(shared): State<Arc<Shared<P>>>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    shared.drains.drain(&head.headers, body, shared.parts.options.load().max_body);
+    ok()
+}
+
+/// The one good answer.
+pub(super) fn ok() -> Response {
+    text("ok")
+}
+
+/// A text answer.
+pub(super) fn text(text: &'static str) -> Response {
+    typed(TEXT, text)
+}
+
+/// An answer with a content type.
+pub(super) fn typed(kind: HeaderValue, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+impl<P: Pipeline> Shared<P> {
+    /// The source of a key that a header or the query gave.
+    fn known(&self, key: &str, head: &Head, webhook: bool) -> Result<Credential, Refusal> {
+        let sources = self.parts.sources.load();
+        auth::source_of(&sources, key, head, webhook).map(Credential::Known)
+    }
+
+    /// The source of the key in the query, else in the header.
+    pub(super) fn in_query_or_header(
+        &self,
+        head: &Head,
+        webhook: bool,
+    ) -> Result<Credential, Refusal> {
+        let key = auth::in_query(head).or_else(|| auth::basic(head));
+        self.known(&key.ok_or(Refusal::NoKeyInQuery)?, head, webhook)
+    }
+
+    /// Reads the body and submits it as it is.
+    async fn receive(
+        &self,
+        head: &Head,
+        body: Body,
+        credential: Result<Credential, Refusal>,
+        form: Form,
+    ) -> Response {
+        let source = source_of(&credential);
+        let done = match self.read(head, body, credential).await {
+            Ok((credential, body, permit)) => {
+                self.submit(head, credential, form, body, permit).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.conclude(done, source.as_deref())
+    }
+
+    /// Reads the body, unless the sender is refused already.
+    pub(super) async fn read(
+        &self,
+        head: &Head,
+        body: Body,
+        credential: Result<Credential, Refusal>,
+    ) -> Result<(Credential, Bytes, Permit), Refusal> {
+        let (bytes_max, timeout) = {
+            let options = self.parts.options.load();
+            (options.max_body, options.body_timeout)
+        };
+        let failure = match credential {
+            Ok(credential) => {
+                let limits = body::Limits { bytes_max, timeout };
+                match body::read(&head.headers, body, limits, &self.in_flight).await {
+                    Ok((bytes, permit)) => {
+                        self.parts.stats.read(bytes.len());
+                        return Ok((credential, bytes, permit));
+                    }
+                    Err(failure) => failure,
+                }
+            }
+            Err(refusal) => body::Failure { refusal, rest: Some(body) },
+        };
+        if let Some(rest) = failure.rest {
+            self.drains.drain(&head.headers, rest, bytes_max);
+        }
+        Err(failure.refusal)
+    }
+
+    /// Hands a body to the pipeline and waits for it as long as the client may be let wait.
+    pub(super) async fn submit(
+        &self,
+        head: &Head,
+        credential: Credential,
+        form: Form,
+        body: Bytes,
+        permit: Permit,
+    ) -> Result<Accepted, Refusal> {
+        let (client_ip, patience) = {
+            let options = self.parts.options.load();
+            let peer = peer(head).ip;
+            (address::client(head, peer, &options.trusted_proxies), options.ack_timeout)
+        };
+        let deadline = self.parts.clock.elapsed().saturating_add(patience);
+        let submission = Submission { credential, form, body, client_ip, deadline, permit };
+        let confirmed = tokio::time::timeout(patience, self.parts.pipeline.submit(submission));
+        confirmed.await.unwrap_or(Err(Refusal::AckTimeout))
+    }
+
+    /// Room for a body that the edge itself makes.
+    pub(super) fn room(&self, bytes: usize) -> Result<Permit, Refusal> {
+        self.in_flight.take(bytes).ok_or(Refusal::Unavailable(Trouble::InFlight))
+    }
+
+    /// Answers what became of a request.
+    pub(super) fn conclude(
+        &self,
+        done: Result<Accepted, Refusal>,
+        source: Option<&Source>,
+    ) -> Response {
+        done.map_or_else(|refusal| self.refuse(refusal, source), |_| ok())
+    }
+
+    /// Counts a refusal and answers it.
+    pub(super) fn refuse(&self, refusal: Refusal, source: Option<&Source>) -> Response {
+        self.parts.stats.refused(refusal, source.map(|source| source.id.as_str()));
+        refusal.into_response()
+    }
+}
+
+/// The source in a credential, for the counts.
+pub(super) fn source_of(credential: &Result<Credential, Refusal>) -> Option<Arc<Source>> {
+    match credential {
+        Ok(Credential::Known(source)) => Some(Arc::clone(source)),
+        _ => None,
+    }
+}
+
+/// The other end of the connection; an edge that is called without one is called by itself.
+pub(super) fn peer(head: &Head) -> Peer {
+    let local = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false };
+    head.extensions.get::<Peer>().copied().unwrap_or(local)
+}

@@ -1,0 +1,223 @@
+//! The tracking pixel: an event in a query string, answered by a picture whatever happens.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, REFERER, USER_AGENT};
+use axum::http::request::Parts as Head;
+use axum::http::{HeaderValue, Method};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::edge::Shared;
+use super::events::{source_of, typed};
+use super::{auth, query};
+use crate::event::enrich::EventType;
+use crate::event::time::Moment;
+use crate::ingest::{Form, Pipeline, Refusal};
+
+/// A transparent picture of one pixel.
+pub(super) const GIF: [u8; 43] = [
+    0x47, 0x49, 0x46, 0x38, 0x39, 0x61, 0x01, 0x00, 0x01, 0x00, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x21, 0xf9, 0x04, 0x01, 0x00, 0x00, 0x00, 0x00, 0x2c, 0x00, 0x00, 0x00, 0x00,
+    0x01, 0x00, 0x01, 0x00, 0x00, 0x02, 0x02, 0x44, 0x01, 0x00, 0x3b,
+];
+
+/// A page view.
+pub(super) async fn page<P: Pipeline>(
+    State(shared): State<Arc<Shared<P>>>,
+    request: Request,
+) -> Response {
+    picture(shared, request, EventType::Page).await
+}
+
+/// A track event.
+pub(super) async fn track<P: Pipeline>(
+    State(shared): State<Arc<Shared<P>>>,
+    request: Request,
+) -> Response {
+    picture(shared, request, EventType::Track).await
+}
+
+async fn picture<P: Pipeline>(
+    shared: Arc<Shared<P>>,
+    request: Request,
+    kind: EventType,
+) -> Response {
+    let head = request.into_parts().0;
+    if head.method == Method::GET {
+        let credential = match auth::in_query(&head) {
+            Some(_) => shared.in_query_or_header(&head, false),
+            None => Err(Refusal::NoKeyInQuery),
+        };
+        let source = source_of(&credential);
+        let moment = Moment::coarse(shared.parts.clock.now());
+        let now = moment.text();
+        let done = async {
+            let credential = credential?;
+            let Some(event) = event(&head, kind, now.as_str()) else { return Ok(None) };
+            let body = event.to_string();
+            let permit = shared.room(body.len())?;
+            let form = Form::Single(kind);
+            shared.submit(&head, credential, form, body.into(), permit).await.map(Some)
+        };
+        if let Err(refusal) = done.await {
+            // Counted, and answered with the picture all the same.
+            shared.refuse(refusal, source.as_deref());
+        }
+    }
+    let mut response = typed(HeaderValue::from_static("image/gif"), &GIF[..]);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The event that a query stands for; none for a track event whose name is empty.
+fn event(head: &Head, kind: EventType, now: &str) -> Option<Value> {
+    let mut event = json!({
+        "channel": "web",
+        "integrations": {"All": true},
+        "originalTimestamp": now,
+        "sentAt": now,
+    });
+    let mut seen = Vec::new();
+    for (key, value) in query::pairs(head.uri.query().unwrap_or_default()) {
+        if key == "writeKey" || seen.contains(&key) {
+            continue;
+        }
+        let value = if key == "anonymousId" { unquoted(&value) } else { &*value };
+        set(&mut event, &key, value);
+        seen.push(key);
+    }
+    match (kind, event.get("name"), event.get("event")) {
+        (EventType::Page, Some(Value::String(name)), _) if name.is_empty() => {
+            event["name"] = Value::from("Unknown Page");
+        }
+        (EventType::Track, _, Some(Value::String(name))) if name.is_empty() => return None,
+        _ => {}
+    }
+    capture(&mut event, head);
+    Some(event)
+}
+
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text)
+}
+
+/// Puts the browser's own headers where a script would have put them.
+fn capture(event: &mut Value, head: &Head) {
+    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    for (path, value) in
+        [("context.userAgent", header(USER_AGENT)), ("context.page.referrer", header(REFERER))]
+    {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        if let Some(value) = value.filter(|_| event.pointer(&pointer).is_none()) {
+            set(event, path, value);
+        }
+    }
+}
+
+/// Longest path a parameter may name: JSON may nest 128 deep.
+const SEGMENTS_MAX: usize = 100;
+/// Largest index that makes an array grow: the empty places before it are written out.
+const INDEX_MAX: usize = 1_000;
+
+/// Sets `path`, segments divided by dots, `\.` for a dot within one. A number makes an array or
+/// looks into one; a value on the way that is no container gives way to one. A path into an array
+/// by something else than an index, or out of bounds, sets nothing.
+fn set(event: &mut Value, path: &str, value: &str) {
+    let segments = segments(path);
+    if segments.iter().any(String::is_empty) || segments.len() > SEGMENTS_MAX {
+        return;
+    }
+    let mut at = event;
+    for segment in &segments {
+        let index = segment.parse::<usize>().ok().filter(|index| *index <= INDEX_MAX);
+        if !at.is_object() && !at.is_array() {
+            let list = index.is_some();
+            *at = if list { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
+        }
+        at = match (at, index) {
+            (Value::Array(list), Some(index)) => {
+                if list.len() <= index {
+                    list.resize(index + 1, Value::Null);
+                }
+                &mut list[index]
+            }
+            (Value::Object(map), _) => map.entry(segment.as_str()).or_insert(Value::Null),
+            _ => return,
+        };
+    }
+    *at = Value::from(value);
+}
+
+fn segments(path: &str) -> Vec<String> {
+    let mut out = vec![String::new()];
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '.' => out.push(String::new()),
+            _ => {
+                let c = if c == '\\' { chars.next().unwrap_or(c) } else { c };
+                if let Some(last) = out.last_mut() {
+                    last.push(c);
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    const NOW: &str = "2026-01-02T03:04:05.678Z";
+
+    fn of(query: &str, kind: EventType, headers: &[(&str, &str)]) -> Option<Value> {
+        let mut request = Request::builder().uri(format!("/pixel/v1/page?{query}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        event(&request.body(()).unwrap().into_parts().0, kind, NOW)
+    }
+
+    #[test]
+    fn parameters_are_set_as_paths() {
+        let query = "writeKey=k&anonymousId=%22a%22&context.page.url=x&context.page.url=y&a.0=p&a.2=q\
+                     &b%5C.c=1&a.x=lost&channel.x=2&n.5000=big&.=no&properties.n=7";
+        let expected = json!({
+            "channel": {"x": "2"},
+            "integrations": {"All": true},
+            "originalTimestamp": NOW,
+            "sentAt": NOW,
+            "anonymousId": "a",
+            "context": {"page": {"url": "x"}},
+            "a": ["p", null, "q"],
+            "b.c": "1",
+            "n": {"5000": "big"},
+            "properties": {"n": "7"},
+        });
+        assert_eq!(of(query, EventType::Page, &[]), Some(expected));
+    }
+
+    #[test]
+    fn names_that_are_empty() {
+        assert_eq!(of("name=", EventType::Page, &[]).unwrap()["name"], "Unknown Page");
+        assert_eq!(of("", EventType::Page, &[]).unwrap().get("name"), None);
+        assert_eq!(of("event=&anonymousId=a", EventType::Track, &[]), None);
+        assert_eq!(of("event=e", EventType::Track, &[]).unwrap()["event"], "e");
+        assert_eq!(of("anonymousId=%22", EventType::Page, &[]).unwrap()["anonymousId"], "\"");
+    }
+
+    #[test]
+    fn the_browsers_headers_fill_gaps() {
+        let headers = [("user-agent", "UA"), ("referer", "https://a.example/")];
+        let event = of("", EventType::Page, &headers).unwrap();
+        assert_eq!(event["context"]["userAgent"], "UA");
+        assert_eq!(event["context"]["page"]["referrer"], "https://a.example/");
+        let event = of("context.userAgent=own", EventType::Page, &headers).unwrap();
+        assert_eq!(event["context"]["userAgent"], "own");
+    }
+}

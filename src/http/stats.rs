@@ -1,0 +1,167 @@
+//! Counts of the edge, as plain atomics; what a scrape asks for is put together then.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+use crate::ingest::Refusal;
+use crate::limits::Budget;
+use crate::metrics::{counter, counters, gauge};
+
+/// Groups of routes that behave alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Single,
+    Batch,
+    Import,
+    Beacon,
+    Pixel,
+    Webhook,
+    Setup,
+    Other,
+}
+
+impl Endpoint {
+    const LABELS: [&str; 8] =
+        ["single", "batch", "import", "beacon", "pixel", "webhook", "setup", "other"];
+
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            "/v1/batch" | "/v1/b" => Self::Batch,
+            "/v1/import" => Self::Import,
+            "/v1/webhook" => Self::Webhook,
+            "/beacon/v1/batch" => Self::Beacon,
+            "/v1/m" | "/rsaMetrics" => Self::Other,
+            "/sourceConfig" | "/sourceConfig/" | "/cluster-info" => Self::Setup,
+            _ if path.ends_with("/settings") => Self::Setup,
+            _ if path.starts_with("/pixel/v1/") => Self::Pixel,
+            _ if path.starts_with("/v1/") => Self::Single,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The statuses that the edge answers, and one for whatever else.
+const STATUSES: [u16; 12] = [200, 204, 400, 401, 403, 404, 405, 413, 429, 503, 504, 0];
+
+/// Upper ends of the latency buckets in seconds: a sync takes milliseconds, the ack limit is 5 s.
+const LATENCIES: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// Counts of the edge.
+#[derive(Debug, Default)]
+pub struct Stats {
+    answers: [[AtomicU64; STATUSES.len()]; Endpoint::LABELS.len()],
+    latencies: [AtomicU64; LATENCIES.len() + 1],
+    latency_micros: AtomicU64,
+    body_bytes: AtomicU64,
+    refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
+    in_flight: OnceLock<Budget>,
+    connections: OnceLock<Budget>,
+    turned_away: AtomicU64,
+}
+
+impl Stats {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn answered(&self, endpoint: Endpoint, status: StatusCode, took: Duration) {
+        let status = STATUSES.iter().position(|known| *known == status.as_u16());
+        let status = status.unwrap_or(STATUSES.len() - 1);
+        self.answers[endpoint as usize][status].fetch_add(1, Ordering::Relaxed);
+        let seconds = took.as_secs_f64();
+        let bucket = LATENCIES.iter().position(|end| seconds <= *end).unwrap_or(LATENCIES.len());
+        self.latencies[bucket].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.latency_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self, bytes: usize) {
+        self.body_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bounded: reasons and sources are.
+    pub(super) fn refused(&self, refusal: Refusal, source: Option<&str>) {
+        let key = (refusal.label(), source.unwrap_or_default().to_owned());
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals.entry(key).or_default() += 1;
+    }
+
+    pub(super) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn watch_in_flight(&self, in_flight: Budget) {
+        // A second edge on the same counts is a test's.
+        self.in_flight.set(in_flight).ok();
+    }
+
+    pub(super) fn watch_connections(&self, connections: Budget) {
+        self.connections.set(connections).ok();
+    }
+
+    fn encode_latency(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counts: Vec<u64> = self.latencies.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+        let ends = LATENCIES.into_iter().chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = ends.zip(counts.iter().copied()).collect();
+        let micros = Duration::from_micros(self.latency_micros.load(Ordering::Relaxed));
+        encoder
+            .encode_descriptor(
+                "keelrow_http_request_seconds",
+                "Time from the headers of a request to its answer",
+                None,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<NoLabelSet>(
+                micros.as_secs_f64(),
+                counts.iter().sum(),
+                &buckets,
+                None,
+            )
+    }
+}
+
+impl Collector for Stats {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let answers = self.answers.iter().zip(Endpoint::LABELS).flat_map(|(row, endpoint)| {
+            row.iter().zip(STATUSES).filter_map(move |(count, status)| {
+                let count = count.load(Ordering::Relaxed);
+                let status = if status == 0 { "other".to_owned() } else { status.to_string() };
+                let labels = [("endpoint", endpoint.to_owned()), ("status", status)];
+                (count > 0).then_some((labels, count))
+            })
+        });
+        counters(&mut encoder, "keelrow_http_requests", "Requests by what was answered", answers)?;
+        self.encode_latency(&mut encoder)?;
+        let bytes = self.body_bytes.load(Ordering::Relaxed);
+        counter(&mut encoder, "keelrow_http_body_bytes", "Bytes of bodies, inflated", bytes)?;
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let refusals = refusals
+            .iter()
+            .map(|((reason, source), n)| ([("reason", *reason), ("source", source.as_str())], *n));
+        counters(
+            &mut encoder,
+            "keelrow_http_refusals",
+            "Requests of which nothing was accepted",
+            refusals,
+        )?;
+        let away = self.turned_away.load(Ordering::Relaxed);
+        let help = "Connections over the limit";
+        counter(&mut encoder, "keelrow_http_connections_refused", help, away)?;
+        let used = |budget: &OnceLock<Budget>| budget.get().map_or(0, Budget::used) as u64;
+        let bytes = used(&self.in_flight);
+        gauge(&mut encoder, "keelrow_http_in_flight_bytes", "Bodies in memory", bytes)?;
+        let open = used(&self.connections);
+        gauge(&mut encoder, "keelrow_http_connections", "Open connections", open)
+    }
+}

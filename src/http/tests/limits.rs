@@ -1,0 +1,176 @@
+//! Each limit of a request, and the answer past it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::stream;
+
+use super::*;
+use crate::metrics::Metrics;
+
+const EVENT: &str = r#"{"userId":"u"}"#;
+
+fn event_of(bytes: usize) -> Vec<u8> {
+    let mut body = br#"{"userId":"u","x":""#.to_vec();
+    body.resize(bytes - 2, b'x');
+    body.extend_from_slice(b"\"}");
+    body
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn chunks(body: &[u8], size: usize) -> Body {
+    let parts: Vec<_> = body
+        .chunks(size)
+        .map(|part| Ok::<_, std::io::Error>(Bytes::copy_from_slice(part)))
+        .collect();
+    Body::from_stream(stream::iter(parts))
+}
+
+#[tokio::test]
+async fn bodies_are_limited_as_sent_and_as_inflated() {
+    let (edge, pipeline) = edge("[http]\nmax_body = \"64KiB\"");
+    let (fits, over) = (event_of(64 << 10), event_of((64 << 10) + 1));
+    let headers = [("authorization", ENABLED), ("content-encoding", "GZip")];
+    for (body, coded, status) in [
+        (Body::from(fits.clone()), false, 200),
+        (chunks(&fits, 1_000), false, 200),
+        (Body::from(gzip(&fits)), true, 200),
+        (chunks(&gzip(&fits), 7), true, 200),
+        (Body::from(over.clone()), false, 413),
+        (chunks(&over, 1_000), false, 413),
+        (Body::from(gzip(&over)), true, 413),
+        (Body::from(gzip(&vec![b' '; 50 << 20])), true, 413),
+        (Body::from("not gzip"), true, 400),
+        (Body::from(""), true, 400),
+    ] {
+        let headers = if coded { &headers[..] } else { &headers[..1] };
+        let answer = post(&edge, "/v1/track", headers, body).await;
+        assert_eq!(answer.status.as_u16(), status);
+        let text = match status {
+            200 => "ok",
+            413 => "request size exceeds max limit\n",
+            _ => "failed to read body from request\n",
+        };
+        assert_eq!(answer.text(), text);
+    }
+    assert_eq!(pipeline.count(), 4);
+}
+
+#[tokio::test]
+async fn every_encoding_is_taken() {
+    let (edge, pipeline) = edge("");
+    let mut br = Vec::new();
+    let mut encoder = brotli::CompressorWriter::new(&mut br, 4096, 5, 22);
+    encoder.write_all(EVENT.as_bytes()).unwrap();
+    drop(encoder);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), Compression::default());
+    zlib.write_all(EVENT.as_bytes()).unwrap();
+    let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), Compression::default());
+    raw.write_all(EVENT.as_bytes()).unwrap();
+    for (name, body) in [
+        ("gzip", gzip(EVENT.as_bytes())),
+        ("Deflate", zlib.finish().unwrap()),
+        ("deflate", raw.finish().unwrap()),
+        ("BR", br),
+        ("zstd", zstd::encode_all(EVENT.as_bytes(), 3).unwrap()),
+        ("identity", EVENT.as_bytes().to_vec()),
+    ] {
+        let headers = [("authorization", ENABLED), ("content-encoding", name)];
+        let answer = post(&edge, "/v1/track", &headers, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}");
+        assert_eq!(pipeline.last().body, serde_json::json!({"userId": "u"}), "{name}");
+    }
+    let headers = [("authorization", ENABLED), ("content-encoding", "snappy")];
+    let answer = post(&edge, "/v1/track", &headers, EVENT).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (400, "failed to read body from request\n")
+    );
+}
+
+#[tokio::test]
+async fn bodies_in_memory_have_a_limit_and_give_it_back() {
+    let (edge, pipeline) = edge("[http]\nmax_body = \"32KiB\"\nmax_in_flight = \"64KiB\"");
+    // The first request waits in the pipeline with its body.
+    pipeline.gate.forget_permits(usize::MAX);
+    let first = spawn({
+        let edge = edge.clone();
+        async move { post(&edge, "/v1/track", &[("authorization", ENABLED)], event_of(32 << 10)).await }
+    });
+    pipeline.waiting.acquire().await.unwrap().forget();
+    let answer = post(&edge, "/v1/track", &[("authorization", ENABLED)], event_of(32 << 10)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (503, "Service Unavailable\n"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    pipeline.gate.add_permits(2);
+    assert_eq!(first.await.unwrap().status, StatusCode::OK);
+    let answer = post(&edge, "/v1/track", &[("authorization", ENABLED)], event_of(32 << 10)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_stalled_body_ends_at_its_time() {
+    let (edge, _) = edge("[http]\nbody_timeout = \"60ms\"");
+    let start = tokio::time::Instant::now();
+    let part = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{\"userId"))]);
+    let stalled = Body::from_stream(futures_util::StreamExt::chain(part, stream::pending()));
+    let answer = post(&edge, "/v1/track", &[("authorization", ENABLED)], stalled).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (400, "failed to read body from request\n")
+    );
+    assert!(start.elapsed() >= Duration::from_millis(60));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_unreadable() {
+    let (edge, _) = edge("");
+    let parts = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("reset"))];
+    let broken = Body::from_stream(stream::iter(parts));
+    let answer = post(&edge, "/v1/track", &[("authorization", ENABLED)], broken).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (400, "failed to read body from request\n")
+    );
+}
+
+#[tokio::test]
+async fn a_slow_log_is_a_timeout() {
+    let (edge, pipeline) = edge("[http]\nack_timeout = \"60ms\"");
+    pipeline.gate.forget_permits(usize::MAX);
+    let start = tokio::time::Instant::now();
+    let answer = post(&edge, "/v1/track", &[("authorization", ENABLED)], EVENT).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (504, "gateway timeout\n"));
+    assert!(start.elapsed() >= Duration::from_millis(60));
+}
+
+#[tokio::test]
+async fn a_log_that_is_full_asks_to_come_back() {
+    let (edge, pipeline) = edge("");
+    pipeline.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    let answer = post(&edge, "/v1/track", &[("authorization", ENABLED)], EVENT).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("10")));
+    let answer = get(&edge, "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a", &[]).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let metrics = Metrics::new();
+    metrics.collect(Arc::clone(&edge.parts().stats));
+    let text = metrics.render();
+    for line in [
+        "keelrow_http_refusals_total{reason=\"log_full\",source=\"enabled_prod\"} 2\n",
+        "keelrow_http_requests_total{endpoint=\"single\",status=\"503\"} 1\n",
+        "keelrow_http_requests_total{endpoint=\"pixel\",status=\"200\"} 1\n",
+        "keelrow_http_request_seconds_count 2\n",
+        "keelrow_http_in_flight_bytes 0\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+}

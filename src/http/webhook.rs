@@ -1,0 +1,163 @@
+//! Webhooks: JSON, a form, or a multipart form becomes one track event.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::request::Parts as Head;
+use axum::response::Response;
+use serde_json::{Map, Value};
+
+use super::edge::Shared;
+use super::events::{ok, source_of};
+use super::query;
+use crate::event;
+use crate::event::enrich::EventType;
+use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal};
+
+/// The name of the event.
+const EVENT: &str = "webhook_source_event";
+
+/// Takes a payload in the body.
+pub(super) async fn post<P: Pipeline>(
+    State(shared): State<Arc<Shared<P>>>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let credential = shared.in_query_or_header(&head, true);
+    let source = source_of(&credential);
+    let done = async {
+        let (credential, body, permit) = shared.read(&head, body, credential).await?;
+        let payload = payload(&body)?;
+        drop((body, permit));
+        hand_in(&shared, &head, credential, &payload).await
+    };
+    shared.conclude(done.await, source.as_deref())
+}
+
+/// Takes a payload in the query.
+pub(super) async fn get<P: Pipeline>(
+    State(shared): State<Arc<Shared<P>>>,
+    request: Request,
+) -> Response {
+    let head = request.into_parts().0;
+    let credential = shared.in_query_or_header(&head, true);
+    let source = source_of(&credential);
+    let done = async {
+        let pairs = query::pairs(head.uri.query().unwrap_or_default());
+        let payload = fields(pairs.filter(|(key, _)| key != "writeKey"));
+        hand_in(&shared, &head, credential?, &payload).await
+    };
+    if head.method == Method::HEAD {
+        return ok();
+    }
+    shared.conclude(done.await, source.as_deref())
+}
+
+async fn hand_in<P: Pipeline>(
+    shared: &Shared<P>,
+    head: &Head,
+    credential: Credential,
+    payload: &[u8],
+) -> Result<Accepted, Refusal> {
+    // A hook has no user: each delivery stands for itself.
+    let id = shared.parts.ids.uuid();
+    let start = format!(
+        r#"{{"type":"track","event":"{EVENT}","anonymousId":"{id}","context":{{"library":{{"name":"webhook"}}}},"properties":"#
+    );
+    let body = [start.as_bytes(), payload, b"}"].concat();
+    let permit = shared.room(body.len())?;
+    shared.submit(head, credential, Form::Single(EventType::Track), body.into(), permit).await
+}
+
+/// The payload as the text of a JSON object, whatever the content type says.
+///
+/// # Errors
+/// [`Refusal::InvalidJson`] for what is neither JSON nor a form.
+fn payload(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let start = body.trim_ascii_start();
+    match start.first() {
+        Some(b'-') if start.starts_with(b"--") => multipart(start).ok_or(Refusal::InvalidJson),
+        Some(b'{' | b'[' | b'"') | None => json(body),
+        Some(_) => json(body).or_else(|refusal| form(start).ok_or(refusal)),
+    }
+}
+
+/// A form whose first name is one: `name=`, without white space.
+fn form(body: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?.trim_ascii_end();
+    let (name, _) = text.split_once('=')?;
+    (!name.is_empty() && !name.contains(char::is_whitespace)).then(|| fields(query::pairs(text)))
+}
+
+/// JSON as it is spelled; what is no object becomes the field `payload` of one.
+fn json(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut parser = event::Parser::new();
+    let tape = parser.parse(body).map_err(|_| Refusal::InvalidJson)?;
+    let raw = tape.root().raw().as_bytes();
+    Ok(match tape.root().kind() {
+        event::Kind::Object => raw.to_vec(),
+        _ => [b"{\"payload\":", raw, b"}"].concat(),
+    })
+}
+
+/// Fields as an object: a text, or a list of texts where a name comes more than once.
+fn fields<'a, T: AsRef<str> + 'a>(pairs: impl Iterator<Item = (T, T)>) -> Vec<u8> {
+    let mut map = Map::new();
+    for (key, value) in pairs {
+        let value = Value::from(value.as_ref());
+        match map.get_mut(key.as_ref()) {
+            None => drop(map.insert(key.as_ref().to_owned(), value)),
+            Some(Value::Array(list)) => list.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+        }
+    }
+    Value::Object(map).to_string().into_bytes()
+}
+
+/// The text fields of a multipart form. The boundary is the body's own first line. Of a file only
+/// name and size are kept.
+fn multipart(body: &[u8]) -> Option<Vec<u8>> {
+    let first = memchr::memchr(b'\n', body)?;
+    let boundary = body.get(..first)?.trim_ascii_end();
+    let end = [b"\r\n", boundary].concat();
+    let finder = memchr::memmem::Finder::new(&end);
+    let mut rest = body.get(first + 1..)?;
+    let mut pairs = Vec::new();
+    loop {
+        let at = finder.find(rest)?;
+        pairs.extend(part(rest.get(..at)?));
+        rest = rest.get(at + end.len()..)?;
+        if rest.starts_with(b"--") {
+            return Some(fields(pairs.into_iter()));
+        }
+        rest = rest.get(memchr::memchr(b'\n', rest)? + 1..)?;
+    }
+}
+
+/// Name and text of a part; none for a part without a name.
+fn part(part: &[u8]) -> Option<(String, String)> {
+    let split = memchr::memmem::find(part, b"\r\n\r\n");
+    let (head, body) = match split {
+        Some(at) => (part.get(..at)?, part.get(at + 4..)?),
+        None => (part, &[][..]),
+    };
+    let head = String::from_utf8_lossy(head);
+    let line = head.lines().find(|line| {
+        line.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("content-disposition"))
+    })?;
+    let name = parameter(line, "name")?;
+    let value = match parameter(line, "filename") {
+        Some(file) => format!("{file} ({} bytes)", body.len()),
+        None => String::from_utf8_lossy(body).into_owned(),
+    };
+    Some((name, value))
+}
+
+/// A parameter of a Content-Disposition line, with or without quotes.
+fn parameter(line: &str, name: &str) -> Option<String> {
+    let parameters = line.split(';').skip(1).filter_map(|pair| pair.split_once('='));
+    let (_, value) =
+        parameters.into_iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim().trim_matches('"').to_owned())
+}
