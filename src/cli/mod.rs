@@ -4,7 +4,10 @@
 
 mod check;
 mod demo;
+mod map;
+mod replay;
 mod serve;
+mod tables;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::clock::System;
 use crate::config;
 
 /// The input or the configuration is wrong.
@@ -35,6 +39,12 @@ enum Command {
     Serve(serve::Arguments),
     /// Checks the whole configuration; exit 2 on a fault.
     Check(check::Arguments),
+    /// Shows the rows that events become, one line for each line.
+    Map(map::Options),
+    /// Shows the tables of the lake: columns, types, rows, sizes, growth, variants.
+    Tables(tables::Arguments),
+    /// Makes the files of committed batches again from the journal; verifies or restores them.
+    Replay(replay::Arguments),
     /// Prints the API document.
     Openapi,
     /// Prints completions for a shell.
@@ -106,6 +116,14 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Map(options) => {
+            let system = System::new();
+            let (input, output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
+            map::run(&options, input, output, &system, &system)
+                .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
+        }
+        Command::Tables(arguments) => tables::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Openapi => {
             io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
             Ok(())

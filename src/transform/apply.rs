@@ -12,6 +12,8 @@ use super::rename;
 use super::scratch::{Frame, Memo, Nested, Scratch};
 use crate::event::{self, Edits, IDENTITY, KeyId, Kind, Node, Tape, Value, known};
 
+/// Bytes that the shortest text with something to find has; see `detect`.
+const SHORTEST: u32 = 5;
 /// JSON in strings in JSON in strings: how deep one looks. Deeper ones are read as plain text.
 const NESTED_MAX: u8 = 3;
 /// Fields that allow-list mode keeps unasked: without them an event is none. All but `event` hold
@@ -226,7 +228,9 @@ impl<'a, 't> Walk<'a, 't> {
 
     fn tape_value(&mut self, node: Node<'_>, state: u32, at_top: bool) -> Next {
         let decision = self.memo.decision(state);
-        if decision.idle && decision.allowed {
+        // Most values end here: nothing to do, or a text too short to hold anything.
+        let idle = decision.idle || decision.only_parts && is_short(node);
+        if idle && decision.allowed {
             return if node.kind().is_container() { Next::Into } else { Next::Past };
         }
         let key = node.key_id();
@@ -544,6 +548,13 @@ impl<'a, 't> Walk<'a, 't> {
             Outcome::Text => Some(self.scratch.out.clone()),
         }
     }
+}
+
+/// True for scalars too short for any detector.
+const fn is_short(node: Node<'_>) -> bool {
+    let token = node.token();
+    // The quotes count.
+    !token.kind.is_container() && token.end - token.start < SHORTEST + 2
 }
 
 /// A cheap look at whether a string may be a JSON container.

@@ -109,6 +109,8 @@ pub(super) struct Decision {
     pub(super) descend: bool,
     /// Nothing is to be done for scalars.
     pub(super) idle: bool,
+    /// All there is to do is to run detectors.
+    pub(super) only_parts: bool,
 }
 
 impl Pack {
@@ -247,6 +249,7 @@ impl Pack {
             allowed: self.allow.as_ref().is_none_or(|allow| state.met_any(allow)),
             descend: self.allow.as_ref().is_none_or(|allow| self.selectors.may_meet(state, allow)),
             idle: true,
+            only_parts: true,
         };
         let (mut kept, mut patterns) = (Set::NONE, Vec::new());
         for (number, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.applies(state))
@@ -267,6 +270,7 @@ impl Pack {
             patterns.extend(rule.pattern.is_some().then_some(number));
         }
         decision.idle = decision.whole.is_none() && decision.find.is_empty() && patterns.is_empty();
+        decision.only_parts = decision.whole.is_none() && patterns.is_empty();
         decision.patterns = patterns.into();
         decision
     }

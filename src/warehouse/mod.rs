@@ -13,6 +13,7 @@ mod mapper;
 pub mod names;
 pub mod namespace;
 mod number;
+pub mod print;
 pub mod reserved;
 pub mod rudder;
 pub mod rules;
@@ -71,6 +72,21 @@ pub enum ColumnType {
     String,
     /// Day, for `event_date` only.
     Date,
+}
+
+impl ColumnType {
+    /// The name in schemas, in variants and in what `keelrow map` prints.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::Boolean => "boolean",
+            Self::Datetime => "datetime",
+            Self::String => "string",
+            Self::Date => "date",
+        }
+    }
 }
 
 /// The value of a cell, exactly as sent.

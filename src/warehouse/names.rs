@@ -7,7 +7,7 @@
 
 use hashbrown::HashSet;
 
-use super::{Dialect, reserved};
+use super::{ColumnType, Dialect, reserved};
 
 /// Choices that change names; some come from the source, some with the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -271,10 +271,8 @@ impl Namer {
             && (own == "rejected"
                 || own == "rudder_discards"
                 || own.starts_with("rudder_identity_"));
-        if own
-            || ISOLATED.iter().any(|n| is(&n))
-            || (!skip_reserved && CREATED.iter().any(|n| is(&n)))
-        {
+        let isolated = ISOLATED.iter().any(is);
+        if own || isolated || (!skip_reserved && CREATED.iter().any(is)) {
             table.insert(0, '_');
             cut(&mut table, self.bytes_max);
         }
@@ -294,6 +292,18 @@ pub fn blendo(raw: &str) -> String {
         out.insert(0, '_');
     }
     out
+}
+
+/// The column for values of `kind` that do not fit the type of `column`: `price__float`. The base
+/// is cut so that the whole fits into `bytes_max`.
+#[must_use]
+pub fn variant(column: &str, kind: ColumnType, bytes_max: usize) -> String {
+    let label = kind.label();
+    let mut name = column.to_owned();
+    cut(&mut name, bytes_max.saturating_sub(label.len() + 2));
+    name.push_str("__");
+    name.push_str(label);
+    name
 }
 
 /// Cuts `name` to at most `bytes_max` bytes, whole characters only.

@@ -120,7 +120,10 @@ def expected_fields(call):
 def faults(db, lake, sdk, number, call):
     marker = f"{sdk}-{number}"
     table = TABLES.get(call["call"]) or call.get("name", "aliases").lower().replace(" ", "_")
-    column = "user_id" if call["call"] == "alias" else "marker"
+    # This SDK sends the traits of a user in the context only.
+    traits = sdk.startswith("rudder-python") and call["call"] == "identify"
+    prefix = "context_traits_" if traits else ""
+    column = "user_id" if call["call"] == "alias" else f"{prefix}marker"
     files = f"{lake}/rudder-datalake/{schema(sdk)}/{table}/**/*.parquet"
     try:
         found = db.execute(
@@ -134,7 +137,7 @@ def faults(db, lake, sdk, number, call):
     if len(rows) != 1:
         return [f"{table}: {len(rows)} rows"]
     row = dict(zip(names, rows[0]))
-    wrong = [k for k, v in expected_fields(call).items() if row.get(k) != v]
+    wrong = [k for k, v in expected_fields(call).items() if row.get(prefix + k) != v]
     wrong += [k for k in ("id", "received_at", "timestamp", "_timestamp") if k in row and row[k] is None]
     if call["call"] == "alias" and row["previous_id"] != call["id"]:
         wrong.append("previous_id")

@@ -168,8 +168,7 @@ fn longer_strings_widen_the_bound_once_a_part() {
 #[test]
 fn pins_and_the_layout_decide_before_values() {
     let mut settings = settings();
-    settings.standard =
-        crate::columnar::Standard::new(|_, name| (name == "user_id").then_some(ColumnType::String));
+    settings.standard = Standard::new(|_, name| (name == "user_id").then_some(ColumnType::String));
     settings.pins =
         vec![Pin { table: "*".into(), name: "price".into(), column_type: ColumnType::Float }];
     let (parts, files) = cut_with(

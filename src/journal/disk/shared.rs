@@ -51,7 +51,7 @@ struct Queue {
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     space: Space,
-    /// The room that was asked for.
+    /// The room that one group needs.
     bytes: u64,
 }
 
@@ -151,8 +151,7 @@ impl Shared {
         if waiting_bytes > 0 && waiting_bytes + bytes > limit_bytes {
             return Err(Error::Busy { waiting_bytes, limit_bytes });
         }
-        let bytes = waiting_bytes + bytes;
-        if bytes > self.room() {
+        if waiting_bytes + bytes > self.room() {
             let no_space = self.segments.no_space();
             let space = if no_space { Space::Disk } else { Space::Budget };
             queue.refused = Some(Refused { space, bytes });
@@ -176,6 +175,8 @@ impl Shared {
         queue.waiting_bytes -= bytes;
         match error {
             Some(Error::Full { space, .. }) => {
+                // A batch may be longer than a segment; no group of it is.
+                let bytes = bytes.min(self.segments.segment_room());
                 queue.refused = Some(Refused { space: *space, bytes });
                 drop(queue);
                 self.wake_keeper();
@@ -219,8 +220,9 @@ impl Shared {
     /// Forgets a refusal once there is room for what was refused.
     fn forget_refusal(&self) {
         let room = self.room();
-        let refused = &mut lock(&self.queue).refused;
-        *refused = refused.filter(|refused| refused.bytes > room);
+        let mut queue = lock(&self.queue);
+        let free = room.saturating_sub(queue.waiting_bytes);
+        queue.refused = queue.refused.filter(|refused| refused.bytes > free);
     }
 
     /// Waits until groups wait, the journal is closed or `idle` is over.

@@ -55,9 +55,7 @@ fn is_name_char(ch: char) -> bool {
 
 /// A capital letter first, or a script that has none.
 fn is_capitalised(word: &str) -> bool {
-    word.chars()
-        .next()
-        .is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
+    word.chars().next().is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
 }
 
 /// The capitalised words that start at `at`: where they end and how many there are.
@@ -88,36 +86,43 @@ fn capitalised_run(text: &str, at: usize) -> (usize, usize) {
 /// The name that a text's author gives as theirs: behind `my name is`, `Name:`, and, if it has two
 /// words or more, behind `I am`.
 pub(super) fn introduced(text: &str, found: &mut impl FnMut(usize, usize)) {
-    for (opening, least) in [("ame is ", 1), ("ame: ", 1), ("I am ", 2), ("I'm ", 2), ("I’m ", 2)]
-    {
-        for (at, _) in text.match_indices(opening) {
-            if !is_opening(text, at, opening) {
-                continue;
-            }
-            let start = at + opening.len();
-            let (end, words) = capitalised_run(text, start);
-            if words >= least {
-                found(start, end);
-            }
+    let bytes = text.as_bytes();
+    for at in memchr::memchr2_iter(b'I', b'm', bytes) {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let opening = match rest {
+            [b'I', b' ', b'a', b'm', b' ', ..] => 5,
+            [b'I', b'\'', b'm', b' ', ..] => 4,
+            [b'I', 0xE2, 0x80, 0x99, b'm', b' ', ..] => 6,
+            [b'm', b'e', b' ', b'i', b's', b' ', ..] if is_name_word(text, at, true) => 6,
+            [b'm', b'e', b':', b' ', ..] if is_name_word(text, at, false) => 4,
+            _ => continue,
+        };
+        let own_word = rest[0] == b'm' || !text.get(..at).is_some_and(|head| head.ends_with(char::is_alphanumeric));
+        let (end, words) = capitalised_run(text, at + opening);
+        let least = if rest[0] == b'm' { 1 } else { 2 };
+        if own_word && words >= least {
+            found(at + opening, end);
         }
     }
 }
 
-/// `ame` must belong to the word `name` and be the person's, `I` be a word of its own.
-fn is_opening(text: &str, at: usize, opening: &str) -> bool {
+/// True if the `me` at `at` ends the word `name`, and that is the name of a person: `my name is`,
+/// or `Name:` at the start of a line or a list's item.
+fn is_name_word(text: &str, at: usize, in_sentence: bool) -> bool {
     let head = text.get(..at).unwrap_or_default();
-    if opening.starts_with('I') {
-        return !head.ends_with(|ch: char| ch.is_alphanumeric());
+    let Some(head) = head.strip_suffix("na").or_else(|| head.strip_suffix("Na")) else { return false };
+    if in_sentence {
+        return ["my ", "My ", "his ", "His ", "her ", "Her "].iter().any(|whose| head.ends_with(whose));
     }
-    let Some(head) = head.strip_suffix(['n', 'N']) else { return false };
-    if opening == "ame: " {
-        return head.is_empty() || head.ends_with(['\n', ',', ';']) || head.ends_with(". ");
-    }
-    ["my ", "My ", "his ", "His ", "her ", "Her "].iter().any(|whose| head.ends_with(whose))
+    head.is_empty() || head.ends_with(['\n', ',', ';']) || head.ends_with(". ")
 }
 
 /// The owner in the name of a device: `Anna's iPhone`, `iPhone de Anna`, `Annas-MacBook-Pro`.
 pub(super) fn device_owner(text: &str) -> Option<(usize, usize)> {
+    // Without a blank, a dash or a letter beyond ASCII it is one word: a model.
+    if !text.bytes().any(|byte| matches!(byte, b' ' | b'-') || !byte.is_ascii()) {
+        return None;
+    }
     possessive(text).or_else(|| of_owner(text)).or_else(|| host_name(text))
 }
 

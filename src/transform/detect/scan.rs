@@ -40,7 +40,7 @@ impl Finder {
             return &self.found;
         }
         let classes = class::of_all(bytes);
-        if !shape::is_harmless(bytes, classes) {
+        if may_hold(bytes.len(), classes, want) && !shape::is_harmless(bytes, classes) {
             self.search(text, want, classes);
         }
         &self.found
@@ -101,6 +101,24 @@ impl Finder {
     }
 }
 
+/// The first sieve, by length and classes alone: two thirds of the strings of real events stop here.
+#[inline]
+const fn may_hold(length: usize, classes: u16, want: Set) -> bool {
+    const SIGNS: u16 = AT | COLON | EQUALS | PERCENT | SLASH;
+    if classes & SIGNS != 0 || want.any(BARE) {
+        return true;
+    }
+    if classes & DIGIT != 0 {
+        return length >= NUMBER_MIN;
+    }
+    classes & UPPER != 0 && (length >= TOKEN_MIN || classes & OTHER != 0 && length >= NUMBER_MIN)
+}
+
+/// The shortest thing without a sign: an IPv4 address, a local telephone number.
+const NUMBER_MIN: usize = 7;
+/// Detectors that find something in texts of nothing but letters.
+const BARE: Set = Set::of(&[Detector::DeviceOwner, Detector::Opaque]);
+
 struct Scan<'t, 'f> {
     text: &'t str,
     bytes: &'t [u8],
@@ -108,8 +126,14 @@ struct Scan<'t, 'f> {
     found: &'f mut Vec<Found>,
 }
 
-const NUMBERS: Set =
-    Set::of(&[Detector::Phone, Detector::Card, Detector::Ssn, Detector::Ipv4, Detector::Imei]);
+const NUMBERS: Set = Set::of(&[
+    Detector::Phone,
+    Detector::Card,
+    Detector::Ssn,
+    Detector::Ipv4,
+    Detector::Imei,
+]);
+const ADDRESSES: Set = Set::of(&[Detector::Ipv6, Detector::Mac]);
 const WORDS: Set = NUMBERS.with(Set::of(&[
     Detector::Iban,
     Detector::Ipv6,
@@ -236,28 +260,34 @@ impl Scan<'_, '_> {
     }
 
     /// Looks at the word from `start` to `end` and what may start with it; returns where to go on.
+    #[inline]
     fn word(&mut self, start: usize, end: usize, kinds: u16) -> usize {
         let next = self.bytes.get(end).copied().unwrap_or_default();
-        let hex = end - start <= 4 && self.bytes[start].is_ascii_hexdigit();
-        if hex && matches!(next, b':' | b'-' | b'.') || self.behind_colons(start) {
+        if end - start <= 4 && matches!(next, b':' | b'-' | b'.') || self.behind_colons(start) {
             if let Some(end) = self.address(start) {
                 return end;
             }
         }
-        if kinds == DIGIT {
-            return self.number(start, end, next).unwrap_or(end);
-        }
-        self.letters(start, end, kinds, next).unwrap_or(end)
+        let found = if kinds == DIGIT {
+            self.number(start, end, next)
+        } else if kinds & DIGIT != 0 {
+            self.mixed(start, end, next)
+        } else {
+            self.letters(start, end, next)
+        };
+        found.unwrap_or(end)
     }
 
     fn behind_colons(&self, start: usize) -> bool {
         let head = self.bytes.get(..start).unwrap_or_default();
-        head.ends_with(b"::")
-            && !head.strip_suffix(b"::").and_then(<[u8]>::last).is_some_and(|&b| is_alnum(b))
+        head.ends_with(b"::") && !head.strip_suffix(b"::").and_then(<[u8]>::last).is_some_and(|&b| is_alnum(b))
     }
 
     fn address(&mut self, start: usize) -> Option<usize> {
         let (text, bytes) = (self.text, self.bytes);
+        if !bytes[start].is_ascii_hexdigit() || !self.want.any(ADDRESSES) {
+            return None;
+        }
         if let Some(end) = self.check(Detector::Mac, start, || net::mac(bytes, start)) {
             return Some(end);
         }
@@ -266,10 +296,8 @@ impl Scan<'_, '_> {
             && start > 1
             && bytes[start - 1] == b':'
             && bytes[start - 2].is_ascii_hexdigit();
-        let whole = || {
-            net::ipv6(text, from)
-                .filter(|_| !again || text.get(from..).is_some_and(|t| t.contains("::")))
-        };
+        let compressed = |end: &usize| memchr::memmem::find(&bytes[from..*end], b"::").is_some();
+        let whole = || net::ipv6(text, from).filter(|end| !again || compressed(end));
         self.check(Detector::Ipv6, from, whole)
     }
 
@@ -280,7 +308,9 @@ impl Scan<'_, '_> {
                 return Some(end);
             }
         }
-        if !self.want.any(NUMBERS) {
+        // Alone and short, or not even announced: most numbers in texts.
+        let alone = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')');
+        if !self.want.any(NUMBERS) || alone && end - start < NUMBER_MIN {
             return None;
         }
         let signed = start > 0 && bytes[start - 1] == b'+';
@@ -291,8 +321,7 @@ impl Scan<'_, '_> {
             }
         }
         let groups = Groups::read(bytes, start);
-        if groups.count == 0 || groups.end(groups.count) - start < 7 && !follows(bytes, start, b'(')
-        {
+        if groups.count == 0 || groups.end(groups.count) - start < 7 && !follows(bytes, start, b'(') {
             return None;
         }
         self.check(Detector::Ipv4, start, || net::ipv4(text, &groups))
@@ -311,27 +340,33 @@ impl Scan<'_, '_> {
         self.keep(span, Detector::Phone)
     }
 
-    fn letters(&mut self, start: usize, end: usize, kinds: u16, next: u8) -> Option<usize> {
-        let (text, bytes) = (self.text, self.bytes);
-        let length = end - start;
-        let word = bytes.get(start..end).unwrap_or_default();
-        if kinds & DIGIT != 0 && length >= 4 {
+    /// A word of letters and digits.
+    fn mixed(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
+        let (bytes, length) = (self.bytes, end - start);
+        if length >= 4 {
             if let Some(end) = self.check(Detector::Iban, start, || iban::at(bytes, start)) {
                 return Some(end);
             }
         }
-        let marked = matches!(next, b'-' | b'_' | b'.');
-        if marked || length >= TOKEN_MIN {
-            let found = self
-                .check(Detector::Jwt, start, || token::jwt(bytes, start))
-                .or_else(|| self.check(Detector::Token, start, || token::vendor(bytes, start)));
-            if found.is_some() {
-                return found;
-            }
+        if length < TOKEN_MIN && !matches!(next, b'-' | b'_' | b'.') {
+            return None;
         }
-        if crypto::may_be(bytes, start, end) && self.want.has(Detector::Crypto) {
-            let span = crypto::is_address(bytes, start, end).then_some((start, end));
-            return self.keep(span, Detector::Crypto);
+        if let Some(end) = self.token(start) {
+            return Some(end);
+        }
+        if !crypto::may_be(bytes, start, end) || !self.want.has(Detector::Crypto) {
+            return None;
+        }
+        let span = crypto::is_address(bytes, start, end).then_some((start, end));
+        self.keep(span, Detector::Crypto)
+    }
+
+    /// A word of letters only.
+    fn letters(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
+        let (text, bytes, length) = (self.text, self.bytes, end - start);
+        let word = bytes.get(start..end).unwrap_or_default();
+        if length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.') {
+            return self.token(start);
         }
         if self.want.has(Detector::BirthDate) && birth::announces(word) {
             let span = birth::date_behind(text, end);
@@ -342,6 +377,12 @@ impl Scan<'_, '_> {
             return self.keep(span, Detector::Token);
         }
         None
+    }
+
+    fn token(&mut self, start: usize) -> Option<usize> {
+        let bytes = self.bytes;
+        self.check(Detector::Jwt, start, || token::jwt(bytes, start))
+            .or_else(|| self.check(Detector::Token, start, || token::vendor(bytes, start)))
     }
 }
 

@@ -3,47 +3,51 @@
 use super::class::{self, ALNUM, COLON, DASH, DIGIT, DOT, LOWER, OTHER, PLUS, UNDERSCORE, UPPER};
 
 /// True if a text of these classes is such an id, time or hash, so that no detector need look.
+#[inline]
 pub(super) fn is_harmless(bytes: &[u8], classes: u16) -> bool {
+    if classes & DIGIT == 0 || bytes.len() < 19 {
+        return false;
+    }
     match bytes.len() {
         // Base 32 ids of 26 characters, KSUIDs of 27. All digits may be something else.
-        26 | 27 if classes & !ALNUM == 0 => classes & (LOWER | UPPER) != 0 && !looks_paid(bytes),
+        26 | 27 if classes & !ALNUM == 0 => {
+            classes & (LOWER | UPPER) != 0 && (classes & UPPER == 0 || !looks_paid(bytes))
+        }
         // MD5, SHA-1, SHA-256, SHA-512.
         32 | 40 | 64 | 128 if classes & !ALNUM == 0 => {
-            classes & (LOWER | UPPER) != 0 && bytes.iter().all(u8::is_ascii_hexdigit)
+            classes & (LOWER | UPPER) != 0 && count(bytes, |byte| byte.is_ascii_hexdigit()) == bytes.len()
         }
         36 if classes & !(ALNUM | DASH) == 0 => is_uuid(bytes),
-        19..=35 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => {
-            is_time(bytes)
-        }
-        _ if classes & UNDERSCORE != 0 && bytes.first() == Some(&b'h') => is_pseudonym(bytes),
+        19..=34 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => is_time(bytes),
+        35.. if classes & UNDERSCORE != 0 && bytes[0] == b'h' => is_pseudonym(bytes),
         _ => false,
     }
 }
 
-/// An IBAN or a base58 wallet has these lengths too.
+/// How many bytes pass; the loop is one that compilers make wide.
+#[inline]
+fn count(bytes: &[u8], passes: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().map(|&byte| usize::from(passes(byte))).sum()
+}
+
+/// An IBAN or a base58 wallet has these lengths too; both have capitals.
 fn looks_paid(bytes: &[u8]) -> bool {
-    let iban = bytes[0].is_ascii_uppercase()
-        && bytes[1].is_ascii_uppercase()
-        && bytes[2].is_ascii_digit()
-        && bytes[3].is_ascii_digit();
+    let iban = bytes[0].is_ascii_uppercase() && bytes[1].is_ascii_uppercase() && bytes[2].is_ascii_digit() && bytes[3].is_ascii_digit();
     iban || matches!(bytes[0], b'1' | b'3') || bytes.starts_with(b"AIza")
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {
-    bytes.iter().enumerate().all(|(at, byte)| match at {
-        8 | 13 | 18 | 23 => *byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    })
+    [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-')
+        && count(bytes, |byte| byte.is_ascii_hexdigit()) == 32
 }
 
 /// `2026-06-15T00:05:39` and what may follow: a fraction and a zone.
 fn is_time(bytes: &[u8]) -> bool {
-    let shaped = bytes.iter().take(19).enumerate().all(|(at, byte)| match at {
-        4 | 7 => *byte == b'-',
-        10 => matches!(byte, b'T' | b' '),
-        13 | 16 => *byte == b':',
-        _ => byte.is_ascii_digit(),
-    });
+    let dashes = bytes[4] == b'-' && bytes[7] == b'-' && matches!(bytes[10], b'T' | b' ');
+    let shaped = dashes
+        && bytes[13] == b':'
+        && bytes[16] == b':'
+        && count(bytes.get(..19).unwrap_or_default(), |byte| byte.is_ascii_digit()) == 14;
     let mut rest = bytes.get(19..).unwrap_or_default();
     if let [b'.', fraction @ ..] = rest {
         let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -67,7 +71,5 @@ pub(in crate::transform) fn is_pseudonym(bytes: &[u8]) -> bool {
     (1..=10).contains(&id)
         && rest[id] == b'_'
         && hash.len() == 32
-        && hash
-            .iter()
-            .all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
+        && hash.iter().all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
 }

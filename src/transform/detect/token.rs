@@ -169,7 +169,11 @@ fn segment(bytes: &[u8]) -> usize {
 
 /// The token behind the word `Bearer`, `Basic` or `Digest` that ends at `end`: its span.
 pub(super) fn scheme(bytes: &[u8], word: &[u8], end: usize) -> Option<(usize, usize)> {
-    let known = [b"bearer".as_slice(), b"basic"].iter().any(|name| word.eq_ignore_ascii_case(name));
+    let known = match word.len() {
+        5 => word.eq_ignore_ascii_case(b"basic"),
+        6 => word.eq_ignore_ascii_case(b"bearer"),
+        _ => false,
+    };
     if !known || bytes.get(end) != Some(&b' ') {
         return None;
     }

@@ -19,6 +19,8 @@ mod value;
 mod walk;
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod tests;
 
 use hashbrown::HashMap;

@@ -4,21 +4,23 @@ use crate::warehouse::golden;
 /// A second reading of the rules, as unlike the scanner as can be: the words' patterns are data,
 /// matched by a small backtracking matcher with look-ahead.
 mod peer {
+    type Class = fn(char) -> bool;
+
     /// One step of a pattern.
     #[derive(Clone, Copy)]
     enum Step {
         /// One of the class.
-        One(fn(char) -> bool),
+        One(Class),
         /// One or none.
-        Maybe(fn(char) -> bool),
+        Maybe(Class),
         /// Any number, greedy.
-        Any(fn(char) -> bool),
+        Any(Class),
         /// At least one, greedy.
-        Many(fn(char) -> bool),
+        Many(Class),
         /// This text.
         Text(&'static str),
         /// What follows must look like one of these; the end of the text where `end`.
-        Ahead { end: bool, one_of: &'static [&'static [fn(char) -> bool]] },
+        Ahead { end: bool, one_of: &'static [&'static [Class]] },
     }
 
     fn u(c: char) -> bool {
@@ -65,7 +67,7 @@ mod peer {
 
     fn matches(steps: &[Step], text: &[char]) -> Option<usize> {
         let Some((step, rest)) = steps.split_first() else { return Some(0) };
-        let run = |is: fn(char) -> bool| text.iter().take_while(|c| is(**c)).count();
+        let run = |is: Class| text.iter().take_while(|c| is(**c)).count();
         let take = |n: usize| matches(rest, &text[n..]).map(|more| n + more);
         match *step {
             One(is) => {

@@ -49,13 +49,13 @@ impl Flattener<'_> {
     /// Writes the leaves of `input`, if it is an object, into `cells`.
     pub(super) fn flatten(&self, input: Option<&Value>, place: &Place, cells: &mut Cells) {
         let Some(members) = input.and_then(Value::as_object) else { return };
-        if place.complete.ends_with("context_traits_") || place.complete == "group_traits_" {
-            if let Some(text) = mangled(members) {
-                if place.prefix == "context_traits_" {
-                    self.put(&place.prefix, Value::String(text), false, cells);
-                }
-                return;
+        let may_be_mangled =
+            place.complete.ends_with("context_traits_") || place.complete == "group_traits_";
+        if may_be_mangled && let Some(text) = mangled(members) {
+            if place.prefix == "context_traits_" {
+                self.put(&place.prefix, Value::String(text), false, cells);
             }
+            return;
         }
         for (key, value) in members.iter().filter(|(_, value)| !value.is_blank()) {
             let path = format!("{}{key}", place.prefix);

@@ -9,7 +9,7 @@ const calls = JSON.parse(readFileSync(new URL("../events.json", import.meta.url)
 
 const rudder = (gzip) => () => {
   const Analytics = require("@rudderstack/rudder-sdk-node");
-  const client = new Analytics(writeKey, { dataPlaneUrl: url, gzip, flushAt: 3 });
+  const client = new Analytics(writeKey, { dataPlaneUrl: url, gzip });
   return { client, done: () => new Promise((ok) => client.flush(() => ok())) };
 };
 

@@ -1,0 +1,197 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::baseline::Work;
+use crate::profile::Seconds;
+
+/// Load-testing harness for keelrow and any RudderStack-compatible endpoint.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version, about)]
+pub(crate) struct Cli {
+    /// Prints the answer as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Threads that send; one leaves the most of a small machine to the server.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) threads: usize,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sends a profile's traffic and measures what comes back.
+    Run(Box<RunArgs>),
+    /// Serves the bare HTTP server that figures are divided by.
+    Baseline(BaselineArgs),
+    /// Measures CPU per event of keelrow and of the bare server in interleaved rounds.
+    Compare(CompareArgs),
+    /// Proves from a lake, and ledgers of what was sent, that every event was loaded once.
+    Verify(VerifyArgs),
+    /// Kills keelrow again and again under load, then proves that nothing was lost or doubled.
+    Crash(CrashArgs),
+    /// Sends personal canaries everywhere and searches everything keelrow wrote for them.
+    Privacy(PrivacyArgs),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A shipped profile (single, batch50, batch50-gzip, corpus, overload) or a file.
+    pub(crate) profile: String,
+    /// Address of the server, such as http://127.0.0.1:8080; a path in front is kept.
+    #[arg(long, required_unless_present = "keelrow", conflicts_with = "keelrow")]
+    pub(crate) url: Option<String>,
+    /// Starts this keelrow in a folder of its own instead.
+    #[arg(long)]
+    pub(crate) keelrow: Option<PathBuf>,
+    /// Takes sources and write keys from this configuration; with --keelrow it is served, too.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Sends everything with this write key.
+    #[arg(long)]
+    pub(crate) write_key: Option<String>,
+    /// Folder of the server started by --keelrow; default: a temporary one.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Folder of its journal; one in memory shows what the disk's sync costs.
+    #[arg(long)]
+    pub(crate) journal: Option<PathBuf>,
+    /// Events a second.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// How long it is measured.
+    #[arg(long)]
+    pub(crate) duration: Option<Seconds>,
+    /// How long the load runs before.
+    #[arg(long)]
+    pub(crate) warm_up: Option<Seconds>,
+    /// Connections.
+    #[arg(long)]
+    pub(crate) connections: Option<usize>,
+    /// Closed loop: as fast as answers come, for CPU figures rather than latency.
+    #[arg(long, conflicts_with_all = ["rate", "ramp"])]
+    pub(crate) closed: bool,
+    /// Climbs until a rate is not sustained and reports the highest that was.
+    #[arg(long)]
+    pub(crate) ramp: bool,
+    /// Seed of the traffic; the same seed sends the same events.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The server's process, for its CPU and memory.
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+    /// Writes what became of each message id, for `verify`.
+    #[arg(long)]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Verifies conservation afterwards; needs --keelrow.
+    #[arg(long, requires = "keelrow")]
+    pub(crate) verify: bool,
+    /// Writes the report as a web page.
+    #[arg(long)]
+    pub(crate) html: Option<PathBuf>,
+    /// Writes the report as JSON.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Options of `baseline`.
+#[derive(Debug, Args)]
+pub(crate) struct BaselineArgs {
+    /// Port of the loopback.
+    #[arg(long, default_value_t = 8089)]
+    pub(crate) port: u16,
+    /// What it does with a body.
+    #[arg(long, value_enum, default_value_t = Work::Read)]
+    pub(crate) work: Work,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The keelrow program.
+    #[arg(long)]
+    pub(crate) keelrow: PathBuf,
+    /// Interleaved rounds.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+    /// Single events of a round; batches send five times as many.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) events: usize,
+    /// Connections of single events; batches use a quarter.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Threads of the bare server.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) baseline_threads: usize,
+    /// Sizes of the loads that the loader is measured with; 0 leaves it out.
+    #[arg(long, value_delimiter = ',', default_values_t = [60_000, 1_650])]
+    pub(crate) loader_events: Vec<usize>,
+    /// Folder of the journal; one in memory shows what the disk's sync costs.
+    #[arg(long)]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// What `run` or `crash` wrote; several may be given.
+    #[arg(long)]
+    pub(crate) ledger: Vec<PathBuf>,
+    /// The lake's folder.
+    #[arg(long)]
+    pub(crate) lake: PathBuf,
+    /// The admin address, such as http://127.0.0.1:8081, to check the books on /metrics as well.
+    #[arg(long)]
+    pub(crate) admin: Option<String>,
+}
+
+/// Options of `crash`.
+#[derive(Debug, Args)]
+pub(crate) struct CrashArgs {
+    /// The keelrow program.
+    #[arg(long)]
+    pub(crate) keelrow: PathBuf,
+    /// How often it is killed.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rounds: u32,
+    /// Seed of the traffic and of the moments of death.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Events a second.
+    #[arg(long, default_value_t = 3_000.0)]
+    pub(crate) rate: f64,
+    /// Longest life.
+    #[arg(long, default_value = "600ms")]
+    pub(crate) life: Seconds,
+    /// Keeps everything in this folder; default: a temporary one.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Options of `privacy`.
+#[derive(Debug, Args)]
+pub(crate) struct PrivacyArgs {
+    /// The keelrow program.
+    #[arg(long)]
+    pub(crate) keelrow: PathBuf,
+    /// A configuration of your own to prove; default: the shipped rules.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Turns the transformations off: the canaries must be found then.
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) off: bool,
+    /// Seed of the canaries.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Kills with SIGKILL in between.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) kills: u32,
+    /// Keeps everything in this folder; default: a temporary one.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+}

@@ -1,0 +1,281 @@
+//! `loadtest crash`: a server that is killed again and again while clients go on sending, as their
+//! SDKs would: what was not acknowledged is sent again, with the same message ids. Afterwards
+//! every acknowledged event must be in the lake once.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::{Spread, Workplace};
+use crate::cli::CrashArgs;
+use crate::clock;
+use crate::drive::{self, Attempt, Feed, Ledger, Options, Outcome, Pace};
+use crate::lake::manifest;
+use crate::lake::verify::{self, Report};
+use crate::ledger;
+use crate::output::Progress;
+use crate::payload::{Renderer, Target};
+use crate::profile::{Faults, Profile};
+use crate::rng::Rng;
+use crate::server::{Server, Setup, free_port};
+
+/// How long the loader may take to catch up at the end.
+const CATCH_UP_MAX: Duration = Duration::from_secs(120);
+
+/// How long a server may take to stop when asked.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// Of so many lives, one ends while the server is still starting.
+const EARLY_DEATHS: u64 = 4;
+
+/// What `crash` found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Crashed {
+    /// Lives that were ended by SIGKILL.
+    pub(crate) kills: u32,
+    /// The seed, to do the same again.
+    pub(crate) seed: u64,
+    /// Events acknowledged over all lives, repeats included.
+    pub(crate) events_taken: u64,
+    /// Lives in which something was acknowledged.
+    pub(crate) lives_with_events: u32,
+    /// Answers other than the right one.
+    pub(crate) unexpected: u64,
+    /// Time from the last start to the first answer of `/health`, milliseconds.
+    pub(crate) last_start_ms: f64,
+    /// Length of the lives, milliseconds.
+    pub(crate) life_ms: Option<Spread>,
+    /// Exit code of the last life, ended by SIGTERM.
+    pub(crate) exit_code: Option<i32>,
+    /// How long that took, milliseconds.
+    pub(crate) stop_ms: f64,
+    /// The proof.
+    pub(crate) conservation: Report,
+    /// Where everything lies, if it was kept: always when the proof fails.
+    pub(crate) folder: Option<String>,
+}
+
+impl Crashed {
+    /// Whether nothing was lost or doubled, and the server ended as it should.
+    pub(crate) fn holds(&self) -> bool {
+        self.conservation.holds() && self.exit_code == Some(0) && self.unexpected == 0
+    }
+
+    /// The report for a person.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!(
+            "{} kills (seed {}), {} events acknowledged in {} lives, {} wrong answers\n\
+             last start {:.0} ms, SIGTERM ended it with {:?} in {:.0} ms\n",
+            self.kills,
+            self.seed,
+            self.events_taken,
+            self.lives_with_events,
+            self.unexpected,
+            self.last_start_ms,
+            self.exit_code,
+            self.stop_ms,
+        );
+        if let Some(life) = self.life_ms {
+            text.push_str(&format!("lives of {} ms\n", life.text(0)));
+        }
+        text.push_str(&self.conservation.text());
+        if let Some(folder) = &self.folder {
+            text.push_str(&format!("\nkept in {folder}"));
+        }
+        text
+    }
+}
+
+/// The traffic: every way of sending, repeats and faults, retried until it is taken.
+fn profile(rate: f64) -> anyhow::Result<Profile> {
+    let mut profile = Profile::open("corpus")?;
+    profile.rate = rate;
+    profile.connections = 16;
+    profile.traffic.duplicates = 0.02;
+    profile.faults = Faults { cut_short: 0.01, no_ids: 0.005, bad_json: 0.005, ..profile.faults };
+    profile.retry.tries = 10_000;
+    profile.retry.base = "10ms".parse()?;
+    profile.retry.cap = "100ms".parse()?;
+    profile.check()?;
+    Ok(profile)
+}
+
+struct Bench<'a> {
+    args: &'a CrashArgs,
+    profile: Profile,
+    renderer: Renderer,
+    setup: Setup,
+    ports: (u16, u16),
+    ledger: Arc<Ledger>,
+    rng: Rng,
+    taken: u64,
+    unexpected: u64,
+    lives_with_events: u32,
+}
+
+/// Runs the lives and the proof.
+///
+/// # Errors
+/// When the server cannot be started or something cannot be read.
+pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
+    let workplace = Workplace::new(args.data.as_deref())?;
+    let profile = profile(args.rate)?;
+    let mut setup = Setup::new(workplace.path(), &profile.sources);
+    setup.max_age = "1s".to_owned();
+    let ledger_path = workplace.path().join("ledger.jsonl");
+    let ports = (free_port()?, free_port()?);
+    let target = Target { authority: format!("127.0.0.1:{}", ports.0), prefix: String::new() };
+    let mut bench = Bench {
+        args,
+        renderer: Renderer::new(&profile, &target, args.seed)?,
+        profile,
+        setup,
+        ports,
+        ledger: Arc::new(Mutex::new(ledger::Writer::create(&ledger_path)?)),
+        rng: Rng::lane(args.seed, 0xDEAD),
+        taken: 0,
+        unexpected: 0,
+        lives_with_events: 0,
+    };
+    let mut owed = Vec::new();
+    let mut lives = Vec::new();
+    let mut progress = Progress::new();
+    for round in 0..args.rounds {
+        progress.show(&format!("life {} of {}, {} events", round + 1, args.rounds, bench.taken));
+        let life = bench.life();
+        lives.push(life.as_secs_f64() * 1_000.0);
+        owed = bench.live_and_die(u64::from(round), life, owed).await?;
+    }
+    progress.end();
+    let (mut server, started) = bench.last_life(owed).await?;
+    catch_up(&bench.setup.lake(), bench.taken).await?;
+    let ended = server.stop(STOP_MAX).await?;
+    let Bench { ledger, setup, taken, unexpected, lives_with_events, .. } = bench;
+    if let Some(ledger) = Arc::into_inner(ledger) {
+        ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+    }
+    let mut crashed = Crashed {
+        kills: args.rounds,
+        seed: args.seed,
+        events_taken: taken,
+        lives_with_events,
+        unexpected,
+        last_start_ms: started.as_secs_f64() * 1_000.0,
+        life_ms: Spread::of(&lives),
+        exit_code: ended.code,
+        stop_ms: ended.took.as_secs_f64() * 1_000.0,
+        conservation: verify::verify(&setup.lake(), &[&ledger_path])?,
+        folder: None,
+    };
+    if !crashed.holds() || args.data.is_some() {
+        crashed.folder = Some(workplace.keep().display().to_string());
+    }
+    Ok(crashed)
+}
+
+impl Bench<'_> {
+    /// How long the next life lasts; some end amid the start, when the journal is being read.
+    fn life(&mut self) -> Duration {
+        let longest = self.args.life.0;
+        if self.rng.below(EARLY_DEATHS) == 0 {
+            return longest.min(Duration::from_millis(40)).mul_f64(self.rng.unit());
+        }
+        longest.mul_f64(0.1 + 0.9 * self.rng.unit())
+    }
+
+    async fn live_and_die(
+        &mut self,
+        round: u64,
+        life: Duration,
+        owed: Vec<Attempt>,
+    ) -> anyhow::Result<Vec<Attempt>> {
+        let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports).await?;
+        let (stop, stopped) = watch::channel(false);
+        let socket = server.address.socket;
+        let death = async {
+            tokio::time::sleep(life).await;
+            let killed = server.kill();
+            // Only now may the senders give up, so that they see the connections break.
+            stop.send_replace(true);
+            killed
+        };
+        let feed = self.feed(round);
+        let options =
+            self.options(socket, feed, round, (Duration::from_secs(3_600), Some(stopped)), owed);
+        let (outcome, killed) = tokio::join!(drive::run(options), death);
+        killed?;
+        Ok(self.note(outcome?))
+    }
+
+    /// The life that is allowed to finish: what is owed is sent, and some more.
+    async fn last_life(&mut self, owed: Vec<Attempt>) -> anyhow::Result<(Server, Duration)> {
+        let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports).await?;
+        let began = clock::monotonic();
+        server.ready().await?;
+        let started = began.elapsed();
+        let round = u64::from(self.args.rounds);
+        let socket = server.address.socket;
+        let feed = self.feed(round);
+        let options = self.options(socket, feed, round, (Duration::from_secs(1), None), owed);
+        let outcome = drive::run(options).await?;
+        let owed = self.note(outcome);
+        drive::settle(&self.ledger, &owed)?;
+        Ok((server, started))
+    }
+
+    fn feed(&self, round: u64) -> Feed {
+        let seed = Rng::lane(self.args.seed, round).next();
+        Feed::Live(Arc::new(self.renderer.reseeded(seed)))
+    }
+
+    fn options(
+        &self,
+        socket: std::net::SocketAddr,
+        feed: Feed,
+        round: u64,
+        (duration, stop): (Duration, Option<watch::Receiver<bool>>),
+        owed: Vec<Attempt>,
+    ) -> Options<'_> {
+        Options {
+            profile: &self.profile,
+            socket,
+            feed,
+            pace: Pace::Open(self.profile.rate / self.renderer.mean_events()),
+            warm_up: Duration::ZERO,
+            duration,
+            drain: Duration::from_secs(30),
+            seed: Rng::lane(self.args.seed, round).next(),
+            ledger: Some(Arc::clone(&self.ledger)),
+            pid: None,
+            owed,
+            stop,
+            title: String::new(),
+        }
+    }
+
+    fn note(&mut self, outcome: Outcome) -> Vec<Attempt> {
+        self.taken += outcome.counts.events_taken;
+        self.unexpected += outcome.counts.unexpected;
+        self.lives_with_events += u32::from(outcome.counts.events_taken > 0);
+        outcome.owed
+    }
+}
+
+/// Waits until the manifests account for everything that was acknowledged.
+///
+/// # Errors
+/// When the lake cannot be read. A loader that never catches up is left to the proof.
+pub(super) async fn catch_up(lake: &Path, events: u64) -> anyhow::Result<()> {
+    let began = clock::monotonic();
+    while began.elapsed() < CATCH_UP_MAX {
+        // A manifest may be seen half written on a foreign store; it is read again.
+        if manifest::books(lake).is_ok_and(|books| books.received >= events) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}

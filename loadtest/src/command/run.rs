@@ -1,0 +1,263 @@
+//! `loadtest run`: one profile against one server.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::Workplace;
+use crate::cli::RunArgs;
+use crate::client::{self, Address};
+use crate::drive::{self, Feed, Ledger, Options, Outcome, Pace};
+use crate::lake::verify::{self, Report};
+use crate::payload::Renderer;
+use crate::process::Machine;
+use crate::profile::Profile;
+use crate::ramp::{self, Search};
+use crate::report::{RunReport, Step};
+use crate::rng::Rng;
+use crate::server::{self, Server, Setup};
+use crate::{clock, ledger};
+
+/// How long a server may take to answer a question about itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A server that is asked to stop commits its last batch first.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// What `run` found.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Ran {
+    /// The figures.
+    #[serde(flatten)]
+    pub(crate) report: RunReport,
+    /// The proof of conservation, if it was asked for.
+    pub(crate) conservation: Option<Report>,
+}
+
+struct Place {
+    setup: Setup,
+    server: Server,
+    _workplace: Workplace,
+}
+
+/// Runs the profile and writes the reports that were asked for.
+///
+/// # Errors
+/// When the profile is wrong, or the server cannot be reached at all.
+pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<Ran> {
+    let (profile, invented) = profile(args)?;
+    let mut place = match &args.keelrow {
+        Some(program) => Some(start(args, program, &profile, &invented).await?),
+        None => None,
+    };
+    let address = match (&place, &args.url) {
+        (Some(place), _) => place.server.address.clone(),
+        (None, Some(url)) => Address::resolve(url).await?,
+        (None, None) => anyhow::bail!("--url or --keelrow is needed"),
+    };
+    let pid = args.pid.or_else(|| place.as_ref().map(|place| place.server.pid()));
+    let ledger_path = args.ledger.clone().or_else(|| {
+        place.as_ref().filter(|_| args.verify).map(|place| place.setup.folder.join("ledger.jsonl"))
+    });
+    let ledger: Option<Arc<Ledger>> = match &ledger_path {
+        Some(path) => Some(Arc::new(Mutex::new(ledger::Writer::create(path)?))),
+        None => None,
+    };
+    let report = measure(args, &profile, &address, pid, ledger.as_ref()).await?;
+    if let Some(ledger) = ledger.and_then(Arc::into_inner) {
+        ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+    }
+    let mut conservation = None;
+    if let Some(place) = &mut place {
+        place.server.stop(STOP_MAX).await?;
+        if let Some(path) = ledger_path.as_deref().filter(|_| args.verify) {
+            conservation = Some(verify::verify(&place.setup.lake(), &[path])?);
+        }
+    }
+    write_reports(args, &report)?;
+    Ok(Ran { report, conservation })
+}
+
+/// The profile with every change of the command line, and environment variables that a
+/// configuration of the user's own needs.
+fn profile(args: &RunArgs) -> anyhow::Result<(Profile, Vec<(String, String)>)> {
+    let mut profile = Profile::open(&args.profile)?;
+    let mut invented = Vec::new();
+    if let Some(config) = &args.config {
+        (profile.sources, invented) = server::sources_of(config)?;
+    }
+    if let Some(key) = &args.write_key {
+        for source in &mut profile.sources {
+            source.write_key.clone_from(key);
+        }
+    }
+    profile.rate = args.rate.unwrap_or(profile.rate);
+    profile.duration = args.duration.unwrap_or(profile.duration);
+    profile.warm_up = args.warm_up.unwrap_or(profile.warm_up);
+    profile.connections = args.connections.unwrap_or(profile.connections);
+    profile.check()?;
+    Ok((profile, invented))
+}
+
+async fn start(
+    args: &RunArgs,
+    program: &Path,
+    profile: &Profile,
+    invented: &[(String, String)],
+) -> anyhow::Result<Place> {
+    let workplace = Workplace::new(args.data.as_deref())?;
+    let mut setup = Setup::new(workplace.path(), &profile.sources);
+    setup.journal.clone_from(&args.journal);
+    setup.own.clone_from(&args.config);
+    // Long enough for batches of a size worth loading, short enough that a run sees some.
+    setup.max_age = "10s".to_owned();
+    let mut server = Server::start(program, &setup, invented).await?;
+    server.ready().await?;
+    Ok(Place { setup, server, _workplace: workplace })
+}
+
+async fn measure(
+    args: &RunArgs,
+    profile: &Profile,
+    address: &Address,
+    pid: Option<u32>,
+    ledger: Option<&Arc<Ledger>>,
+) -> anyhow::Result<RunReport> {
+    let renderer = Arc::new(Renderer::new(profile, &address.target, args.seed)?);
+    let began = clock::iso(clock::wall_millis());
+    let version = client::get(address, "/version", PATIENCE).await.ok();
+    let each = renderer.mean_events();
+    let mut lap = Lap { args, profile, address, pid, ledger, renderer, laps: 0 };
+    let (outcome, rate, steps, pace) = if args.ramp {
+        let (outcome, rate, steps) = climb(&mut lap, each).await?;
+        (outcome, Some(rate), steps, "ramp")
+    } else if args.closed {
+        let duration = profile.duration.0;
+        let outcome = lap.run(Pace::Closed, profile.warm_up.0, duration, "closed loop").await?;
+        (outcome, None, Vec::new(), "closed loop")
+    } else {
+        let pace = Pace::Open(profile.rate / each);
+        let outcome = lap.run(pace, profile.warm_up.0, profile.duration.0, "open loop").await?;
+        (outcome, Some(profile.rate), Vec::new(), "open loop")
+    };
+    Ok(RunReport {
+        loadtest: env!("CARGO_PKG_VERSION").to_owned(),
+        began,
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        machine: Machine::read(),
+        url: format!("http://{}{}", address.target.authority, address.target.prefix),
+        server: version.and_then(|answer| serde_json::from_slice(&answer.body).ok()),
+        name: args.profile.clone(),
+        profile: profile.clone(),
+        seed: args.seed,
+        pace: pace.to_owned(),
+        events_due_per_second: rate,
+        events_per_second: outcome.events_per_second(),
+        server_cpu_us_per_event: outcome.server_cpu_us_per_event(),
+        outcome,
+        steps,
+    })
+}
+
+/// What every lap of a run shares.
+struct Lap<'a> {
+    args: &'a RunArgs,
+    profile: &'a Profile,
+    address: &'a Address,
+    pid: Option<u32>,
+    ledger: Option<&'a Arc<Ledger>>,
+    renderer: Arc<Renderer>,
+    laps: u64,
+}
+
+impl Lap<'_> {
+    async fn run(
+        &mut self,
+        pace: Pace,
+        warm_up: Duration,
+        duration: Duration,
+        title: &str,
+    ) -> anyhow::Result<Outcome> {
+        // Each lap has its own events, so that no message id comes twice within a ramp.
+        let seed = Rng::lane(self.args.seed, self.laps).next();
+        self.laps += 1;
+        let outcome = drive::run(Options {
+            profile: self.profile,
+            socket: self.address.socket,
+            feed: Feed::Live(Arc::new(self.renderer.reseeded(seed))),
+            pace,
+            warm_up,
+            duration,
+            drain: Duration::from_secs(15),
+            seed,
+            ledger: self.ledger.map(Arc::clone),
+            pid: self.pid,
+            owed: Vec::new(),
+            stop: None,
+            title: title.to_owned(),
+        })
+        .await?;
+        if let Some(ledger) = self.ledger {
+            drive::settle(ledger, &outcome.owed)?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// Climbs; answers with the best step's outcome and rate, or the last one's if none was sustained.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+async fn climb(lap: &mut Lap<'_>, each: f64) -> anyhow::Result<(Outcome, f64, Vec<Step>)> {
+    let rules = lap.profile.ramp;
+    let mut search = Search::new(rules);
+    let mut steps = Vec::new();
+    let mut best: Option<(Outcome, f64, bool)> = None;
+    while let Some(rate) = search.next() {
+        let title = format!("ramp: {rate:.0} events/s");
+        let warm_up = Duration::from_secs(1);
+        let outcome = lap.run(Pace::Open(rate / each), warm_up, rules.step.0, &title).await?;
+        let why_not = ramp::verdict(&rules, rate, &outcome);
+        let sustained = why_not.is_none();
+        search.note(rate, sustained);
+        steps.push(Step {
+            rate,
+            reached: outcome.events_per_second(),
+            p50: outcome.latency.p50,
+            p99: outcome.latency.p99,
+            failed: outcome.counts.failed() as f64 / (outcome.counts.requests as f64).max(1.0),
+            server_cpu_us_per_event: outcome.server_cpu_us_per_event(),
+            why_not,
+        });
+        let better =
+            best.as_ref().is_none_or(|(_, known, good)| !good || (sustained && rate > *known));
+        if better {
+            best = Some((outcome, rate, sustained));
+        }
+    }
+    steps.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let (outcome, rate, _) = best.context("the ramp made no step")?;
+    Ok((outcome, search.best().unwrap_or(rate), steps))
+}
+
+fn write_reports(args: &RunArgs, report: &RunReport) -> anyhow::Result<()> {
+    if let Some(path) = &args.html {
+        std::fs::write(path, crate::report::page(report)?)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(path) = &args.out {
+        std::fs::write(path, serde_json::to_vec_pretty(report)?)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The run for a person.
+pub(crate) fn text(ran: &Ran) -> String {
+    let mut text = crate::report::run_text(&ran.report);
+    if let Some(conservation) = &ran.conservation {
+        text.push('\n');
+        text.push_str(&conservation.text());
+    }
+    text
+}

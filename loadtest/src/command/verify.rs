@@ -1,0 +1,27 @@
+//! `loadtest verify`: conservation of a lake, and the books that the running server shows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::cli::VerifyArgs;
+use crate::client::{self, Address};
+use crate::lake::verify::{self, Report};
+use crate::metrics;
+
+/// Verifies the lake, and the books of a running server if its admin address is given.
+///
+/// # Errors
+/// When something cannot be read; what is wrong is in the report.
+pub(crate) async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
+    let ledgers: Vec<&Path> = args.ledger.iter().map(AsRef::as_ref).collect();
+    let mut report = verify::verify(&args.lake, &ledgers)?;
+    if let Some(admin) = &args.admin {
+        let address = Address::resolve(admin).await?;
+        let answer = client::get(&address, "/metrics", Duration::from_secs(5)).await?;
+        let text = String::from_utf8(answer.body).context("read /metrics")?;
+        report.faults.extend(metrics::faults_of_books(&text));
+    }
+    Ok(report)
+}

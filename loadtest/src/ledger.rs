@@ -1,0 +1,106 @@
+//! The ledger: what became of every message id, as the sender knows it. One JSON line a request,
+//! written as requests end, so that a run of any length needs no memory for it. Written by `run`
+//! and `crash`, read by `verify`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// What a sender knows of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// Refused: must not be loaded.
+    Refused,
+    /// No answer: may be loaded once.
+    Unknown,
+    /// Answered 200: must be loaded once.
+    Acknowledged,
+}
+
+/// One request's line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// Its fate.
+    pub(crate) outcome: Outcome,
+    /// The message ids in it.
+    pub(crate) ids: Vec<String>,
+}
+
+/// Writes a ledger.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    file: BufWriter<File>,
+}
+
+impl Writer {
+    /// Makes the file, in place of one that is there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+        Ok(Self { file: BufWriter::with_capacity(1 << 20, file) })
+    }
+
+    /// Notes the fate of a request; `ids` are ended by line feeds.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn note(&mut self, outcome: Outcome, ids: &[u8]) -> anyhow::Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids = String::from_utf8_lossy(ids).lines().map(str::to_owned).collect();
+        serde_json::to_writer(&mut self.file, &Line { outcome, ids })
+            .context("write the ledger")?;
+        self.file.write_all(b"\n").context("write the ledger")
+    }
+
+    /// Hands everything to the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        self.file.flush().context("write the ledger")
+    }
+}
+
+/// Calls `each` for every line of the ledger at `path`.
+///
+/// # Errors
+/// When the file cannot be read or a line is not a ledger's.
+pub(crate) fn read(path: &Path, mut each: impl FnMut(Line)) -> anyhow::Result<()> {
+    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.with_context(|| format!("read {}", path.display()))?;
+        let line = serde_json::from_str(&line)
+            .with_context(|| format!("{} line {}", path.display(), number + 1))?;
+        each(line);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let mut writer = Writer::create(&path).unwrap();
+        writer.note(Outcome::Acknowledged, b"a\nb\n").unwrap();
+        writer.note(Outcome::Refused, b"").unwrap();
+        writer.note(Outcome::Unknown, b"c\n").unwrap();
+        writer.finish().unwrap();
+        let mut seen = Vec::new();
+        read(&path, |line| seen.push((line.outcome, line.ids.join(",")))).unwrap();
+        let expected =
+            [(Outcome::Acknowledged, "a,b".to_owned()), (Outcome::Unknown, "c".to_owned())];
+        assert_eq!(seen, expected);
+    }
+}

@@ -1,0 +1,160 @@
+//! The result of a run: the measured figures with everything needed to make them again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::drive::Outcome;
+use crate::latency::Percentiles;
+use crate::process::Machine;
+use crate::profile::Profile;
+
+/// One run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RunReport {
+    /// Version of this harness.
+    pub(crate) loadtest: String,
+    /// When it began.
+    pub(crate) began: String,
+    /// The command line, as typed.
+    pub(crate) command: String,
+    /// The machine.
+    pub(crate) machine: Machine,
+    /// The server.
+    pub(crate) url: String,
+    /// What it says of itself at /version.
+    pub(crate) server: Option<serde_json::Value>,
+    /// Name of the profile.
+    pub(crate) name: String,
+    /// The profile with every change of the command line.
+    pub(crate) profile: Profile,
+    /// Seed of the traffic.
+    pub(crate) seed: u64,
+    /// How fast requests came: open or closed.
+    pub(crate) pace: String,
+    /// Events a second that were asked for; none in a closed loop.
+    pub(crate) events_due_per_second: Option<f64>,
+    /// Events a second that were acknowledged.
+    pub(crate) events_per_second: f64,
+    /// The server's processor time for each of them, microseconds.
+    pub(crate) server_cpu_us_per_event: Option<f64>,
+    /// Everything measured.
+    pub(crate) outcome: Outcome,
+    /// The steps of a ramp, if it was one; the outcome is that of the highest sustained step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step of a ramp.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// Events a second that were asked for.
+    pub(crate) rate: f64,
+    /// Events a second that were acknowledged.
+    pub(crate) reached: f64,
+    /// Median latency, microseconds.
+    pub(crate) p50: u64,
+    /// 99 % of the latencies are at most this, microseconds.
+    pub(crate) p99: u64,
+    /// Share of requests that failed.
+    pub(crate) failed: f64,
+    /// The server's processor time for each event, microseconds.
+    pub(crate) server_cpu_us_per_event: Option<f64>,
+    /// Why it was not sustained; none if it was.
+    pub(crate) why_not: Option<String>,
+}
+
+/// The run for a terminal.
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+pub(crate) fn run_text(report: &RunReport) -> String {
+    let outcome = &report.outcome;
+    let counts = &outcome.counts;
+    let mut text = format!(
+        "{}: {}\n{} at {}\n\n",
+        report.name, report.profile.description, report.pace, report.url
+    );
+    let mut row = |name: &str, value: String| text.push_str(&format!("{name:<24}{value}\n"));
+    if let Some(due) = report.events_due_per_second {
+        row("events due", format!("{due:.0}/s"));
+    }
+    row(
+        "events acknowledged",
+        format!(
+            "{:.0}/s, {} in {:.1} s",
+            report.events_per_second, counts.events_taken, outcome.seconds
+        ),
+    );
+    for (name, times) in [
+        ("latency (from due)", &outcome.latency),
+        ("on the wire", &outcome.wire),
+        ("late to send", &outcome.lag),
+    ] {
+        row(name, times_text(times));
+    }
+    row("requests", format!("{}, {} MB", counts.requests, counts.bytes / 1_000_000));
+    let refused: Vec<String> =
+        counts.refused.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+    row("refused", if refused.is_empty() { "0".to_owned() } else { refused.join(", ") });
+    row("broken, timed out", format!("{}, {}", counts.broken, counts.timed_out));
+    row("retries, given up", format!("{}, {}", counts.retries, counts.given_up));
+    row("duplicates, cut short", format!("{}, {}", counts.duplicates, counts.cut));
+    row("abandoned", counts.abandoned.to_string());
+    row("wrong answers", counts.unexpected.to_string());
+    if let Some(cpu) = report.server_cpu_us_per_event {
+        row("server CPU", format!("{cpu:.2} us per event"));
+        let last = outcome.server.last().map_or(0, |sample| sample.rss);
+        row(
+            "server memory",
+            format!(
+                "{:.0} MiB, peak {:.0} MiB",
+                last as f64 / 1048576.0,
+                outcome.server_rss_peak as f64 / 1048576.0
+            ),
+        );
+    }
+    row("generator CPU", format!("{:.2} cores", outcome.generator_cpu));
+    if !report.steps.is_empty() {
+        text.push('\n');
+        text.push_str(&steps_text(&report.steps));
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn times_text(times: &Percentiles) -> String {
+    let ms = |micros: u64| micros as f64 / 1_000.0;
+    format!(
+        "p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2} ms",
+        ms(times.p50),
+        ms(times.p90),
+        ms(times.p99),
+        ms(times.p999),
+        ms(times.max)
+    )
+}
+
+/// A ramp's steps as a markdown table.
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn steps_text(steps: &[Step]) -> String {
+    let mut text = String::from(
+        "| events/s due | acknowledged | p50 ms | p99 ms | failed | CPU us/event | sustained |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for step in steps {
+        let cpu =
+            step.server_cpu_us_per_event.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.2}"));
+        text.push_str(&format!(
+            "| {:.0} | {:.0} | {:.2} | {:.2} | {:.2} % | {cpu} | {} |\n",
+            step.rate,
+            step.reached,
+            step.p50 as f64 / 1_000.0,
+            step.p99 as f64 / 1_000.0,
+            step.failed * 100.0,
+            step.why_not.as_deref().unwrap_or("yes"),
+        ));
+    }
+    let best = steps.iter().filter(|step| step.why_not.is_none()).map(|step| step.rate);
+    match best.reduce(f64::max) {
+        Some(best) => text.push_str(&format!("\nhighest sustained rate: {best:.0} events/s\n")),
+        None => text.push_str("\nno rate was sustained\n"),
+    }
+    text
+}

@@ -1,0 +1,193 @@
+//! One server process: started, waited for, killed or asked to stop, always by its own id.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::config::Setup;
+use crate::client::{self, Address, Connection};
+use crate::clock;
+
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(2);
+
+/// How long a server may take to start; a journal of gigabytes is read in that time.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where it takes events.
+    pub(crate) address: Address,
+    /// Where it answers its operator.
+    pub(crate) admin: Address,
+    /// What it wrote to both of its outputs, over all its lives.
+    pub(crate) log: PathBuf,
+    started: std::time::Instant,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Server {
+    /// Starts `program serve` in the folder of `setup` and returns at once.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub(crate) async fn start(
+        program: &Path,
+        setup: &Setup,
+        extra: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        Self::start_at(program, setup, extra, (free_port()?, free_port()?)).await
+    }
+
+    /// The same on ports that an earlier life had.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub(crate) async fn start_at(
+        program: &Path,
+        setup: &Setup,
+        extra: &[(String, String)],
+        (port, admin_port): (u16, u16),
+    ) -> anyhow::Result<Self> {
+        let config = setup.file()?;
+        let log = setup.folder.join("output.log");
+        let output = append(&log)?;
+        let errors = output.try_clone().context("share the log")?;
+        let program = std::path::absolute(program).context("find the program")?;
+        let mut command = Command::new(&program);
+        command.arg("serve").arg("--config").arg(&config);
+        command.envs(setup.environment(port, admin_port)).envs(extra.iter().cloned());
+        command.stdin(Stdio::null()).stdout(output).stderr(errors).current_dir(&setup.folder);
+        Self::spawn(command, port, admin_port, log).await
+    }
+
+    /// Starts `command`, which is told the ports already.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) async fn spawn(
+        mut command: Command,
+        port: u16,
+        admin_port: u16,
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let started = clock::monotonic();
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {}", command.get_program().to_string_lossy()))?;
+        let address = Address::resolve(&format!("http://127.0.0.1:{port}")).await?;
+        let admin = Address::resolve(&format!("http://127.0.0.1:{admin_port}")).await?;
+        Ok(Self { child, address, admin, log, started })
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends `request` until it is answered 200, and answers how long after the start that was.
+    ///
+    /// # Errors
+    /// When the server ends first, or takes too long.
+    pub(crate) async fn accepted(&mut self, request: &[u8]) -> anyhow::Result<Duration> {
+        loop {
+            let answer =
+                async { Connection::open(self.address.socket).await?.exchange(request).await };
+            if answer.await.is_ok_and(|answer| answer.status == 200) {
+                return Ok(self.started.elapsed());
+            }
+            self.wait_a_little().await?;
+        }
+    }
+
+    /// Waits until `/health` says that events are taken.
+    ///
+    /// # Errors
+    /// When the server ends first, or takes too long.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        loop {
+            let answer = client::get(&self.address, "/health", START_MAX).await;
+            if answer.is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            self.wait_a_little().await?;
+        }
+    }
+
+    async fn wait_a_little(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait().context("look at the server")? {
+            bail!("the server ended with {status}; its output is in {}", self.log.display());
+        }
+        if self.started.elapsed() > START_MAX {
+            bail!("the server does not start; its output is in {}", self.log.display());
+        }
+        tokio::time::sleep(POLL).await;
+        Ok(())
+    }
+
+    /// Ends it as a power cut would end its process: at once.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().context("kill the server")?;
+        self.child.wait().context("wait for the server")?;
+        Ok(())
+    }
+
+    /// Asks it to stop and waits for its end, at most `patience`.
+    ///
+    /// # Errors
+    /// When it does not end in time; it is killed then.
+    pub(crate) async fn stop(&mut self, patience: Duration) -> anyhow::Result<Ended> {
+        let asked = clock::monotonic();
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("the server has no id")?, Signal::TERM).context("ask to stop")?;
+        loop {
+            if let Some(status) = self.child.try_wait().context("look at the server")? {
+                return Ok(Ended { code: status.code(), took: asked.elapsed() });
+            }
+            if asked.elapsed() > patience {
+                self.kill()?;
+                bail!("the server did not stop within {patience:?}; it was killed");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whatever made us leave, no server is left behind.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn append(path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.with_context(|| format!("open {}", path.display()))
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// When this machine has none left.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
+    Ok(listener.local_addr().context("find a free port")?.port())
+}
