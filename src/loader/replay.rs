@@ -125,7 +125,7 @@ impl Replay {
             })?;
             let fate = match out {
                 Some(out) => write_below(out, &file.path, &made)?,
-                None => self.compare(file, Bytes::from(made))?,
+                None => self.compare(file, &Bytes::from(made))?,
             };
             outcomes.push(Outcome { path: file.path.clone(), fate });
         }
@@ -146,21 +146,21 @@ impl Replay {
         Pending::planned(cut, link, plan, bytes)
     }
 
-    fn compare(&self, file: &File, made: Bytes) -> Result<Fate, Error> {
+    fn compare(&self, file: &File, made: &Bytes) -> Result<Fate, Error> {
         let action = "compare a file with the lake";
         let unreadable = || Error::Foreign {
             key: file.path.clone(),
             reason: "the manifest names a file that no version of this program writes",
         };
         let key = Key::parse(&file.path).ok_or_else(unreadable)?;
-        let is_same = hex_sha256(&made) == file.sha256;
+        let is_same = hex_sha256(made) == file.sha256;
         let store = &self.services.store;
         match store.get(&key).map_err(Error::storage(action))? {
             Some(found) if hex_sha256(&found) != file.sha256 => Ok(Fate::Damaged),
             Some(_) if is_same => Ok(Fate::Verified),
             Some(_) => Ok(Fate::OtherBuild),
             None if is_same => {
-                store.put_new(&key, &made).map_err(Error::storage("restore a file"))?;
+                store.put_new(&key, made).map_err(Error::storage("restore a file"))?;
                 Ok(Fate::Restored)
             }
             None => Ok(Fate::Lost),
