@@ -5,7 +5,9 @@
 mod check;
 mod demo;
 mod map;
+mod replay;
 mod serve;
+mod tables;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -39,6 +41,10 @@ enum Command {
     Check(check::Arguments),
     /// Shows the rows that events become, one line for each line.
     Map(map::Options),
+    /// Shows the tables of the lake: columns, types, rows, sizes, growth, variants.
+    Tables(tables::Arguments),
+    /// Makes the files of committed batches again from the journal; verifies or restores them.
+    Replay(replay::Arguments),
     /// Prints the API document.
     Openapi,
     /// Prints completions for a shell.
@@ -116,6 +122,8 @@ fn run(command: Command) -> Result<(), Failure> {
             map::run(&options, input, output, &system, &system)
                 .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
         }
+        Command::Tables(arguments) => tables::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Openapi => {
             io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
             Ok(())

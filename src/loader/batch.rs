@@ -97,6 +97,11 @@ impl Pending {
         Err(differs(format!("{which} differs")))
     }
 
+    /// The local files, in the order of the plan and the manifest.
+    pub(super) fn local_paths(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.cut.files.iter().map(|file| file.path.as_path())
+    }
+
     fn planned_files(&self) -> Vec<PlannedFile> {
         let file = |(file, key): (&LocalFile, &DataFile)| PlannedFile {
             path: key.to_string(),

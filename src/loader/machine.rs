@@ -361,11 +361,6 @@ impl Loader {
     ) -> Result<(Cut, Link), Error> {
         let number = plan.number.0;
         let differs = |reason: &str| Error::Plan { number, reason: reason.into() };
-        let known = self.services.workshop.mapping();
-        if plan.mapping != known {
-            let (found, program) = (plan.mapping, plan.program.clone());
-            return Err(Error::MappingVersion { number, found, known, program });
-        }
         let from = self.first_position(&recovered.chain);
         let previous = recovered.chain.last.as_ref().map(|last| last.checksum.clone());
         if plan.journal.from != from || plan.previous != previous {
@@ -380,7 +375,7 @@ impl Loader {
             folder: self.work_folder(),
         };
         self.make_work()?;
-        let cut = replay(&mut self.services, &mut recovered.desk, batch, plan)?;
+        let cut = cut_again(&mut self.services, &mut recovered.desk, batch, plan)?;
         Ok((cut, Link { previous, mapping: plan.mapping }))
     }
 
@@ -408,13 +403,21 @@ impl Loader {
 }
 
 /// Cuts the range of a plan from the journal, by the plan's own verdicts and settings.
-pub(super) fn replay(
+///
+/// # Errors
+/// [`Error::MappingVersion`] if the plan is not for these rules, else what failed.
+pub(super) fn cut_again(
     services: &mut Services,
     desk: &mut Desk,
     batch: Batch,
     plan: &Plan,
 ) -> Result<Cut, Error> {
     let Services { journal, workshop, .. } = services;
+    let known = workshop.mapping();
+    if plan.mapping != known {
+        let (number, program) = (plan.number.0, plan.program.clone());
+        return Err(Error::MappingVersion { number, found: plan.mapping, known, program });
+    }
     let rows = workshop.rewrite(&batch, &plan.settings, &plan.parts, &desk.registry)?;
     let mut reader = journal.reader(Position::new(plan.journal.from)).map_err(Error::Journal)?;
     let mut range = Range::open_planned(batch, plan, rows);

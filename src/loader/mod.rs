@@ -15,6 +15,7 @@ mod opener;
 pub mod plan;
 mod range;
 mod recorder;
+pub mod replay;
 pub mod rows;
 mod settings;
 mod spans;

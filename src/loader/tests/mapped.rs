@@ -89,6 +89,18 @@ fn a_mapped_batch_is_the_same_bytes_wherever_the_process_dies() {
 }
 
 #[test]
+fn files_that_go_up_together_are_the_same_and_in_the_same_order() {
+    let (expected, operations) = undisturbed();
+    let mut world = world();
+    world.uploads = 4;
+    // One of them fails on the way.
+    world.faulty.fail(operations / 2, Fault::Refuse);
+    world.faulty.fail(operations / 2 + 1, Fault::Forget);
+    drain(&mut world.loader()).unwrap();
+    assert_eq!(world.memory.objects(), expected);
+}
+
+#[test]
 fn an_open_plan_is_finished_with_its_own_settings() {
     let (expected, operations) = undisturbed();
     let mut world = world();

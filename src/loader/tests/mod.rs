@@ -1,5 +1,6 @@
 //! The loop against a lake that fails and a process that dies at every step.
 
+mod again;
 mod books;
 mod crash;
 mod cut;

@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) limits: Limits,
     pub(super) mapping: u32,
     pub(super) row_group_bytes: u64,
+    /// How many files go up at once.
+    pub(super) uploads: usize,
     /// The product's own workshop, with these settings, instead of the test's.
     pub(super) settings: Option<Settings>,
 }
@@ -96,6 +98,7 @@ impl World {
             limits: Limits { max_bytes: 1 << 20, ..Limits::default() },
             mapping: 1,
             row_group_bytes: 128 << 20,
+            uploads: 1,
             settings: None,
         }
     }
@@ -105,7 +108,7 @@ impl World {
             tries: 2,
             backoff: Duration::ZERO,
             backoff_max: Duration::ZERO,
-            uploads: 1,
+            uploads: self.uploads,
         };
         Store::new(Arc::<Faulty>::clone(&self.faulty) as Arc<dyn Backend>, options)
     }
