@@ -46,24 +46,44 @@ pub fn load(
     ids: &dyn IdSource,
 ) -> Result<(Pseudonyms, Option<PathBuf>), Error> {
     let id = config.privacy.key_id;
+    let given = config.privacy.key.is_some() || config.privacy.key_file.is_some();
+    if !given && !is_folder(&config.storage.url) {
+        return Err(Error::Needed);
+    }
+    if let Some(made) = load_existing(config)? {
+        return Ok((made, None));
+    }
+    let path = generated_path(&config.journal.path);
+    let key = generate(&path, ids)?;
+    pseudonyms(id, key.as_bytes()).map(|made| (made, Some(path)))
+}
+
+/// The pseudonyms of this configuration if there is a key for it already; makes none.
+///
+/// # Errors
+/// See [`Error`].
+pub fn load_existing(config: &config::Config) -> Result<Option<Pseudonyms>, Error> {
+    let id = config.privacy.key_id;
     if let Some(key) = &config.privacy.key {
-        return pseudonyms(id, key.expose().as_bytes()).map(|made| (made, None));
+        return pseudonyms(id, key.expose().as_bytes()).map(Some);
     }
     if let Some(path) = &config.privacy.key_file {
-        return pseudonyms(id, &read(path)?).map(|made| (made, None));
-    }
-    if !is_folder(&config.storage.url) {
-        return Err(Error::Needed);
+        return pseudonyms(id, &read(path)?).map(Some);
     }
     let path = generated_path(&config.journal.path);
     match fs::read(&path) {
-        Ok(key) => pseudonyms(id, &key).map(|made| (made, None)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let key = generate(&path, ids)?;
-            pseudonyms(id, key.as_bytes()).map(|made| (made, Some(path)))
-        }
+        Ok(key) => pseudonyms(id, &key).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { action: "read", path, source }),
     }
+}
+
+/// Pseudonyms with a fresh key that is kept nowhere.
+///
+/// # Errors
+/// None in practice; see [`Error`].
+pub fn of_this_run(config: &config::Config, ids: &dyn IdSource) -> Result<Pseudonyms, Error> {
+    pseudonyms(config.privacy.key_id, fresh(ids).as_bytes())
 }
 
 /// True for a lake that is a folder of this machine.
@@ -84,18 +104,23 @@ fn pseudonyms(id: u32, key: &[u8]) -> Result<Pseudonyms, Error> {
     Pseudonyms::new(key.trim_ascii(), id).map_err(Error::TooShort)
 }
 
-/// Makes a key of 256 bits, durable before it is used.
-fn generate(path: &Path, ids: &dyn IdSource) -> Result<String, Error> {
-    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io("make the folder of"))?;
+/// A key of 256 bits.
+fn fresh(ids: &dyn IdSource) -> String {
     let mut hash = Sha256::new();
     // 122 random bits each.
     for _ in 0..4 {
         hash.update(ids.uuid().as_bytes());
     }
-    let key: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes a key, durable before it is used.
+fn generate(path: &Path, ids: &dyn IdSource) -> Result<String, Error> {
+    let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io("make the folder of"))?;
+    let key = fresh(ids);
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

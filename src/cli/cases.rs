@@ -60,7 +60,8 @@ fn case(
         });
     }
     let events = events.map_err(|why| format!("{name}: {why}"))?;
-    let parsed: Result<Vec<Value>, _> = events.iter().map(|text| serde_json::from_str(text)).collect();
+    let parsed: Result<Vec<Value>, _> =
+        events.iter().map(|text| serde_json::from_str(text)).collect();
     let mut parsed = parsed.map_err(|error| format!("{name}: the result is not JSON: {error}"))?;
     let result = match parsed.len() {
         0 => Value::Null,

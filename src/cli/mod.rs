@@ -2,12 +2,15 @@
 //!
 //! 0 done, 1 failed, 2 the input or configuration is wrong, 75 try again.
 
+mod cases;
 mod check;
 mod demo;
 mod map;
 mod replay;
 mod serve;
 mod tables;
+mod transform;
+mod transformations;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -45,6 +48,8 @@ enum Command {
     Tables(tables::Arguments),
     /// Makes the files of committed batches again from the journal; verifies or restores them.
     Replay(replay::Arguments),
+    /// Applies a source's transformations to events or requests, and nothing else.
+    Transform(transformations::Arguments),
     /// Prints the API document.
     Openapi,
     /// Prints completions for a shell.
@@ -124,6 +129,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Transform(arguments) => transformations::run(&arguments),
         Command::Openapi => {
             io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
             Ok(())

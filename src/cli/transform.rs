@@ -132,7 +132,9 @@ pub fn run(
         out.clear();
         lines.transform(&text, source, chains, &mut out)?;
         out.push(b'\n');
-        output.write_all(&out).map_err(|source| Error::Io { action: "write the output", source })?;
+        output
+            .write_all(&out)
+            .map_err(|source| Error::Io { action: "write the output", source })?;
     }
     output.flush().map_err(|source| Error::Io { action: "write the output", source })?;
     Ok(lines.failed)
@@ -207,7 +209,8 @@ impl Lines<'_> {
     fn request(&mut self, root: Node<'_>, body: Node<'_>, chain: &mut Chain, out: &mut Vec<u8>) {
         self.edits.begin(root);
         let batch = body.get("batch").filter(|batch| batch.kind() == Kind::Array);
-        let events: Vec<Node<'_>> = batch.map_or_else(|| vec![body], |batch| batch.children().collect());
+        let events: Vec<Node<'_>> =
+            batch.map_or_else(|| vec![body], |batch| batch.children().collect());
         let objects: Vec<Node<'_>> =
             events.iter().copied().filter(|event| event.kind() == Kind::Object).collect();
         // What is no object is no event: the gateway keeps its shape only.
@@ -238,7 +241,8 @@ impl Lines<'_> {
                 text = stage.run_on_envelope(&text).unwrap_or(text);
             }
             let mut parser = Parser::new();
-            let left = parser.parse(text.as_bytes()).ok().and_then(|tape| tape.root().children().next());
+            let left =
+                parser.parse(text.as_bytes()).ok().and_then(|tape| tape.root().children().next());
             match left {
                 Some(left) => self.edits.replace(member.index(), left.raw()),
                 None => self.edits.remove(member.index()),

@@ -55,12 +55,10 @@ impl Chain {
         apply(&self.leading, scratch, event, edits, pseudonyms)
     }
 
-    /// All packs: what an event that no script should see gets.
-    pub fn packs(&self) -> impl Iterator<Item = &Arc<Pack>> {
-        self.leading.iter().chain(self.rest.iter().filter_map(|stage| match stage {
-            Stage::Pack(pack) => Some(pack),
-            Stage::Script(_) => None,
-        }))
+    /// All stages in order.
+    pub fn stages(&self) -> impl Iterator<Item = Stage> {
+        let leading = self.leading.iter().map(|pack| Stage::Pack(Arc::clone(pack)));
+        leading.chain(self.rest.iter().cloned())
     }
 }
 
