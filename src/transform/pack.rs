@@ -35,7 +35,7 @@ const IDENTITY: Set = Set::of(&[
 ]);
 /// Detectors that need the sentence around a value and say nothing about a key.
 const NOT_FOR_KEYS: Set =
-    Set::of(&[Detector::DeviceOwner, Detector::Name, Detector::UserPath, Detector::Opaque]);
+    Set::of(&[Detector::DeviceOwner, Detector::Name, Detector::Opaque]);
 
 /// A compiled rule pack.
 pub struct Pack {

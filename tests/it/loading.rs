@@ -64,15 +64,22 @@ async fn every_event_has_one_outcome() {
         .collect();
     // messageId -> the environment its first event belongs to
     let mut sent: BTreeMap<String, String> = BTreeMap::new();
-    let mut received = 0;
+    let (mut received, mut refused) = (0, 0);
     for request in corpus() {
-        gateway.post(&request.path, &request.key, &request.body.to_string()).await;
+        let answer =
+            gateway.try_post(&request.path, &request.key, &request.body.to_string()).await;
+        if answer.status != 200 {
+            refused += 1;
+            assert_eq!(answer.text(), "request neither has anonymousId nor userId\n");
+            continue;
+        }
         for event in events(&request.body) {
             received += 1;
-            let id = event["messageId"].as_str().unwrap().to_owned();
-            sent.entry(id).or_insert_with(|| environments[&request.key].clone());
+            let Some(id) = event["messageId"].as_str() else { continue };
+            sent.entry(id.to_owned()).or_insert_with(|| environments[&request.key].clone());
         }
     }
+    assert!(refused < 20, "{refused} requests refused");
     gateway.flush().await;
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for source in sources() {
@@ -111,7 +118,8 @@ fn each_event_is_in_its_environment_once(lake: &std::path::Path, sent: &BTreeMap
     }
     assert!(found.len() > 1_000, "{} unified rows", found.len());
     for (id, environment) in &found {
-        assert_eq!(sent.get(id), Some(environment), "{id}");
+        // An id that no client sent was made here.
+        assert!(sent.get(id).is_none_or(|sent| sent == environment), "{id}");
     }
     // Identifies, groups and aliases are in their own tables only.
     let others: std::collections::BTreeSet<&str> =

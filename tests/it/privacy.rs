@@ -15,7 +15,7 @@ const CANARIES: [&str; 7] = [
     "203.0.113.77",
     "DE89 3704 0044 0532 0130 00",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeS0xMjM0NTY3ODkw",
-    "/home/canaryuser/notes",
+    "/home/canaryuser/notes.txt",
 ];
 
 fn bodies() -> Vec<(&'static str, String)> {
