@@ -62,12 +62,15 @@ async fn every_event_has_one_outcome() {
         .iter()
         .map(|s| (s["writeKey"].as_str().unwrap().into(), s["env"].as_str().unwrap().into()))
         .collect();
-    // messageId -> the environment its first event belongs to
-    let mut sent: BTreeMap<String, String> = BTreeMap::new();
+    let names: HashMap<String, String> = sources()
+        .iter()
+        .map(|s| (s["writeKey"].as_str().unwrap().into(), s["kind"].as_str().unwrap().into()))
+        .collect();
+    // (source, messageId) -> environment: an id is an event's own only within its source.
+    let mut sent: BTreeMap<(String, String), String> = BTreeMap::new();
     let (mut received, mut refused) = (0, 0);
     for request in corpus() {
-        let answer =
-            gateway.try_post(&request.path, &request.key, &request.body.to_string()).await;
+        let answer = gateway.try_post(&request.path, &request.key, &request.body.to_string()).await;
         if answer.status != 200 {
             refused += 1;
             assert_eq!(answer.text(), "request neither has anonymousId nor userId\n");
@@ -76,14 +79,16 @@ async fn every_event_has_one_outcome() {
         for event in events(&request.body) {
             received += 1;
             let Some(id) = event["messageId"].as_str() else { continue };
-            sent.entry(id.to_owned()).or_insert_with(|| environments[&request.key].clone());
+            let of_source = (names[&request.key].clone(), id.to_owned());
+            sent.entry(of_source).or_insert_with(|| environments[&request.key].clone());
         }
     }
     assert!(refused < 20, "{refused} requests refused");
     gateway.flush().await;
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for source in sources() {
-        let id = format!("{}_{}", source["kind"].as_str().unwrap(), source["env"].as_str().unwrap());
+        let id =
+            format!("{}_{}", source["kind"].as_str().unwrap(), source["env"].as_str().unwrap());
         let labels = format!("keelrow_events_waiting{{source=\"{id}\"}}");
         assert_eq!(gateway.metric(&labels).await, 0, "{id}");
         for outcome in ["received", "loaded", "duplicate", "rejected"] {
@@ -102,8 +107,11 @@ async fn every_event_has_one_outcome() {
     the_manifests_say_what_is_there(&lake, received);
 }
 
-fn each_event_is_in_its_environment_once(lake: &std::path::Path, sent: &BTreeMap<String, String>) {
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
+fn each_event_is_in_its_environment_once(
+    lake: &std::path::Path,
+    sent: &BTreeMap<(String, String), String>,
+) {
+    let mut found: BTreeMap<(String, String, String), String> = BTreeMap::new();
     let in_tables = lake::rows(&lake.join("rudder-datalake"));
     for environment in ["prod", "rc", "qa"] {
         let folder = lake.join("unified").join(environment).join("user_events");
@@ -111,28 +119,35 @@ fn each_event_is_in_its_environment_once(lake: &std::path::Path, sent: &BTreeMap
             assert_eq!(row["environment"], environment);
             let day_later = row["received_at"].as_i64().unwrap() + 24 * 3_600 * 1_000_000;
             assert!(row["timestamp"].as_i64().unwrap() <= day_later, "{row:?}");
-            let id = row["id"].as_str().unwrap().to_owned();
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            let id = (text("source_name"), text("id"), text("_source_schema"));
             let before = found.insert(id, environment.to_owned());
             assert_eq!(before, None, "{row:?}");
         }
     }
     assert!(found.len() > 1_000, "{} unified rows", found.len());
-    for (id, environment) in &found {
-        // An id that no client sent was made here.
-        assert!(sent.get(id).is_none_or(|sent| sent == environment), "{id}");
+    let per_environment = |environment: &str| found.values().filter(|e| *e == environment).count();
+    assert!(["prod", "rc", "qa"].iter().all(|environment| per_environment(environment) > 50));
+    for ((name, id, schema), environment) in &found {
+        // The schema tells the write key, and so where the event was sent to.
+        let source = sources().into_iter().find(|s| s["schema"] == schema.as_str()).unwrap();
+        assert_eq!(
+            (&source["env"], &source["kind"]),
+            (&environment.as_str().into(), &name.as_str().into())
+        );
+        assert!(sent.contains_key(&(name.clone(), id.clone())) || id.len() == 36, "{id}");
     }
     // Identifies, groups and aliases are in their own tables only.
     let others: std::collections::BTreeSet<&str> =
         in_tables.iter().filter_map(|row| row.get("id")?.as_str()).collect();
-    for id in sent.keys() {
+    for (_, id) in sent.keys() {
         assert!(others.contains(id.as_str()), "{id} is in no table");
     }
 }
 
 fn the_manifests_say_what_is_there(lake: &std::path::Path, received: u64) {
     let manifests = lake::manifests(lake);
-    let total: u64 =
-        manifests.iter().map(|m| m["events"]["received"].as_u64().unwrap()).sum();
+    let total: u64 = manifests.iter().map(|m| m["events"]["received"].as_u64().unwrap()).sum();
     assert_eq!(total, received);
     for file in manifests.iter().flat_map(|m| m["files"].as_array().unwrap()) {
         let path = lake.join(file["path"].as_str().unwrap());
@@ -149,7 +164,9 @@ async fn a_restart_goes_on_and_still_knows_repeats() {
     let folder = tempfile::tempdir().unwrap();
     let source = "[[source]]\nname = \"web\"\nenvironment = \"prod\"\nwrite_key = \"wk\"\n";
     let event = |id: &str| {
-        format!(r#"{{"userId":"u","event":"e","messageId":"{id}","originalTimestamp":"2026-01-01"}}"#)
+        format!(
+            r#"{{"userId":"u","event":"e","messageId":"{id}","originalTimestamp":"2026-01-01"}}"#
+        )
     };
     let gateway = Gateway::start(folder.path(), source).await;
     gateway.post("/v1/track", "wk", &event("m-1")).await;

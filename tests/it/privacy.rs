@@ -39,8 +39,12 @@ fn bodies() -> Vec<(&'static str, String)> {
         bad["userId"] = Value::Null;
         bad["anonymousId"] = Value::Null;
         let good = event("track");
-        bodies.push(("/v1/batch", serde_json::json!({"batch": [bad, canary, 7, good],
-            "context": {"shared": text}}).to_string()));
+        bodies.push((
+            "/v1/batch",
+            serde_json::json!({"batch": [bad, canary, 7, good],
+            "context": {"shared": text}})
+            .to_string(),
+        ));
     }
     bodies
 }
@@ -110,7 +114,9 @@ async fn labelled_values_of_the_corpus_are_gone() {
         let request: Value = serde_json::from_str(request).unwrap();
         let label: Value = serde_json::from_str(label).unwrap();
         for pii in label["pii"].as_array().unwrap() {
-            values.push(pii["value"].as_str().map_or_else(|| pii["value"].to_string(), str::to_owned));
+            values.push(
+                pii["value"].as_str().map_or_else(|| pii["value"].to_string(), str::to_owned),
+            );
         }
         let path = request["path"].as_str().unwrap();
         gateway.post(path, "wk", &request["body"].to_string()).await;

@@ -126,13 +126,8 @@ struct Scan<'t, 'f> {
     found: &'f mut Vec<Found>,
 }
 
-const NUMBERS: Set = Set::of(&[
-    Detector::Phone,
-    Detector::Card,
-    Detector::Ssn,
-    Detector::Ipv4,
-    Detector::Imei,
-]);
+const NUMBERS: Set =
+    Set::of(&[Detector::Phone, Detector::Card, Detector::Ssn, Detector::Ipv4, Detector::Imei]);
 const ADDRESSES: Set = Set::of(&[Detector::Ipv6, Detector::Mac]);
 const WORDS: Set = NUMBERS.with(Set::of(&[
     Detector::Iban,
@@ -280,7 +275,8 @@ impl Scan<'_, '_> {
 
     fn behind_colons(&self, start: usize) -> bool {
         let head = self.bytes.get(..start).unwrap_or_default();
-        head.ends_with(b"::") && !head.strip_suffix(b"::").and_then(<[u8]>::last).is_some_and(|&b| is_alnum(b))
+        head.ends_with(b"::")
+            && !head.strip_suffix(b"::").and_then(<[u8]>::last).is_some_and(|&b| is_alnum(b))
     }
 
     fn address(&mut self, start: usize) -> Option<usize> {
@@ -321,7 +317,8 @@ impl Scan<'_, '_> {
             }
         }
         let groups = Groups::read(bytes, start);
-        if groups.count == 0 || groups.end(groups.count) - start < 7 && !follows(bytes, start, b'(') {
+        if groups.count == 0 || groups.end(groups.count) - start < 7 && !follows(bytes, start, b'(')
+        {
             return None;
         }
         self.check(Detector::Ipv4, start, || net::ipv4(text, &groups))
