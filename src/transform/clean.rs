@@ -8,6 +8,9 @@ use super::pseudonym::Pseudonyms;
 use super::scratch::rule_of;
 use super::written::Action;
 
+/// How often a text is looked at again after something was found in it.
+const ROUNDS_MAX: usize = 8;
+
 /// What became of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -53,7 +56,14 @@ impl Cleaner<'_> {
         if decision.patterns.is_empty() {
             return self.found_parts(text, decision);
         }
-        self.mixed_parts(text, decision)
+        let outcome = self.mixed_parts(text, decision);
+        if outcome == Outcome::Text {
+            let left = std::mem::take(self.out);
+            if self.found_parts(&left, decision) == Outcome::Same {
+                *self.out = left;
+            }
+        }
+        outcome
     }
 
     fn whole_text(&mut self, text: &str, rule: u16, decision: &Decision) -> Outcome {
@@ -72,7 +82,7 @@ impl Cleaner<'_> {
     pub(super) fn whole(&mut self, text: &str, rule: usize) -> Outcome {
         let pack = self.pack;
         let Some(written) = pack.rules.get(rule) else { return Outcome::Same };
-        if written.action != Action::Remove && (text.is_empty() || is_pseudonym(text.as_bytes())) {
+        if written.action != Action::Remove && is_done(text) {
             return Outcome::Same;
         }
         self.out.clear();
@@ -100,9 +110,26 @@ impl Cleaner<'_> {
 
     /// The way of most texts: detectors only, without a list of parts.
     fn found_parts(&mut self, text: &str, decision: &Decision) -> Outcome {
+        if !self.replace_found(text, decision) {
+            return Outcome::Same;
+        }
+        // What stood glued to a part that is gone now stands alone and may be found: look again,
+        // so that a second run finds nothing. Each round leaves less; a few are enough.
+        for _ in 0..ROUNDS_MAX {
+            let before = std::mem::take(self.out);
+            if !self.replace_found(&before, decision) {
+                *self.out = before;
+                break;
+            }
+        }
+        if self.out == text { Outcome::Same } else { Outcome::Text }
+    }
+
+    /// Writes `text` with what is found in it replaced; false if it stays as it is.
+    fn replace_found(&mut self, text: &str, decision: &Decision) -> bool {
         let count = self.finder.find(text, decision.find).len();
         if count == 0 {
-            return Outcome::Same;
+            return false;
         }
         self.out.clear();
         let mut from = 0;
@@ -115,7 +142,7 @@ impl Cleaner<'_> {
             from = end;
         }
         self.out.push_str(text.get(from..).unwrap_or_default());
-        if self.out == text { Outcome::Same } else { Outcome::Text }
+        self.out != text
     }
 
     /// Detectors and expressions; where two overlap, the rule that is written first wins.
@@ -266,6 +293,18 @@ impl Cleaner<'_> {
     }
 }
 
+/// Nothing to hide: empty, or what hiding left before.
+fn is_done(text: &str) -> bool {
+    let placeholder = || {
+        let inside = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inside.is_some_and(|word| {
+            (2..=24).contains(&word.len())
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
+        })
+    };
+    text.is_empty() || is_pseudonym(text.as_bytes()) || placeholder()
+}
+
 /// Letters and digits but the last `keep` become `*`.
 fn mask(text: &str, keep: usize, out: &mut String) {
     let marks = text.chars().filter(|ch| ch.is_alphanumeric()).count();
@@ -292,19 +331,24 @@ fn truncate(text: &str, out: &mut String) -> bool {
     one_decimal(trimmed, out)
 }
 
-/// The year of a date in figures: its only group of four digits among three.
+/// The year of a date in figures, or of a year alone: four digits beside two groups of one or two.
 fn year(text: &str) -> Option<&str> {
     let date = text.split(['T', ' ']).next()?;
-    let mut groups = date.split(['-', '/', '.']);
-    let three = [groups.next()?, groups.next()?, groups.next()?];
-    let figures =
-        |group: &&str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
-    let valid = groups.next().is_none() && three.iter().all(figures);
-    let year = text.len() == 4 && figures(&text);
-    if year {
+    let figures = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let is_year = |group: &str| group.len() == 4 && group.starts_with(['1', '2']) && figures(group);
+    if is_year(text) {
         return Some(text);
     }
-    three.into_iter().find(|group| valid && group.len() == 4)
+    let groups: [&str; 3] = {
+        let mut parts = date.split(['-', '/', '.']);
+        let three = [parts.next()?, parts.next()?, parts.next()?];
+        parts.next().is_none().then_some(three)?
+    };
+    let small = |group: &&str| (1..=2).contains(&group.len()) && figures(group);
+    match groups {
+        [year, a, b] | [a, b, year] if is_year(year) && small(&a) && small(&b) => Some(year),
+        _ => None,
+    }
 }
 
 /// `37.774929` becomes `37.7`; false if it is no plain decimal.

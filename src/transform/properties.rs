@@ -1,12 +1,17 @@
 //! What holds for every event, whatever is in it.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
 use crate::event::{Edits, Parser};
 
-fn apply(pack: &Pack, event: &str) -> String {
+static PII: LazyLock<Pack> = LazyLock::new(|| Pack::builtin("pii").unwrap());
+
+fn apply(event: &str) -> String {
+    let pack = &*PII;
     let pseudonyms = Pseudonyms::new(&[7; 32], 1).unwrap();
     let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
     let tape = parser.parse(event.as_bytes()).unwrap();
@@ -115,14 +120,13 @@ fn events() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn what_comes_out_is_json_and_a_second_run_changes_nothing(event in events()) {
-        let pack = Pack::builtin("pii").unwrap();
-        let once = apply(&pack, &event);
+        let once = apply(&event);
         prop_assert!(serde_json::from_str::<Json>(&once).is_ok(), "{}", once);
-        prop_assert_eq!(apply(&pack, &once), once);
+        prop_assert_eq!(apply(&once), once);
     }
 
     #[test]
@@ -131,7 +135,6 @@ proptest! {
         before in "[a-z ,:;(]{0,6}",
         after in "[ ,;)!?]{0,3}",
     ) {
-        let pack = Pack::builtin("pii").unwrap();
         let secret = "canary.7f3a@leak.example.com";
         let text = format!("{before} {secret}{after}");
         let mut value: Json = serde_json::from_str(&event).unwrap();
@@ -143,7 +146,7 @@ proptest! {
             "url": format!("https://x.de/?e={}&n=1", secret.replace('@', "%40")),
         });
         value["properties"][text.as_str()] = Json::from(1);
-        let out = apply(&pack, &value.to_string());
+        let out = apply(&value.to_string());
         prop_assert!(!out.contains("canary.7f3a"), "{}", out);
     }
 
@@ -167,7 +170,7 @@ proptest! {
                 "f": millis.to_string(), "g": format!("v{version}"), "h": "0.0.0.0", "i": agent},
         })
         .to_string();
-        prop_assert_eq!(apply(&Pack::builtin("pii").unwrap(), &event), event);
+        prop_assert_eq!(apply(&event), event);
     }
 
     #[test]

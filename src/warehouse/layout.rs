@@ -1,6 +1,8 @@
 //! A source's choices about its layout, and those an event brings along.
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
+
+use foldhash::quality::RandomState;
 use serde::Deserialize;
 
 /// What a source may choose; the destination settings of the same names in RudderStack.
@@ -102,9 +104,9 @@ const TYPES: [&str; 7] =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JsonPaths {
     /// Paths that name type and part: `track.properties.a.b`.
-    complete: HashMap<String, usize>,
+    complete: HashMap<String, usize, RandomState>,
     /// Paths that do not; they count for track events only.
-    legacy: HashMap<String, usize>,
+    legacy: HashMap<String, usize, RandomState>,
 }
 
 impl JsonPaths {
@@ -140,7 +142,7 @@ impl JsonPaths {
     /// keys before the last.
     #[must_use]
     pub fn matches(&self, complete: (&str, usize), legacy: Option<(&str, usize)>) -> bool {
-        let hit = |paths: &HashMap<String, usize>, (path, level): (&str, usize)| {
+        let hit = |paths: &HashMap<String, usize, RandomState>, (path, level): (&str, usize)| {
             paths.get(path) == Some(&level)
         };
         hit(&self.complete, complete) || legacy.is_some_and(|legacy| hit(&self.legacy, legacy))

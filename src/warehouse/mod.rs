@@ -21,7 +21,7 @@ pub mod rules;
 
 pub use dialect::{Dialect, UnknownDialect};
 pub use layout::{JsonPaths, Layout};
-pub use mapper::{DiscardReason, Mapper, Origin, Rejected, Unmappable, raw_path};
+pub use mapper::{DiscardReason, Mapper, Origin, RawPaths, Rejected, Unmappable, raw_path};
 
 /// A table's name, interned by the mapper that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

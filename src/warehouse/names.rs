@@ -5,7 +5,9 @@
 //! ([`Namer::safe`]). All of it runs once per distinct path, never per value. Names are lower case
 //! here; `Dialect::cased` writes them as the dialect wants them.
 
-use hashbrown::HashSet;
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
 
 use super::{ColumnType, Dialect, reserved};
 
@@ -198,7 +200,7 @@ fn ordinal_end(bytes: &[u8], digits_to: usize) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct Namer {
     dialect: Dialect,
-    reserved: HashSet<&'static str>,
+    reserved: HashSet<&'static str, RandomState>,
     bytes_max: usize,
 }
 

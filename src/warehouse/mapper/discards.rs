@@ -1,6 +1,6 @@
 //! Leaves that get no column: each becomes a row of `rudder_discards` with its reason.
 
-use crate::event::{Kind, Node, Tape};
+use crate::event::{Children, Kind, Node};
 use crate::warehouse::rules::{PARTS, Part};
 
 use super::paths::NO_COLUMN;
@@ -84,26 +84,78 @@ impl Mapper {
     }
 }
 
-/// The keys from the event down to `token`, joined by points: `properties.a.b`. A point or a
+/// Longest raw path, in bytes. A longer one is cut and told from others by its token's number, so
+/// that one long key above many values does not multiply.
+const RAW_PATH_BYTES_MAX: usize = 1_024;
+
+/// The keys from the event down to a value, joined by points: `properties.a.b`. A point or a
 /// backslash in a key has a backslash before it.
+///
+/// Asked for in ascending order of tokens, all paths of an event cost one pass over it.
+#[derive(Debug)]
+pub struct RawPaths<'t> {
+    event: Node<'t>,
+    /// The containers down to the last value: what is still to be looked at in each, where it
+    /// ends, and how long its path is.
+    open: Vec<(Children<'t>, u32, usize)>,
+    path: String,
+    last: u32,
+}
+
+impl<'t> RawPaths<'t> {
+    /// The paths of values in `event`.
+    #[must_use]
+    pub const fn new(event: Node<'t>) -> Self {
+        Self { event, open: Vec::new(), path: String::new(), last: 0 }
+    }
+
+    /// The path of `token`; empty if it is no value of the event.
+    pub fn get(&mut self, token: u32) -> &str {
+        if self.open.is_empty() || token <= self.last {
+            self.open.clear();
+            self.open.push((self.event.children(), self.event.token().next, 0));
+        }
+        self.last = token;
+        while self.open.len() > 1 && self.open.last().is_some_and(|(_, end, _)| *end <= token) {
+            self.open.pop();
+        }
+        let length = self.open.last().map_or(0, |(.., length)| *length);
+        self.path.truncate(length);
+        while let Some((children, ..)) = self.open.last_mut() {
+            let Some(child) = children.find(|child| token < child.token().next) else { break };
+            push_key(child.key(), &mut self.path);
+            self.open.push((child.children(), child.token().next, self.path.len()));
+            if child.index() >= token {
+                break;
+            }
+        }
+        if self.path.len() > RAW_PATH_BYTES_MAX {
+            self.path.truncate(self.path.floor_char_boundary(RAW_PATH_BYTES_MAX));
+            self.path.push('#');
+            self.path.push_str(&token.to_string());
+        }
+        &self.path
+    }
+}
+
+/// Appends a key, but no more of it than makes the path too long.
+fn push_key(key: &str, path: &mut String) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    for ch in key.chars() {
+        if path.len() > RAW_PATH_BYTES_MAX {
+            return;
+        }
+        if matches!(ch, '.' | '\\') {
+            path.push('\\');
+        }
+        path.push(ch);
+    }
+}
+
+/// The raw path of one value, see [`RawPaths`].
 #[must_use]
 pub fn raw_path(event: Node<'_>, token: u32) -> String {
-    let mut path = String::new();
-    let tape: Tape<'_> = event.tape();
-    let mut at = event;
-    while at.index() != token {
-        let holds = |child: &Node<'_>| child.index() <= token && token < child.token().next;
-        let Some(child) = at.children().find(holds) else { break };
-        if !path.is_empty() {
-            path.push('.');
-        }
-        for ch in tape.keys().text(child.key_id()).chars() {
-            if matches!(ch, '.' | '\\') {
-                path.push('\\');
-            }
-            path.push(ch);
-        }
-        at = child;
-    }
-    path
+    RawPaths::new(event).get(token).to_owned()
 }

@@ -25,7 +25,9 @@ mod parity;
 #[cfg(test)]
 mod tests;
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
+
+use foldhash::quality::RandomState;
 
 use crate::event::Node;
 
@@ -40,7 +42,7 @@ use paths::{Columns, Paths};
 use standard::{Members, StandardColumns};
 use value::{Made, Value};
 
-pub use discards::{DiscardReason, raw_path};
+pub use discards::{DiscardReason, RawPaths, raw_path};
 pub use rejected::Rejected;
 
 /// What is known of an event beside its text.
@@ -82,7 +84,7 @@ impl Unmappable {
 }
 
 /// Names kept between batches; a warehouse with more columns than this in use is unheard of.
-const KEPT_NAMES_MAX: usize = 262_144;
+const KEPT_NAMES_MAX: usize = if cfg!(test) { 4_096 } else { 262_144 };
 /// Bytes of names kept between batches.
 const KEPT_NAME_BYTES_MAX: usize = 16 << 20;
 
@@ -136,7 +138,7 @@ pub struct Mapper {
     tables: Names,
     paths: Paths,
     standard: StandardColumns,
-    events: [HashMap<Box<str>, EventTable>; 8],
+    events: [HashMap<Box<str>, EventTable, RandomState>; 8],
     generation: u64,
     // What follows belongs to the event at hand.
     slots: Vec<Slot>,
@@ -206,12 +208,18 @@ impl Mapper {
     /// To be called where a batch starts: forgets all names when there are too many. Ids given
     /// earlier are void when [`Mapper::generation`] has changed; within a batch they never are.
     pub fn begin_batch(&mut self) {
-        let names = self.columns.names.len() + self.tables.len();
-        let bytes = self.columns.names.bytes() + self.tables.bytes();
-        if names > KEPT_NAMES_MAX || bytes > KEPT_NAME_BYTES_MAX {
+        if self.is_crowded() {
             let generation = self.generation + 1;
             *self = Self { generation, ..Self::new(self.dialect) };
         }
+    }
+
+    /// True when so many names are known that the next batch should begin soon.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        let names = self.columns.names.len() + self.tables.len();
+        let bytes = self.columns.names.bytes() + self.tables.bytes();
+        names > KEPT_NAMES_MAX || bytes > KEPT_NAME_BYTES_MAX
     }
 
     /// Counts how often all ids became void.
@@ -288,6 +296,9 @@ impl Mapper {
         self.begin_event(event);
         let event = self.read(event, origin, layout)?;
         self.walk(&event);
+        if self.paths.are_too_many() {
+            return Err(Unmappable::because("the event has too many distinct paths"));
+        }
         self.write_rows(&event, sink)
     }
 

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::event::{KeyId, Keys};
-use crate::warehouse::names::{Joined, NameMode, Namer, cut};
+use crate::warehouse::names::{Joined, NameMode, Namer};
 use crate::warehouse::rules::{EventKind, Part};
 
 use super::intern::Names;
@@ -35,10 +35,13 @@ pub(super) const MANGLED_LOST: u8 = 16;
 pub(super) const INJECTED_KEYS: [&str; 4] =
     ["sourceId", "sourceType", "destinationId", "destinationType"];
 
-/// Longest joined path that is kept; the names cut from it have a quarter of that at most.
-const JOINED_BYTES_MAX: usize = 1_024;
+/// Longest joined path that is kept. A name has at most 255 bytes, none fewer than what it is made
+/// from, and no word's end hangs on more than the two bytes behind it.
+const JOINED_BYTES_MAX: usize = 320;
 /// Paths kept between events.
 const KEPT_PATHS_MAX: usize = 65_536;
+/// Paths that one event may add; ten times the columns of the widest dialect but two.
+const NEW_PATHS_MAX: usize = 16_384;
 /// Roots: five parts in eight modes.
 const ROOTS: usize = 40;
 
@@ -55,9 +58,30 @@ pub(super) struct Path {
     /// The part is the context.
     in_context: bool,
     mode: NameMode,
+    /// What names below it start with; only where there is anything below.
+    prefix: Option<Box<Prefix>>,
+}
+
+/// A path as the beginning of others.
+#[derive(Clone, Debug, Default)]
+struct Prefix {
     joined: Joined,
-    /// Prefix and keys joined by underscores, as they are.
+    /// Part and keys joined by underscores, as they are.
     raw: String,
+}
+
+impl Prefix {
+    fn push(&mut self, at_root: bool, key: &str) {
+        if !at_root {
+            self.joined.push("_", JOINED_BYTES_MAX);
+            self.raw.push('_');
+        }
+        self.joined.push(key, JOINED_BYTES_MAX);
+        if self.raw.len() < JOINED_BYTES_MAX {
+            let room = key.floor_char_boundary(JOINED_BYTES_MAX);
+            self.raw.push_str(key.get(..room).unwrap_or_default());
+        }
+    }
 }
 
 /// All paths of a generation.
@@ -68,6 +92,9 @@ pub(super) struct Paths {
     list: Vec<Path>,
     roots: [u32; ROOTS],
     generation: u64,
+    /// Paths there were when the event began.
+    before: usize,
+    scratch: Prefix,
 }
 
 impl Default for Paths {
@@ -78,6 +105,8 @@ impl Default for Paths {
             list: Vec::new(),
             roots: [NO_PARENT; ROOTS],
             generation: 0,
+            before: 0,
+            scratch: Prefix::default(),
         }
     }
 }
@@ -140,6 +169,12 @@ impl Paths {
             self.clear();
             self.generation = keys.generation();
         }
+        self.before = self.list.len();
+    }
+
+    /// True if the event has more new paths than one may have; some of them are missing.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.list.len() - self.before > NEW_PATHS_MAX
     }
 
     /// Forgets all paths.
@@ -168,8 +203,7 @@ impl Paths {
             flags: if part == Part::ContextTraits { MANGLED_LOST } else { 0 },
             in_context: part == Part::Context,
             mode,
-            joined,
-            raw: part.prefix().to_owned(),
+            prefix: Some(Box::new(Prefix { joined, raw: part.prefix().to_owned() })),
         });
         self.roots[slot] = id;
         id
@@ -197,21 +231,20 @@ impl Paths {
 
     #[cold]
     fn new_child(&mut self, parent: u32, key: KeyId, text: &str, columns: &mut Columns) -> u32 {
-        let Some(above) = self.list.get(parent as usize) else { return NO_PARENT };
-        let at_root = above.parent == NO_PARENT;
-        let (mut joined, mut raw) = (above.joined.clone(), above.raw.clone());
-        if !at_root {
-            joined.push("_", JOINED_BYTES_MAX);
-            raw.push('_');
+        if self.are_too_many() {
+            return NO_PARENT;
         }
-        joined.push(text, JOINED_BYTES_MAX);
-        raw.push_str(text);
-        cut(&mut raw, JOINED_BYTES_MAX);
+        let Some(above) = self.list.get(parent as usize) else { return NO_PARENT };
+        let Some(prefix) = &above.prefix else { return NO_PARENT };
+        let at_root = above.parent == NO_PARENT;
+        self.scratch.clone_from(prefix);
+        self.scratch.push(at_root, text);
+        let Prefix { joined, raw } = &self.scratch;
         let mode = above.mode;
         let name = if mode.blendo {
-            columns.namer.blendo_column(&raw, mode)
+            columns.namer.blendo_column(raw, mode)
         } else {
-            columns.namer.column(&joined, mode)
+            columns.namer.column(joined, mode)
         };
         let column = if name.is_empty() { NO_COLUMN } else { columns.intern(&name) };
         let traits = columns.traits.get(column as usize).copied().unwrap_or_default();
@@ -226,7 +259,21 @@ impl Paths {
             flags |= if raw == "context_traits" { MANGLED } else { MANGLED_LOST };
         }
         let (reserved, in_context) = (traits.reserved, above.in_context);
-        self.insert(Path { parent, key, column, reserved, flags, in_context, mode, joined, raw })
+        let prefix = None;
+        self.insert(Path { parent, key, column, reserved, flags, in_context, mode, prefix })
+    }
+
+    /// Makes ready for the members of the object at `id`, whose last key is `text`.
+    pub(super) fn enter(&mut self, id: u32, text: &str) {
+        let Some(path) = self.list.get(id as usize).filter(|path| path.prefix.is_none()) else {
+            return;
+        };
+        let Some(above) = self.list.get(path.parent as usize) else { return };
+        let mut prefix = above.prefix.clone().unwrap_or_default();
+        prefix.push(above.parent == NO_PARENT, text);
+        if let Some(path) = self.list.get_mut(id as usize) {
+            path.prefix = Some(prefix);
+        }
     }
 
     fn insert(&mut self, path: Path) -> u32 {
@@ -241,11 +288,28 @@ impl Paths {
         id
     }
 
-    /// The keys of a path, the first one first.
-    pub(super) fn keys<'k>(&self, mut id: u32, keys: &'k Keys) -> Vec<&'k str> {
+    /// True if the path `one` comes before `other`: keys are compared by their bytes, level by
+    /// level. Both are of one part.
+    pub(super) fn precedes(&self, one: u32, other: u32, keys: &Keys) -> bool {
+        let (one, other) = (self.steps(one), self.steps(other));
+        // What they share need not be compared, however long its keys are.
+        let step = one.iter().zip(&other).find(|(one, other)| one.0 != other.0);
+        match step {
+            Some((one, other)) => keys.text(one.1) < keys.text(other.1),
+            None => one.len() < other.len(),
+        }
+    }
+
+    /// The first key of a path.
+    pub(super) fn first_key(&self, path: u32) -> KeyId {
+        self.steps(path).first().map_or(KeyId::NONE, |(_, key)| *key)
+    }
+
+    /// The paths down to `id` with their last keys.
+    fn steps(&self, mut id: u32) -> Vec<(u32, KeyId)> {
         let mut all = Vec::new();
         while let Some(path) = self.path(id).filter(|path| path.parent != NO_PARENT) {
-            all.push(keys.text(path.key));
+            all.push((id, path.key));
             id = path.parent;
         }
         all.reverse();

@@ -5,7 +5,7 @@ use crate::warehouse::names::{NameMode, blendo, transform};
 use crate::warehouse::rules::{DEFAULT, EventKind, Part, Source, Standard, USERS, USERS_LAKE};
 use crate::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind, datetime};
 
-use super::discards::{DiscardReason, Loser};
+use super::discards::{DiscardReason, Loser, RawPaths};
 use super::value::{NO_TOKEN, Own, Value, is_blank};
 use super::{Event, EventTable, Fixed, Mapper, Unmappable};
 
@@ -391,6 +391,8 @@ impl Mapper {
         let received = self.standard_value(event, DEFAULT[1]);
         let set = self.standard.set(event.mode.skip_reserved);
         let (table, columns) = (set.table(TableKind::Discards), set.discards);
+        self.losers.sort_by_key(|loser| loser.token);
+        let mut paths = RawPaths::new(event.node);
         for number in 0..self.losers.len() {
             let loser = self.losers[number];
             if loser.token == NO_TOKEN {
@@ -404,11 +406,11 @@ impl Mapper {
             let in_context =
                 loser.token >= context_from && context.is_some_and(|next| loser.token < next);
             let (row_table, row_id) = rows[usize::from(!in_context)];
-            let path = super::discards::raw_path(event.node, loser.token);
+            let path = paths.get(loser.token);
             sink.row(table, TableKind::Discards);
             let text = |text| Cell { value: Scalar::Text(text), text, origin: NO_TOKEN };
             let mut cell = |place: usize, cell: Cell<'_>| sink.cell(ColumnId(columns[place]), cell);
-            cell(0, text(&path));
+            cell(0, text(path));
             cell(1, self.made.cell(&value, event.text));
             cell(2, text(loser.reason.label()));
             if let Some(received) = received {

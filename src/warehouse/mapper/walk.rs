@@ -110,6 +110,7 @@ impl Mapper {
             return self.mangled(event, object, above, flags, walk);
         }
         let tape = object.tape();
+        self.paths.enter(above, object.key());
         for child in object.children() {
             if is_blank(child) {
                 continue;
@@ -245,14 +246,17 @@ impl Mapper {
 
     /// True if `one` is written before `other`: keys are sorted by their bytes at every level.
     fn precedes(&self, tape: Tape<'_>, one: &Slot, other: &Slot) -> bool {
-        let keys = |slot: &Slot| {
-            if slot.value.token == NO_TOKEN {
-                let number = self.standard.injected_number(slot.column).unwrap_or_default();
-                return INJECTED_KEYS.get(number).into_iter().copied().collect();
-            }
-            self.paths.keys(slot.path, tape.keys())
+        let injected = |slot: &Slot| {
+            let number = self.standard.injected_number(slot.column)?;
+            INJECTED_KEYS.get(number).filter(|_| slot.value.token == NO_TOKEN).copied()
         };
-        keys(one) < keys(other)
+        let first = |slot: &Slot| tape.keys().text(self.paths.first_key(slot.path));
+        match (injected(one), injected(other)) {
+            (None, None) => self.paths.precedes(one.path, other.path, tape.keys()),
+            (one_key, other_key) => {
+                one_key.unwrap_or_else(|| first(one)) < other_key.unwrap_or_else(|| first(other))
+            }
+        }
     }
 }
 
