@@ -93,7 +93,7 @@ fn is_folder(url: &str) -> bool {
 
 /// `privacy.key` beside the journal's folder.
 fn generated_path(journal: &Path) -> PathBuf {
-    journal.parent().unwrap_or(Path::new("")).join("privacy.key")
+    journal.parent().unwrap_or_else(|| Path::new("")).join("privacy.key")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -118,7 +118,7 @@ fn fresh(ids: &dyn IdSource) -> String {
 fn generate(path: &Path, ids: &dyn IdSource) -> Result<String, Error> {
     let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder).map_err(io("make the folder of"))?;
     let key = fresh(ids);
     let mut file = fs::OpenOptions::new()

@@ -17,7 +17,7 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Options of `keelrow map`.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub(super) struct Options {
     /// The warehouse: snowflake, bigquery, redshift, postgres, clickhouse, databricks or datalake.
     #[arg(long)]
     pub dialect: Dialect,
@@ -34,7 +34,7 @@ pub struct Options {
 
 /// What the values are like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Fidelity {
+pub(super) enum Fidelity {
     /// As the gateway writes them: nothing changes, nothing vanishes.
     #[default]
     Exact,
@@ -44,7 +44,7 @@ pub enum Fidelity {
 
 /// Why the command cannot run.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// `--options` is wrong.
     #[error("--options: {source}")]
     Options {
@@ -79,7 +79,7 @@ pub enum Error {
 impl Error {
     /// The program's exit code: 2 for wrong options, 1 for input and output.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::Options { .. } | Self::Metadata { .. } | Self::ReceivedAt { .. } => 2,
             Self::Io { .. } => 1,
@@ -104,7 +104,7 @@ struct Metadata {
 /// [`Error::Options`], [`Error::Metadata`] and [`Error::ReceivedAt`] before anything is read;
 /// [`Error::Io`] when a line cannot be read or written. A line that is no event is an answer, not
 /// an error.
-pub fn run(
+pub(super) fn run(
     options: &Options,
     mut input: impl BufRead,
     mut output: impl Write,

@@ -101,10 +101,10 @@ impl Edits {
         if node.token().flags & KEY_DIRTY != 0 {
             self.rename(node.index(), node.key());
         }
-        if !node.is_clean() {
-            if let Some(text) = node.text() {
-                self.replace_with_string(node.index(), &text);
-            }
+        if !node.is_clean()
+            && let Some(text) = node.text()
+        {
+            self.replace_with_string(node.index(), &text);
         }
     }
 

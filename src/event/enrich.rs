@@ -207,7 +207,7 @@ impl Times {
     pub fn resolve(raw: &RawTimes<'_>, arrival: &Arrival<'_>) -> Self {
         let parse = |text: &Option<Cow<'_, str>>| text.as_deref().map(Moment::parse);
         let kept = arrival.keep_received_at.then(|| parse(&raw.received).flatten()).flatten();
-        let received = kept.unwrap_or(Moment::coarse(arrival.at));
+        let received = kept.unwrap_or_else(|| Moment::coarse(arrival.at));
         let sent = parse(&raw.sent);
         let client = parse(&raw.timestamp);
         // Segment's form: the time of the event is in `timestamp`, and sentAt tells the skew.

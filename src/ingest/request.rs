@@ -282,14 +282,27 @@ impl Desk<'_> {
         work.edits.begin(event);
         let pseudonyms = &self.services.pseudonyms;
         if self.suppression.has(event, &work.edits, pseudonyms) {
-            return Ok(self.tally("suppressed", true));
+            return {
+                self.tally("suppressed", true);
+                Ok(())
+            };
         }
         let ids = &*self.services.ids;
         enrich::enrich(&fields, forced, &times, &self.arrival, ids, &mut work.edits);
         match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
             Verdict::Keep => {}
-            Verdict::Drop { rule } => return Ok(self.tally(&rule, false)),
-            Verdict::Suppressed => return Ok(self.tally("suppressed", true)),
+            Verdict::Drop { rule } => {
+                return {
+                    self.tally(&rule, false);
+                    Ok(())
+                };
+            }
+            Verdict::Suppressed => {
+                return {
+                    self.tally("suppressed", true);
+                    Ok(())
+                };
+            }
         }
         if !self.chain.rest().is_empty() {
             let mut event_text = Vec::new();
@@ -313,8 +326,18 @@ impl Desk<'_> {
             let pseudonyms = &self.services.pseudonyms;
             match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
                 Verdict::Keep => {}
-                Verdict::Drop { rule } => return Ok(self.tally(&rule, false)),
-                Verdict::Suppressed => return Ok(self.tally("suppressed", true)),
+                Verdict::Drop { rule } => {
+                    return {
+                        self.tally(&rule, false);
+                        Ok(())
+                    };
+                }
+                Verdict::Suppressed => {
+                    return {
+                        self.tally("suppressed", true);
+                        Ok(())
+                    };
+                }
             }
             name(&mut rejection, &Fields::of(event), &work.edits);
             work.edits.write(event, &mut work.payload);

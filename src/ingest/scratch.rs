@@ -30,6 +30,10 @@ const KEPT_BYTES: usize = 1 << 20;
 /// Sets of buffers that wait for requests. Never more than were in work at once, and at most
 /// `kept` of them.
 #[derive(Debug)]
+#[expect(
+    clippy::vec_box,
+    reason = "a set is moved out and in for each request: a word, not a kilobyte"
+)]
 pub(super) struct Pool {
     waiting: Mutex<Vec<Box<Scratch>>>,
     kept: usize,
