@@ -10,20 +10,20 @@ use serde_json::Value;
 use super::transform::Chain;
 
 /// The key of hashes in cases; it protects nothing.
-pub const CASE_KEY: &[u8] = b"keelrow transform test";
+pub(super) const CASE_KEY: &[u8] = b"keelrow transform test";
 
 /// What came of the cases of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub(super) struct Report {
     /// Cases that came out as expected.
-    pub passed: usize,
+    pub(super) passed: usize,
     /// A sentence for each that did not, with file, line and name.
-    pub failures: Vec<String>,
+    pub(super) failures: Vec<String>,
 }
 
 /// Runs the cases in `text`, the content of `file`; `chain` makes the transformations of a list of
 /// names, or says what is wrong with it.
-pub fn run(
+pub(super) fn run(
     file: &str,
     text: &str,
     chain: &mut dyn FnMut(&[String]) -> Result<Chain, String>,

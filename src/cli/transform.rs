@@ -13,7 +13,7 @@ use crate::transform::{Pack, Pseudonyms, Scratch, Verdict};
 const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// One transformation of a chain.
-pub trait Stage {
+pub(super) trait Stage {
     /// Transforms events, each a JSON text: for each the parts it became, none if it was dropped,
     /// or why it failed (without content).
     fn run(&mut self, events: &[String]) -> Vec<Result<Vec<String>, String>>;
@@ -31,11 +31,11 @@ pub trait Stage {
 }
 
 /// A source's transformations in order.
-pub type Chain = Vec<Box<dyn Stage>>;
+pub(super) type Chain = Vec<Box<dyn Stage>>;
 
 /// Who sent a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender<'a> {
+pub(super) enum Sender<'a> {
     /// A request with this write key.
     WriteKey(&'a str),
     /// The source that the user named by id or name.
@@ -46,7 +46,7 @@ pub enum Sender<'a> {
 
 /// Why a sender has no chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unresolved {
+pub(super) enum Unresolved {
     /// No source has the write key.
     #[error("no source has this write key")]
     UnknownKey,
@@ -59,7 +59,7 @@ pub enum Unresolved {
 }
 
 /// Finds the chain of a sender; keeps what it compiled.
-pub trait Chains {
+pub(super) trait Chains {
     /// The chain of `sender`.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ pub trait Chains {
 
 /// Why the command ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// The line is no JSON object; exit 2.
     #[error("line {line}: not an event or request in JSON")]
     Line {
@@ -104,8 +104,7 @@ pub enum Error {
 
 impl Error {
     /// The program's exit code: 2 where the input is to blame.
-    #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::Line { .. } | Self::TooLong { .. } | Self::Sender { .. } => 2,
             Self::Io { .. } => 1,
@@ -118,7 +117,7 @@ impl Error {
 ///
 /// # Errors
 /// See [`Error`]; lines before the one at fault are written.
-pub fn run(
+pub(super) fn run(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
     notes: &mut dyn Write,
@@ -322,7 +321,7 @@ impl<'a> Request<'a> {
 
 /// A rule pack as a stage.
 #[derive(Debug)]
-pub struct PackStage {
+pub(super) struct PackStage {
     pack: Arc<Pack>,
     pseudonyms: Arc<Pseudonyms>,
     parser: Parser,
@@ -333,8 +332,7 @@ pub struct PackStage {
 
 impl PackStage {
     /// A stage that applies `pack`.
-    #[must_use]
-    pub fn new(pack: Arc<Pack>, pseudonyms: Arc<Pseudonyms>) -> Self {
+    pub(super) fn new(pack: Arc<Pack>, pseudonyms: Arc<Pseudonyms>) -> Self {
         let (parser, edits, scratch) = (Parser::new(), Edits::new(), Scratch::new());
         Self { pack, pseudonyms, parser, edits, scratch, hits: Vec::new() }
     }

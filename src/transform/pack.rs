@@ -34,8 +34,7 @@ const IDENTITY: Set = Set::of(&[
     Detector::Token,
 ]);
 /// Detectors that need the sentence around a value and say nothing about a key.
-const NOT_FOR_KEYS: Set =
-    Set::of(&[Detector::DeviceOwner, Detector::Name, Detector::UserPath, Detector::Opaque]);
+const NOT_FOR_KEYS: Set = Set::of(&[Detector::DeviceOwner, Detector::Name, Detector::Opaque]);
 
 /// A compiled rule pack.
 pub struct Pack {

@@ -55,7 +55,9 @@ fn is_name_char(ch: char) -> bool {
 
 /// A capital letter first, or a script that has none.
 fn is_capitalised(word: &str) -> bool {
-    word.chars().next().is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
+    word.chars()
+        .next()
+        .is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
 }
 
 /// The capitalised words that start at `at`: where they end and how many there are.
@@ -97,7 +99,8 @@ pub(super) fn introduced(text: &str, found: &mut impl FnMut(usize, usize)) {
             [b'm', b'e', b':', b' ', ..] if is_name_word(text, at, false) => 4,
             _ => continue,
         };
-        let own_word = rest[0] == b'm' || !text.get(..at).is_some_and(|head| head.ends_with(char::is_alphanumeric));
+        let own_word = rest[0] == b'm'
+            || !text.get(..at).is_some_and(|head| head.ends_with(char::is_alphanumeric));
         let (end, words) = capitalised_run(text, at + opening);
         let least = if rest[0] == b'm' { 1 } else { 2 };
         if own_word && words >= least {
@@ -110,9 +113,13 @@ pub(super) fn introduced(text: &str, found: &mut impl FnMut(usize, usize)) {
 /// or `Name:` at the start of a line or a list's item.
 fn is_name_word(text: &str, at: usize, in_sentence: bool) -> bool {
     let head = text.get(..at).unwrap_or_default();
-    let Some(head) = head.strip_suffix("na").or_else(|| head.strip_suffix("Na")) else { return false };
+    let Some(head) = head.strip_suffix("na").or_else(|| head.strip_suffix("Na")) else {
+        return false;
+    };
     if in_sentence {
-        return ["my ", "My ", "his ", "His ", "her ", "Her "].iter().any(|whose| head.ends_with(whose));
+        return ["my ", "My ", "his ", "His ", "her ", "Her "]
+            .iter()
+            .any(|whose| head.ends_with(whose));
     }
     head.is_empty() || head.ends_with(['\n', ',', ';']) || head.ends_with(". ")
 }

@@ -15,10 +15,13 @@ pub(super) fn is_harmless(bytes: &[u8], classes: u16) -> bool {
         }
         // MD5, SHA-1, SHA-256, SHA-512.
         32 | 40 | 64 | 128 if classes & !ALNUM == 0 => {
-            classes & (LOWER | UPPER) != 0 && count(bytes, |byte| byte.is_ascii_hexdigit()) == bytes.len()
+            classes & (LOWER | UPPER) != 0
+                && count(bytes, |byte| byte.is_ascii_hexdigit()) == bytes.len()
         }
         36 if classes & !(ALNUM | DASH) == 0 => is_uuid(bytes),
-        19..=34 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => is_time(bytes),
+        19..=34 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => {
+            is_time(bytes)
+        }
         35.. if classes & UNDERSCORE != 0 && bytes[0] == b'h' => is_pseudonym(bytes),
         _ => false,
     }
@@ -32,7 +35,10 @@ fn count(bytes: &[u8], passes: impl Fn(u8) -> bool) -> usize {
 
 /// An IBAN or a base58 wallet has these lengths too; both have capitals.
 fn looks_paid(bytes: &[u8]) -> bool {
-    let iban = bytes[0].is_ascii_uppercase() && bytes[1].is_ascii_uppercase() && bytes[2].is_ascii_digit() && bytes[3].is_ascii_digit();
+    let iban = bytes[0].is_ascii_uppercase()
+        && bytes[1].is_ascii_uppercase()
+        && bytes[2].is_ascii_digit()
+        && bytes[3].is_ascii_digit();
     iban || matches!(bytes[0], b'1' | b'3') || bytes.starts_with(b"AIza")
 }
 
@@ -71,5 +77,7 @@ pub(in crate::transform) fn is_pseudonym(bytes: &[u8]) -> bool {
     (1..=10).contains(&id)
         && rest[id] == b'_'
         && hash.len() == 32
-        && hash.iter().all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
+        && hash
+            .iter()
+            .all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
 }
