@@ -16,9 +16,9 @@ pub(super) const CASE_KEY: &[u8] = b"keelrow transform test";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     /// Cases that came out as expected.
-    pub passed: usize,
+    pub(super) passed: usize,
     /// A sentence for each that did not, with file, line and name.
-    pub failures: Vec<String>,
+    pub(super) failures: Vec<String>,
 }
 
 /// Runs the cases in `text`, the content of `file`; `chain` makes the transformations of a list of

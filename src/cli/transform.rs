@@ -104,7 +104,6 @@ pub(super) enum Error {
 
 impl Error {
     /// The program's exit code: 2 where the input is to blame.
-    #[must_use]
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::Line { .. } | Self::TooLong { .. } | Self::Sender { .. } => 2,
@@ -333,7 +332,6 @@ pub(super) struct PackStage {
 
 impl PackStage {
     /// A stage that applies `pack`.
-    #[must_use]
     pub(super) fn new(pack: Arc<Pack>, pseudonyms: Arc<Pseudonyms>) -> Self {
         let (parser, edits, scratch) = (Parser::new(), Edits::new(), Scratch::new());
         Self { pack, pseudonyms, parser, edits, scratch, hits: Vec::new() }

@@ -198,9 +198,9 @@ impl<'a, 't> Walk<'a, 't> {
         let token = node.token();
         let mut state = frame.state;
         if frame.is_object {
-            let keys = self.tape.keys();
-            state = self.memo.step(self.pack, keys, state, token.key);
-            let dirty = self.memo.is_dirty(keys, token.key, &mut self.scratch.finder, self.pack);
+            let (keys, finder) = (self.tape.keys(), &mut self.scratch.finder);
+            let (next, dirty) = self.memo.step(self.pack, keys, finder, state, token.key);
+            state = next;
             if dirty && !frame.renamed {
                 self.rename_members(frame.token);
             }
@@ -227,15 +227,16 @@ impl<'a, 't> Walk<'a, 't> {
     }
 
     fn tape_value(&mut self, node: Node<'_>, state: u32, at_top: bool) -> Next {
-        let decision = self.memo.decision(state);
         // Most values end here: nothing to do, or a text too short to hold anything.
-        let idle = decision.idle || decision.only_parts && is_short(node);
-        if idle && decision.allowed {
+        let hot = self.memo.hot(state);
+        if hot.idle || hot.idle_if_short && is_short(node) {
             return if node.kind().is_container() { Next::Into } else { Next::Past };
         }
+        let decision = self.memo.decision(state);
         let key = node.key_id();
         let always = at_top && ALWAYS.contains(&key);
-        if !decision.allowed && !always && !(node.kind().is_container() && decision.descend) {
+        let stays = decision.allowed || always || node.kind().is_container() && decision.descend;
+        if !stays {
             self.edits.remove(node.index());
             let rule = self.pack.allow_rule();
             self.cleaner().hit(rule);
@@ -305,10 +306,9 @@ impl<'a, 't> Walk<'a, 't> {
         if decision.idle {
             return Outcome::Same;
         }
-        if !identity && decision.whole.is_none() && may_be_json(text) {
-            if let Some(outcome) = self.json_in_string(text, state) {
-                return outcome;
-            }
+        let look_inside = !identity && decision.whole.is_none() && may_be_json(text);
+        if look_inside && let Some(outcome) = self.json_in_string(text, state) {
+            return outcome;
         }
         let mut cleaner = Cleaner {
             pack: self.pack,
@@ -406,7 +406,7 @@ impl<'a, 't> Walk<'a, 't> {
             let state = if key_id == KeyId::NONE {
                 self.memo.step_to(self.pack, parent, &key)
             } else {
-                self.memo.step(self.pack, self.tape.keys(), parent, key_id)
+                self.step(parent, key_id)
             };
             let top_key = (object == event.index()).then_some(key_id);
             self.inserted_value(number, object, &key, key_id, (state, top_key), &text);
@@ -451,6 +451,11 @@ impl<'a, 't> Walk<'a, 't> {
         }
     }
 
+    fn step(&mut self, state: u32, key: KeyId) -> u32 {
+        let (keys, finder) = (self.tape.keys(), &mut self.scratch.finder);
+        self.memo.step(self.pack, keys, finder, state, key).0
+    }
+
     /// The state of the object at `token`, found from the event's top.
     fn state_of(&mut self, event: Node<'_>, token: u32) -> Option<u32> {
         let (mut node, mut state) = (event, Memo::TOP);
@@ -458,7 +463,7 @@ impl<'a, 't> Walk<'a, 't> {
             let holds = |child: &Node<'_>| child.index() <= token && token < child.token().next;
             node = node.children().find(holds)?;
             if node.key_id() != KeyId::NONE {
-                state = self.memo.step(self.pack, self.tape.keys(), state, node.key_id());
+                state = self.step(state, node.key_id());
             }
         }
         Some(state)
@@ -558,11 +563,13 @@ const fn is_short(node: Node<'_>) -> bool {
 }
 
 /// A cheap look at whether a string may be a JSON container.
+#[inline]
 fn may_be_json(text: &str) -> bool {
-    let bytes = text.trim_ascii().as_bytes();
-    bytes.len() >= 8
-        && matches!(
-            (bytes.first(), bytes.last()),
-            (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))
-        )
+    let bytes = text.as_bytes();
+    let starts = matches!(bytes.first(), Some(b'{' | b'[' | b' ' | b'\n' | b'\r' | b'\t'));
+    if !starts || bytes.len() < 8 {
+        return false;
+    }
+    let bytes = bytes.trim_ascii();
+    matches!((bytes.first(), bytes.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
 }

@@ -49,6 +49,7 @@ impl Cleaner<'_> {
     }
 
     /// A string value.
+    #[inline]
     pub(super) fn text(&mut self, text: &str, decision: &Decision) -> Outcome {
         if let Some(rule) = decision.whole {
             return self.whole_text(text, rule, decision);
@@ -109,7 +110,15 @@ impl Cleaner<'_> {
     }
 
     /// The way of most texts: detectors only, without a list of parts.
+    #[inline]
     fn found_parts(&mut self, text: &str, decision: &Decision) -> Outcome {
+        if self.finder.find(text, decision.find).is_empty() {
+            return Outcome::Same;
+        }
+        self.replace_parts(text, decision)
+    }
+
+    fn replace_parts(&mut self, text: &str, decision: &Decision) -> Outcome {
         if !self.replace_found(text, decision) {
             return Outcome::Same;
         }
@@ -220,7 +229,7 @@ impl Cleaner<'_> {
         value: &str,
         out: &mut String,
     ) {
-        let placeholder = with.or(what.map(Detector::placeholder)).unwrap_or("[redacted]");
+        let placeholder = with.or_else(|| what.map(Detector::placeholder)).unwrap_or("[redacted]");
         match action {
             Action::Keep => out.push_str(value),
             Action::Remove => {}

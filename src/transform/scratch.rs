@@ -82,6 +82,18 @@ pub(super) struct Nested {
     pub(super) out: Vec<u8>,
 }
 
+/// Marks a key to be renamed, in a row of the memo.
+const DIRTY: u32 = 1 << 31;
+
+/// The part of a decision that is asked for every value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hot {
+    /// Nothing is to be done for scalars, and the value may stay.
+    pub(super) idle: bool,
+    /// The same for scalars that are too short for a detector.
+    pub(super) idle_if_short: bool,
+}
+
 /// A container that is being walked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
@@ -102,7 +114,10 @@ pub(super) struct Memo {
     stamp: u64,
     states: Vec<(State, Decision)>,
     ids: HashMap<State, u32>,
-    /// For each state and key the member's state and one, or 0 where nobody asked yet.
+    /// For each state what the walk has to know of it at once, see [`Hot`].
+    hot: Vec<Hot>,
+    /// For each state and key the member's state and one, or 0 where nobody asked yet; with
+    /// [`DIRTY`] where the key holds something to hide.
     rows: Vec<Vec<u32>>,
     /// For each key: 0 unknown, 1 clean, 2 to be renamed.
     keys: Vec<u8>,
@@ -120,6 +135,7 @@ impl Memo {
             stamp,
             states: Vec::new(),
             ids: HashMap::new(),
+            hot: Vec::new(),
             rows: Vec::new(),
             keys: Vec::new(),
             for_keys: pack.decide_for_keys(),
@@ -136,6 +152,10 @@ impl Memo {
         let id = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
         self.ids.insert(state.clone(), id);
         let decision = pack.decide(&state);
+        self.hot.push(Hot {
+            idle: decision.idle && decision.allowed,
+            idle_if_short: decision.only_parts && decision.allowed,
+        });
         self.states.push((state, decision));
         self.rows.push(Vec::new());
         id
@@ -154,26 +174,47 @@ impl Memo {
         &self.for_keys
     }
 
-    /// The state of the member `key` of an object in `state`.
     #[inline]
-    pub(super) fn step(&mut self, pack: &Pack, keys: &Keys, state: u32, key: KeyId) -> u32 {
+    pub(super) fn hot(&self, state: u32) -> Hot {
+        self.hot[state as usize]
+    }
+
+    /// The state of the member `key` of an object in `state`, and whether the key holds something
+    /// to hide.
+    #[inline]
+    pub(super) fn step(
+        &mut self,
+        pack: &Pack,
+        keys: &Keys,
+        finder: &mut Finder,
+        state: u32,
+        key: KeyId,
+    ) -> (u32, bool) {
         match self.rows[state as usize].get(key.index()) {
-            Some(&known) if known > 0 => known - 1,
-            _ => self.step_anew(pack, keys, state, key),
+            Some(&known) if known > 0 => ((known & !DIRTY) - 1, known & DIRTY != 0),
+            _ => self.step_anew(pack, keys, finder, state, key),
         }
     }
 
     #[cold]
-    fn step_anew(&mut self, pack: &Pack, keys: &Keys, state: u32, key: KeyId) -> u32 {
+    fn step_anew(
+        &mut self,
+        pack: &Pack,
+        keys: &Keys,
+        finder: &mut Finder,
+        state: u32,
+        key: KeyId,
+    ) -> (u32, bool) {
         let next = self.step_to(pack, state, keys.text(key));
+        let dirty = self.is_dirty(keys, key, finder, pack);
         if key.index() < KEYS_MAX {
             let row = &mut self.rows[state as usize];
             if row.len() <= key.index() {
                 row.resize(keys.len().min(KEYS_MAX), 0);
             }
-            row[key.index()] = next + 1;
+            row[key.index()] = (next + 1) | if dirty { DIRTY } else { 0 };
         }
-        next
+        (next, dirty)
     }
 
     /// As [`Memo::step`], for a key that has no number.
@@ -183,7 +224,6 @@ impl Memo {
     }
 
     /// True if there is something to hide in the key.
-    #[inline]
     pub(super) fn is_dirty(
         &mut self,
         keys: &Keys,
@@ -197,7 +237,6 @@ impl Memo {
         }
     }
 
-    #[cold]
     fn look_at_key(&mut self, keys: &Keys, key: KeyId, finder: &mut Finder, pack: &Pack) -> bool {
         let text = keys.text(key);
         let dirty = !finder.find(text, self.for_keys.find).is_empty()

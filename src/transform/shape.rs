@@ -12,7 +12,6 @@ const SHAPE_BYTES_MAX: usize = 16 * 1024;
 const FOR_KEYS: Set = Set::of(&Detector::ALL).without(Set::of(&[
     Detector::DeviceOwner,
     Detector::Name,
-    Detector::UserPath,
     Detector::Opaque,
 ]));
 

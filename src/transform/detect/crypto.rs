@@ -95,5 +95,5 @@ fn step(state: &mut u32, value: u32) {
 /// A quick no for words that cannot be an address.
 pub(super) fn may_be(bytes: &[u8], start: usize, end: usize) -> bool {
     let length = end - start;
-    length >= 26 && length <= 95 && bytes.get(start).is_some_and(|&byte| is_alnum(byte))
+    (26..=95).contains(&length) && bytes.get(start).is_some_and(|&byte| is_alnum(byte))
 }

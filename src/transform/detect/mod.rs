@@ -62,6 +62,8 @@ pub enum Detector {
     Credentials,
     /// The user's folder name in a path.
     UserPath,
+    /// The same, but a text that may as well be the path of a page only where it leads to a file.
+    UserFile,
     /// The value behind `password=`, `"token": ` and their like.
     Secret,
     /// A wallet address: checksums where the type has one.
@@ -78,7 +80,7 @@ pub enum Detector {
 
 impl Detector {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Email,
         Self::Phone,
         Self::Card,
@@ -93,6 +95,7 @@ impl Detector {
         Self::Pem,
         Self::Credentials,
         Self::UserPath,
+        Self::UserFile,
         Self::Secret,
         Self::Crypto,
         Self::BirthDate,
@@ -119,6 +122,7 @@ impl Detector {
             Self::Pem => "pem",
             Self::Credentials => "credentials",
             Self::UserPath => "user_path",
+            Self::UserFile => "user_file",
             Self::Secret => "secret",
             Self::Crypto => "crypto",
             Self::BirthDate => "birth_date",
@@ -143,7 +147,7 @@ impl Detector {
             Self::Jwt | Self::Token => "[token]",
             Self::Pem => "[key]",
             Self::Credentials => "[credentials]",
-            Self::UserPath => "[user]",
+            Self::UserPath | Self::UserFile => "[user]",
             Self::Secret | Self::Opaque => "[secret]",
             Self::Crypto => "[wallet]",
             Self::BirthDate => "[birth_date]",

@@ -36,8 +36,9 @@ const HOME_FOLDERS: [&str; 18] = [
 ];
 
 /// The user's folder behind the separator at `at`, in `/Users/anna/`, `/home/anna/`,
-/// `C:\Users\anna\` and `C:\Documents and Settings\anna\`: its span.
-pub(super) fn user_folder(text: &str, at: usize) -> Option<(usize, usize)> {
+/// `C:\Users\anna\` and `C:\Documents and Settings\anna\`: its span. Cautious where the text may be
+/// the path of a page.
+pub(super) fn user_folder(text: &str, at: usize, cautious: bool) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let rest = bytes.get(at + 1..)?;
     let windows = at > 1 && bytes[at - 1] == b':' && bytes[at - 2].is_ascii_alphabetic();
@@ -63,11 +64,11 @@ pub(super) fn user_folder(text: &str, at: usize) -> Option<(usize, usize)> {
     let name = text.get(start..end)?;
     let is_name =
         name.chars().any(char::is_alphanumeric) && !name.starts_with(['$', '%', '<', '{', '[']);
-    let route = at == 0 && folder == 4 && !leads_to_file(text.get(end..)?);
+    let route = cautious && at == 0 && folder == 4 && !leads_to_file(text.get(end..)?);
     (is_name && !route && !NOBODY.contains(&name)).then_some((start, end))
 }
 
-/// A text that is nothing but `/home/feed/new` may be a page's path as well; a file name or one of
+/// A text that is nothing but `/home/feed/new` may be a page's path; a file name or one of
 /// the folders that homes have says that it is a user's.
 fn leads_to_file(rest: &str) -> bool {
     let mut parts = rest.split('/').filter(|part| !part.is_empty());

@@ -128,6 +128,7 @@ struct Scan<'t, 'f> {
 
 const NUMBERS: Set =
     Set::of(&[Detector::Phone, Detector::Card, Detector::Ssn, Detector::Ipv4, Detector::Imei]);
+const PATHS: Set = Set::of(&[Detector::UserPath, Detector::UserFile]);
 const ADDRESSES: Set = Set::of(&[Detector::Ipv6, Detector::Mac]);
 const WORDS: Set = NUMBERS.with(Set::of(&[
     Detector::Iban,
@@ -145,7 +146,7 @@ impl Scan<'_, '_> {
         if has(AT) {
             self.at_signs(classes);
         }
-        if has(SLASH) && self.want.has(Detector::UserPath) {
+        if has(SLASH) && self.want.any(PATHS) {
             self.paths();
         }
         if has(COLON | EQUALS) && self.want.has(Detector::Secret) {
@@ -213,8 +214,10 @@ impl Scan<'_, '_> {
     }
 
     fn paths(&mut self) {
+        let cautious = !self.want.has(Detector::UserPath);
+        let what = if cautious { Detector::UserFile } else { Detector::UserPath };
         for at in memchr::memchr2_iter(b'/', b'\\', self.bytes) {
-            self.keep(path::user_folder(self.text, at), Detector::UserPath);
+            self.keep(path::user_folder(self.text, at, cautious), what);
         }
     }
 
@@ -258,10 +261,11 @@ impl Scan<'_, '_> {
     #[inline]
     fn word(&mut self, start: usize, end: usize, kinds: u16) -> usize {
         let next = self.bytes.get(end).copied().unwrap_or_default();
-        if end - start <= 4 && matches!(next, b':' | b'-' | b'.') || self.behind_colons(start) {
-            if let Some(end) = self.address(start) {
-                return end;
-            }
+        let address = end - start <= 4 && matches!(next, b':' | b'-' | b'.');
+        if (address || self.behind_colons(start))
+            && let Some(end) = self.address(start)
+        {
+            return end;
         }
         let found = if kinds == DIGIT {
             self.number(start, end, next)
@@ -299,10 +303,11 @@ impl Scan<'_, '_> {
 
     fn number(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
         let (text, bytes) = (self.text, self.bytes);
-        if next == b':' && (8..=10).contains(&(end - start)) {
-            if let Some(end) = self.check(Detector::Token, start, || token::vendor(bytes, start)) {
-                return Some(end);
-            }
+        if next == b':'
+            && (8..=10).contains(&(end - start))
+            && let Some(end) = self.check(Detector::Token, start, || token::vendor(bytes, start))
+        {
+            return Some(end);
         }
         // Alone and short, or not even announced: most numbers in texts.
         let alone = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')');
@@ -340,10 +345,10 @@ impl Scan<'_, '_> {
     /// A word of letters and digits.
     fn mixed(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
         let (bytes, length) = (self.bytes, end - start);
-        if length >= 4 {
-            if let Some(end) = self.check(Detector::Iban, start, || iban::at(bytes, start)) {
-                return Some(end);
-            }
+        if length >= 4
+            && let Some(end) = self.check(Detector::Iban, start, || iban::at(bytes, start))
+        {
+            return Some(end);
         }
         if length < TOKEN_MIN && !matches!(next, b'-' | b'_' | b'.') {
             return None;

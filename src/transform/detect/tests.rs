@@ -66,6 +66,7 @@ fn finds_each_type() {
         ("at C:\\Users\\Anna B\\AppData\\mm.exe", "at C:\\Users\\[user]\\AppData\\mm.exe"),
         ("{\"p\":\"C:\\\\Users\\\\anna\\\\x\"", "{\"p\":\"C:\\\\Users\\\\[user]\\\\x\""),
         ("file:///home/anna/.config", "file:///home/[user]/.config"),
+        ("/home/anna", "/home/[user]"),
         ("/home/anna/app.log", "/home/[user]/app.log"),
         ("login password=hunter2 failed", "login password=[secret] failed"),
         ("{'api_key': 'x y'", "{'api_key': '[secret]'"),
@@ -116,7 +117,6 @@ fn leaves_what_only_looks_alike() {
         "token: expired yesterday",
         "password: required",
         "https://example.com/home/settings",
-        "/home/feed/new",
         "/users/123",
         "00:00:00:00:00:00",
         "aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99",
@@ -151,5 +151,17 @@ fn owners_of_devices() {
         let found = finder.find(text, Set::of(&[Detector::DeviceOwner])).first().copied();
         let span = found.map(|one| text.get(one.start..one.end).unwrap());
         assert_eq!(span, owner, "{text}");
+    }
+}
+
+#[test]
+fn paths_of_pages_are_no_homes() {
+    let mut finder = Finder::default();
+    let mut count = |text: &str| finder.find(text, Set::of(&[Detector::UserFile])).len();
+    for route in ["/home/feed/new", "/home/settings", "/home"] {
+        assert_eq!(count(route), 0, "{route}");
+    }
+    for file in ["/home/anna/.config/x", "/home/anna/app.log", "/home/anna/src", "/Users/anna/x"] {
+        assert_eq!(count(file), 1, "{file}");
     }
 }
