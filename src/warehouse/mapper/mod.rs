@@ -29,7 +29,7 @@ use std::collections::HashMap;
 
 use foldhash::quality::RandomState;
 
-use crate::event::Node;
+use crate::event::{Node, Tape};
 
 use super::names::{NameMode, Namer};
 use super::rules::EventKind;
@@ -157,6 +157,7 @@ pub struct Mapper {
 #[derive(Clone, Copy)]
 struct Event<'e> {
     node: Node<'e>,
+    tape: Tape<'e>,
     /// The text that spans point into.
     text: &'e str,
     kind: EventKind,
@@ -335,7 +336,7 @@ impl Mapper {
             skip_reserved: options.skip_reserved,
         };
         let text = node.tape().text();
-        Ok(Event { node, text, kind, members, mode, options, layout, origin })
+        Ok(Event { node, tape: node.tape(), text, kind, members, mode, options, layout, origin })
     }
 
     fn owner(&mut self, column: u32) -> &mut Owner {

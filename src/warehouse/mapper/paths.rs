@@ -209,23 +209,23 @@ impl Paths {
         id
     }
 
-    /// The path of the member `key` (its text given) of the object at `parent`.
+    /// The path of the member `key` of the object at `parent`.
     #[inline]
     pub(super) fn child(
         &mut self,
         parent: u32,
         key: KeyId,
-        text: &str,
+        keys: &Keys,
         columns: &mut Columns,
     ) -> u32 {
-        let hash = self.hasher.hash_one((parent, key));
+        let hash = self.hasher.hash_one(step(parent, key));
         let list = &self.list;
         let is = |&id: &u32| {
             list.get(id as usize).is_some_and(|path| path.parent == parent && path.key == key)
         };
         match self.table.find(hash, is) {
             Some(&id) => id,
-            None => self.new_child(parent, key, text, columns),
+            None => self.new_child(parent, key, keys.text(key), columns),
         }
     }
 
@@ -263,11 +263,17 @@ impl Paths {
         self.insert(Path { parent, key, column, reserved, flags, in_context, mode, prefix })
     }
 
-    /// Makes ready for the members of the object at `id`, whose last key is `text`.
-    pub(super) fn enter(&mut self, id: u32, text: &str) {
-        let Some(path) = self.list.get(id as usize).filter(|path| path.prefix.is_none()) else {
-            return;
-        };
+    /// Makes ready for the members of the object at `id`, whose last key is `key`.
+    #[inline]
+    pub(super) fn enter(&mut self, id: u32, key: KeyId, keys: &Keys) {
+        if self.list.get(id as usize).is_some_and(|path| path.prefix.is_none()) {
+            self.enter_new(id, keys.text(key));
+        }
+    }
+
+    #[cold]
+    fn enter_new(&mut self, id: u32, text: &str) {
+        let Some(path) = self.list.get(id as usize) else { return };
         let Some(above) = self.list.get(path.parent as usize) else { return };
         let mut prefix = above.prefix.clone().unwrap_or_default();
         prefix.push(above.parent == NO_PARENT, text);
@@ -277,13 +283,13 @@ impl Paths {
     }
 
     fn insert(&mut self, path: Path) -> u32 {
-        let hash = self.hasher.hash_one((path.parent, path.key));
+        let hash = self.hasher.hash_one(step(path.parent, path.key));
         let id = u32::try_from(self.list.len()).unwrap_or(NO_PARENT);
         self.list.push(path);
         let (list, hasher) = (&self.list, &self.hasher);
         self.table.insert_unique(hash, id, |&id| {
             let path = list.get(id as usize);
-            hasher.hash_one(path.map_or((NO_PARENT, KeyId::NONE), |path| (path.parent, path.key)))
+            hasher.hash_one(path.map_or(0, |path| step(path.parent, path.key)))
         });
         id
     }
@@ -315,6 +321,11 @@ impl Paths {
         all.reverse();
         all
     }
+}
+
+/// Parent and key in one number, which is quicker to hash.
+const fn step(parent: u32, key: KeyId) -> u64 {
+    (parent as u64) << 32 | (key.index() as u64 & 0xffff_ffff)
 }
 
 /// Keys that are names of machinery in JavaScript, or of commands in document stores.

@@ -95,11 +95,14 @@ impl Mapper {
                 Some(Value { own: Own::Text, text, token: NO_TOKEN })
             }
             Source::ReceivedAt => {
-                let value = found.map(|node| self.made.leaf(node));
+                let value =
+                    found.map(|node| self.made.leaf(&event.tape, node.index(), node.token()));
                 let is_time = |value: &Value| matches!(value.own, Own::Datetime(_));
                 Some(value.filter(is_time).unwrap_or_else(|| self.arrival(event)))
             }
-            _ if standard.is_time => found.map(|node| self.made.leaf(node)),
+            _ if standard.is_time => {
+                found.map(|node| self.made.leaf(&event.tape, node.index(), node.token()))
+            }
             _ => found.map(|node| self.text_value(node)),
         }
     }

@@ -1,6 +1,6 @@
 //! Values of one event, classified once however many rows they go to.
 
-use crate::event::{Kind, Node};
+use crate::event::{Kind, Node, Tape, Token};
 use crate::warehouse::number::{self, Number};
 use crate::warehouse::{Cell, Scalar, datetime};
 
@@ -98,23 +98,32 @@ impl Made {
 
     /// The value of a leaf by its own type.
     #[inline]
-    pub(super) fn leaf(&mut self, node: Node<'_>) -> Value {
-        let text = self.text(node);
-        let own = match node.kind() {
-            Kind::True => Own::Bool(true),
-            Kind::False => Own::Bool(false),
-            Kind::Number => match number::classify(node.raw()) {
-                Number::Int(value) => Own::Int(value),
-                Number::Float(value) => Own::Float(value),
-                Number::Text => Own::Text,
-            },
-            Kind::String => {
-                let text = self.get(text, node.tape().text());
-                datetime::exact(text).map_or(Own::Text, Own::Datetime)
-            }
-            _ => Own::Text,
+    pub(super) fn leaf(&mut self, tape: &Tape<'_>, index: u32, token: &Token) -> Value {
+        let plain = Span { start: token.start, end: token.end, made: false };
+        let spelled = |span: Span| {
+            tape.text().get(span.start as usize..span.end as usize).unwrap_or_default()
         };
-        Value { own, text, token: node.index() }
+        let (own, text) = match token.kind {
+            Kind::True => (Own::Bool(true), plain),
+            Kind::False => (Own::Bool(false), plain),
+            Kind::Number => match number::classify(spelled(plain)) {
+                Number::Int(value) => (Own::Int(value), plain),
+                Number::Float(value) => (Own::Float(value), plain),
+                Number::Text => (Own::Text, plain),
+            },
+            Kind::String if tape.node(index).is_plain_string() => {
+                let inside = Span { start: token.start + 1, end: token.end - 1, made: false };
+                let moment = datetime::exact(spelled(inside));
+                (moment.map_or(Own::Text, Own::Datetime), inside)
+            }
+            Kind::String => {
+                let text = self.text(tape.node(index));
+                let moment = datetime::exact(self.get(text, tape.text()));
+                (moment.map_or(Own::Text, Own::Datetime), text)
+            }
+            _ => (Own::Text, self.json(tape.node(index))),
+        };
+        Value { own, text, token: index }
     }
 
     /// The cell of a value.

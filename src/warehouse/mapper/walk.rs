@@ -1,6 +1,6 @@
 //! From an event's parts to leaves with columns.
 
-use crate::event::{Kind, Node, Tape};
+use crate::event::{Kind, Node, Tape, Token};
 use crate::warehouse::rules::{EventKind, Part};
 
 use super::discards::{DiscardReason, Loser};
@@ -80,7 +80,7 @@ impl Mapper {
         if event.kind == EventKind::Group && part == Part::Traits && is_mangled(node) {
             return self.lose(node, DiscardReason::NotAnObject, NO_COLUMN);
         }
-        self.walk_object(event, node, root, 0, walk);
+        self.walk_object(event, node.index(), root, 0, walk);
     }
 
     /// Puts the ids and types of source and destination among the leaves of the context.
@@ -97,46 +97,51 @@ impl Mapper {
         }
     }
 
+    /// Walks the members of an object. Goes by tokens, not nodes: this is the innermost loop, and a
+    /// node carries its whole tape along.
     fn walk_object(
         &mut self,
         event: &Event<'_>,
-        object: Node<'_>,
+        object: u32,
         above: u32,
         level: usize,
         walk: Walk,
     ) {
+        let tape = &event.tape;
         let flags = self.paths.path(above).map_or(0, |path| path.flags);
-        if flags & (MANGLED | MANGLED_LOST) != 0 && is_mangled(object) {
-            return self.mangled(event, object, above, flags, walk);
+        if flags & (MANGLED | MANGLED_LOST) != 0 && is_mangled(tape.node(object)) {
+            return self.mangled(event, tape.node(object), above, flags, walk);
         }
-        let tape = object.tape();
-        self.paths.enter(above, object.key());
-        for child in object.children() {
-            if is_blank(child) {
+        let Some(token) = tape.tokens().get(object as usize) else { return };
+        self.paths.enter(above, token.key, tape.keys());
+        let (mut at, end) = (object + 1, token.next);
+        while at < end {
+            let Some(child) = tape.tokens().get(at as usize) else { return };
+            let index = std::mem::replace(&mut at, child.next);
+            if skips(tape, index, child) {
                 continue;
             }
-            let key = child.key_id();
-            let path = self.paths.child(above, key, tape.keys().text(key), &mut self.columns);
-            if walk.part == Part::Context && self.is_injected(path) {
-                self.lose_leaves(child, DiscardReason::Collision, NO_COLUMN);
+            let path = self.paths.child(above, child.key, tape.keys(), &mut self.columns);
+            if level == 0 && self.is_injected(path) {
+                self.lose_leaves(tape.node(index), DiscardReason::Collision, NO_COLUMN);
                 continue;
+            }
+            let kept = self.trail.len();
+            let mut as_json = false;
+            if walk.has_json_paths {
+                self.trail.push_str(tape.keys().text(child.key));
+                as_json = self.is_json_path(event, level, walk);
+            }
+            if child.kind == Kind::Object && level < walk.levels_max && !as_json {
+                if walk.has_json_paths {
+                    self.trail.push('_');
+                }
+                self.walk_object(event, index, path, level + 1, walk);
+            } else {
+                self.leaf(event, (index, child), path, as_json, walk);
             }
             if walk.has_json_paths {
-                let kept = self.trail.len();
-                self.trail.push_str(tape.keys().text(key));
-                if self.is_json_path(event, level, walk) {
-                    self.leaf(event, child, path, true, walk);
-                } else if child.kind() == Kind::Object && level < walk.levels_max {
-                    self.trail.push('_');
-                    self.walk_object(event, child, path, level + 1, walk);
-                } else {
-                    self.leaf(event, child, path, false, walk);
-                }
                 self.trail.truncate(kept);
-            } else if child.kind() == Kind::Object && level < walk.levels_max {
-                self.walk_object(event, child, path, level + 1, walk);
-            } else {
-                self.leaf(event, child, path, false, walk);
             }
         }
     }
@@ -157,7 +162,14 @@ impl Mapper {
 
     /// Gives a leaf its column, or says why it has none.
     #[inline]
-    fn leaf(&mut self, event: &Event<'_>, node: Node<'_>, path: u32, as_json: bool, walk: Walk) {
+    fn leaf(
+        &mut self,
+        event: &Event<'_>,
+        (index, token): (u32, &Token),
+        path: u32,
+        as_json: bool,
+        walk: Walk,
+    ) {
         let Some(known) = self.paths.path(path) else { return };
         let (column, flags, reserved) = (known.column, known.flags, known.reserved);
         let reason = if flags & HOSTILE != 0 {
@@ -171,14 +183,15 @@ impl Mapper {
         };
         if let Some(reason) = reason {
             if walk.part != Part::ContextTraits {
-                self.lose_leaves(node, reason, column);
+                self.lose_leaves(event.tape.node(index), reason, column);
             }
             return;
         }
         let value = if as_json {
-            Value { own: Own::Json, text: self.made.json(node), token: node.index() }
+            let text = self.made.json(event.tape.node(index));
+            Value { own: Own::Json, text, token: index }
         } else {
-            self.made.leaf(node)
+            self.made.leaf(&event.tape, index, token)
         };
         let mut slot = Slot::new(column, path, value, walk.order, walk.part == Part::Context);
         slot.standard = flags & STANDARD != 0;
@@ -257,6 +270,22 @@ impl Mapper {
                 one_key.unwrap_or_else(|| first(one)) < other_key.unwrap_or_else(|| first(other))
             }
         }
+    }
+}
+
+/// True for what is no value: shadowed members and blank ones.
+#[inline]
+fn skips(tape: &Tape<'_>, index: u32, token: &Token) -> bool {
+    match token.kind {
+        Kind::Null => return true,
+        Kind::String if token.end - token.start == 2 => return true,
+        Kind::Array if is_blank(tape.node(index)) => return true,
+        _ => {}
+    }
+    // Only what the parser has marked can be shadowed, or be empty though it is spelled with NUL.
+    !tape.fixups().is_empty() && {
+        let node = tape.node(index);
+        node.is_shadowed() || is_blank(node)
     }
 }
 
