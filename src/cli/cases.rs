@@ -21,16 +21,18 @@ pub(super) struct Report {
     pub(super) failures: Vec<String>,
 }
 
-/// Runs the cases in `text`, the content of `file`; `chain` makes the transformations of a list of
-/// names, or says what is wrong with it.
+/// Runs the cases in `text`, the content of `file`; `usual` is the transformation of cases that
+/// name none; `chain` makes those of a list of names, with a case's `metadata`, or says what is
+/// wrong with it.
 pub(super) fn run(
     file: &str,
     text: &str,
-    chain: &mut dyn FnMut(&[String]) -> Result<Chain, String>,
+    usual: &str,
+    chain: &mut dyn FnMut(&[String], &Value) -> Result<Chain, String>,
 ) -> Report {
     let mut report = Report::default();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match case(line, chain) {
+        match case(line, usual, chain) {
             Ok(()) => report.passed += 1,
             Err(why) => report.failures.push(format!("{file}:{}: {why}", at + 1)),
         }
@@ -40,7 +42,8 @@ pub(super) fn run(
 
 fn case(
     line: &str,
-    chain: &mut dyn FnMut(&[String]) -> Result<Chain, String>,
+    usual: &str,
+    chain: &mut dyn FnMut(&[String], &Value) -> Result<Chain, String>,
 ) -> Result<(), String> {
     let case: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let name = case.get("name").and_then(Value::as_str).unwrap_or("case");
@@ -48,10 +51,10 @@ fn case(
         let list = case.get(key)?.as_array()?;
         Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
     };
-    let transforms = names("transforms").unwrap_or_else(|| vec!["pii".to_owned()]);
+    let transforms = names("transforms").unwrap_or_else(|| vec![usual.to_owned()]);
     let input = case.get("input").ok_or("`input` is missing")?;
     let expected = case.get("expected").ok_or("`expected` is missing")?;
-    let mut chain = chain(&transforms)?;
+    let mut chain = chain(&transforms, case.get("metadata").unwrap_or(&Value::Null))?;
     let mut events = Ok(vec![input.to_string()]);
     for stage in &mut chain {
         events = events.and_then(|events: Vec<String>| {

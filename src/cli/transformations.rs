@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::transform::{self, Chain, Chains, PackStage, Sender, Stage, Unresolved};
 use super::{Failure, cases, chain};
 use crate::app::{chains, privacy_key};
@@ -128,16 +130,24 @@ impl Chains for Found {
             None => &self.nobody,
         };
         let (pseudonyms, limits) = (&self.pseudonyms, &self.limits);
-        Ok(self.made.entry(id).or_insert_with(|| stages(chain, pseudonyms, limits)))
+        let name = source.map(|source| source.name.clone());
+        let make = || stages(chain, pseudonyms, limits, name.as_deref());
+        Ok(self.made.entry(id).or_insert_with(make))
     }
 }
 
-fn stages(chain: &ingest::Chain, pseudonyms: &Arc<Pseudonyms>, limits: &Limits) -> Chain {
+fn stages(
+    chain: &ingest::Chain,
+    pseudonyms: &Arc<Pseudonyms>,
+    limits: &Limits,
+    source: Option<&str>,
+) -> Chain {
     let stage = |stage: ingest::Stage| -> Box<dyn Stage> {
         match stage {
             ingest::Stage::Pack(pack) => Box::new(PackStage::new(pack, Arc::clone(pseudonyms))),
             ingest::Stage::Script(script) => {
-                Box::new(ScriptStage { script, runtime: Runtime::new(limits.clone()) })
+                let (runtime, source) = (Runtime::new(limits.clone()), source.map(str::to_owned));
+                Box::new(ScriptStage { script, runtime, source })
             }
         }
     };
@@ -148,6 +158,7 @@ fn stages(chain: &ingest::Chain, pseudonyms: &Arc<Pseudonyms>, limits: &Limits) 
 struct ScriptStage {
     script: Arc<Script>,
     runtime: Runtime,
+    source: Option<String>,
 }
 
 impl Stage for ScriptStage {
@@ -161,6 +172,7 @@ impl Stage for ScriptStage {
             .map(|(event, [message_id, name, kind, received_at])| Input {
                 event,
                 metadata: Metadata {
+                    source_name: self.source.as_deref(),
                     message_id: Some(message_id),
                     event_name: Some(name),
                     event_type: Some(kind),
@@ -199,12 +211,13 @@ fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
     let (key, limits) = (Arc::new(key), limits(config));
     let (mut passed, mut failures) = (0, Vec::new());
     for file in &files {
-        let mut chain = |names: &[String]| {
+        let mut chain = |names: &[String], metadata: &Value| {
             let chain = chains::compile_names(config, names).map_err(|faults| faults.join("; "))?;
-            Ok(stages(&chain, &key, &limits))
+            let source = metadata.get("sourceName").and_then(Value::as_str);
+            Ok(stages(&chain, &key, &limits, source))
         };
-        let report =
-            cases::run(&file.display().to_string(), &fs::read_to_string(file)?, &mut chain);
+        let (name, text) = (file.display().to_string(), fs::read_to_string(file)?);
+        let report = cases::run(&name, &text, &usual_for(file), &mut chain);
         passed += report.passed;
         failures.extend(report.failures);
     }
@@ -217,6 +230,15 @@ fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
         return Err(Failure { code: 1, text: format!("{} of the cases failed", failures.len()) });
     }
     Ok(())
+}
+
+/// What the cases of a file are for: the sample script of its name, else the default pack.
+fn usual_for(file: &Path) -> String {
+    let folders = file.parent().and_then(Path::parent).zip(file.file_stem());
+    let sample = folders
+        .map(|(folder, stem)| folder.join("samples").join(stem).with_extension("js"))
+        .and_then(|sample| sample.canonicalize().ok());
+    sample.map_or_else(|| DEFAULT_TRANSFORMS.to_owned(), |sample| sample.display().to_string())
 }
 
 /// The files named, and those of the folders named, in order.
