@@ -126,8 +126,7 @@ pub(super) fn run(
 ) -> Result<u64, Error> {
     let mut lines = Lines { parser: Parser::new(), edits: Edits::new(), failed: 0, notes, line: 0 };
     let (mut text, mut out) = (Vec::new(), Vec::new());
-    while read_line(input, &mut text, lines.line + 1)? {
-        lines.line += 1;
+    while read_line(input, &mut text, &mut lines.line)? {
         out.clear();
         lines.transform(&text, source, chains, &mut out)?;
         out.push(b'\n');
@@ -139,16 +138,17 @@ pub(super) fn run(
     Ok(lines.failed)
 }
 
-/// Reads the next line that is not empty; false at the end.
-fn read_line(input: &mut dyn BufRead, text: &mut Vec<u8>, line: usize) -> Result<bool, Error> {
+/// Reads the next line that is not empty and counts on; false at the end.
+fn read_line(input: &mut dyn BufRead, text: &mut Vec<u8>, line: &mut usize) -> Result<bool, Error> {
     loop {
+        *line += 1;
         text.clear();
         let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX) + 1;
         let read = io::Read::take(&mut *input, limit)
             .read_until(b'\n', text)
             .map_err(|source| Error::Io { action: "read the input", source })?;
         if read > LINE_BYTES_MAX {
-            return Err(Error::TooLong { line });
+            return Err(Error::TooLong { line: *line });
         }
         if read == 0 {
             return Ok(false);
@@ -370,3 +370,6 @@ impl Stage for PackStage {
         std::mem::take(&mut self.hits)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,3 +286,36 @@ fn debug_shows_no_personal_data() {
     finder.find("canary%40example.com", detect::Set::of(&detect::Detector::ALL));
     assert!(!format!("{finder:?}").contains("canary"));
 }
+
+#[test]
+fn shipped_packs_do_what_their_cases_say() {
+    let pseudonyms = Pseudonyms::new(b"keelrow transform test", 1).unwrap();
+    for name in ["pii", "mattermost"] {
+        let path = format!("{}/transforms/cases/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let case: serde_json::Value = serde_json::from_str(line).unwrap();
+            let names = case["transforms"].as_array().cloned();
+            let names = names.unwrap_or_else(|| vec!["pii".into()]);
+            let (mut event, mut hits) = (case["input"].clone(), Vec::new());
+            for pack in names.iter().map(|name| Pack::builtin(name.as_str().unwrap()).unwrap()) {
+                let (mut parser, mut edits, mut scratch) =
+                    (Parser::new(), Edits::new(), Scratch::new());
+                let text = event.to_string();
+                let tape = parser.parse(text.as_bytes()).unwrap();
+                edits.begin(tape.root());
+                let verdict = pack.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms);
+                hits.extend(scratch.hits().map(|(rule, _)| pack.rule_names()[rule].clone()));
+                if verdict != Verdict::Keep {
+                    event = serde_json::Value::Null;
+                    break;
+                }
+                let mut out = Vec::new();
+                edits.write(tape.root(), &mut out);
+                event = serde_json::from_slice(&out).unwrap();
+            }
+            hits.sort_unstable();
+            assert_eq!(event, case["expected"], "{}", case["name"]);
+            assert_eq!(serde_json::to_value(&hits).unwrap(), case["hits"], "{}", case["name"]);
+        }
+    }
+}
