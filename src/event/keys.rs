@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher;
 
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 /// The number of an interned key.
@@ -88,6 +88,7 @@ pub struct Keys {
     hasher: RandomState,
     table: HashTable<u32>,
     text: String,
+    /// Where each key's text ends; the first entry is the start of the first.
     ends: Vec<u32>,
     generation: u64,
 }
@@ -106,7 +107,7 @@ impl Keys {
             hasher: RandomState::default(),
             table: HashTable::new(),
             text: String::new(),
-            ends: Vec::new(),
+            ends: vec![0],
             generation: 0,
         };
         keys.fill();
@@ -136,13 +137,13 @@ impl Keys {
     /// How many keys there are; ids are below it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.ends.len() - 1
     }
 
     /// Never true: the known keys are always there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.len() == 1
     }
 
     /// The key's text; empty for [`KeyId::NONE`].
@@ -160,10 +161,10 @@ impl Keys {
 
     /// Forgets all but the known keys when the table has outgrown its bounds.
     pub(super) fn begin_document(&mut self) {
-        if self.ends.len() > KEPT_KEYS_MAX || self.text.len() > KEPT_BYTES_MAX {
+        if self.len() > KEPT_KEYS_MAX || self.text.len() > KEPT_BYTES_MAX {
             self.table = HashTable::new();
             self.text = String::new();
-            self.ends = Vec::new();
+            self.ends = vec![0];
             self.generation += 1;
             self.fill();
         }
@@ -175,7 +176,7 @@ impl Keys {
         if let Some(&id) = self.table.find(hash, |&id| text_of(text, ends, id) == key) {
             return KeyId(id);
         }
-        let id = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
+        let id = u32::try_from(self.len()).unwrap_or(u32::MAX);
         self.text.push_str(key);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
@@ -187,9 +188,10 @@ impl Keys {
 
 fn text_of<'a>(text: &'a str, ends: &[u32], id: u32) -> &'a str {
     let id = id as usize;
-    let start = if id == 0 { 0 } else { ends.get(id - 1).map_or(usize::MAX, |&end| end as usize) };
-    let end = ends.get(id).map_or(usize::MAX, |&end| end as usize);
-    text.get(start..end).unwrap_or_default()
+    match ends.get(id..).and_then(<[u32]>::first_chunk::<2>) {
+        Some(&[start, end]) => text.get(start as usize..end as usize).unwrap_or_default(),
+        None => "",
+    }
 }
 
 #[cfg(test)]

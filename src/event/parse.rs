@@ -5,7 +5,9 @@
 //! the stack. All buffers are kept for the next text.
 
 use super::keys::{KeyId, Keys};
-use super::tape::{DIRTY, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, SHADOWED, Tape, Token};
+use super::tape::{
+    DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, SHADOWED, Tape, Token,
+};
 use super::text;
 
 /// Containers within containers that a text may have; contract/http.md names 128.
@@ -48,10 +50,7 @@ pub enum Error {
 /// Makes tapes; keeps its buffers and the interned keys from text to text.
 #[derive(Debug, Default)]
 pub struct Parser {
-    keys: Keys,
-    tokens: Vec<Token>,
-    fixups: Vec<u32>,
-    replaced: u32,
+    document: Document,
     /// For each key: the object that had it last, and the member's token.
     owner: Vec<(u32, u32)>,
     objects: u32,
@@ -78,7 +77,7 @@ impl Parser {
     /// The interned keys.
     #[must_use]
     pub const fn keys(&self) -> &Keys {
-        &self.keys
+        &self.document.keys
     }
 
     /// Reads `body`, which must be one JSON value with nothing but white space around it.
@@ -91,58 +90,50 @@ impl Parser {
             return Err(Error::TooMany);
         }
         self.begin();
-        Walk { bytes: body, at: 0, parser: self }.document()?;
-        self.fixups.sort_unstable();
-        self.fixups.dedup();
-        Ok(self.tape(text))
-    }
-
-    fn tape<'a>(&'a self, text: &'a str) -> Tape<'a> {
-        Tape {
-            text,
-            tokens: &self.tokens,
-            keys: &self.keys,
-            fixups: &self.fixups,
-            replaced: self.replaced,
-        }
+        Walk { text, bytes: body, at: 0, parser: self }.document()?;
+        self.document.fixups.sort_unstable();
+        self.document.fixups.dedup();
+        Ok(Tape { text, document: &self.document })
     }
 
     fn begin(&mut self) {
-        if self.tokens.capacity() > KEPT_TOKENS {
-            self.tokens = Vec::new();
-            self.fixups = Vec::new();
+        let document = &mut self.document;
+        if document.tokens.capacity() > KEPT_TOKENS {
+            document.tokens = Vec::new();
+            document.fixups = Vec::new();
         }
-        self.tokens.clear();
-        self.fixups.clear();
-        self.replaced = 0;
-        self.keys.begin_document();
-        if self.owner.len() > self.keys.len() {
+        document.tokens.clear();
+        document.fixups.clear();
+        document.replaced = 0;
+        document.keys.begin_document();
+        if self.owner.len() > document.keys.len() {
             self.owner = Vec::new();
         }
     }
 
     /// Marks the members of the object at `object` whose key another member has too.
     fn shadow_duplicates(&mut self, object: usize) {
-        let end = self.tokens.len();
+        let document = &mut self.document;
+        let end = document.tokens.len();
         let mut at = object + 1;
         self.objects = self.objects.wrapping_add(1);
         if self.objects == 0 {
             self.owner.clear();
             self.objects = 1;
         }
-        if self.owner.len() < self.keys.len() {
-            self.owner.resize(self.keys.len(), (0, 0));
+        if self.owner.len() < document.keys.len() {
+            self.owner.resize(document.keys.len(), (0, 0));
         }
         while at < end {
-            let (key, next) = (self.tokens[at].key, self.tokens[at].next as usize);
+            let (key, next) = (document.tokens[at].key, document.tokens[at].next as usize);
             let owner = &mut self.owner[key.index()];
             if owner.0 == self.objects {
                 let loser = match self.policy {
                     Duplicates::FirstWins => at,
                     Duplicates::LastWins => std::mem::replace(&mut owner.1, as_u32(at)) as usize,
                 };
-                self.tokens[loser].flags |= SHADOWED;
-                self.fixups.push(as_u32(loser));
+                document.tokens[loser].flags |= SHADOWED;
+                document.fixups.push(as_u32(loser));
             } else {
                 *owner = (self.objects, as_u32(at));
             }
@@ -158,6 +149,7 @@ const fn as_u32(n: usize) -> u32 {
 }
 
 struct Walk<'b, 'p> {
+    text: &'b str,
     bytes: &'b [u8],
     at: usize,
     parser: &'p mut Parser,
@@ -185,7 +177,7 @@ impl Walk<'_, '_> {
                     let Some(&open) = stack.get(..depth).and_then(<[u32]>::last) else {
                         return if self.at == self.bytes.len() { Ok(()) } else { self.invalid() };
                     };
-                    let object = self.parser.tokens[open as usize].kind == Kind::Object;
+                    let object = self.parser.document.tokens[open as usize].kind == Kind::Object;
                     match (self.peek(), object) {
                         (Some(b','), true) => want = Want::Member,
                         (Some(b','), false) => want = Want::Value,
@@ -224,15 +216,15 @@ impl Walk<'_, '_> {
                 if depth == DEPTH_MAX {
                     return Err(Error::TooDeep { at: self.at - 1 });
                 }
-                stack[depth] = as_u32(self.parser.tokens.len() - 1);
+                stack[depth] = as_u32(self.parser.document.tokens.len() - 1);
                 depth += 1;
             }
         }
     }
 
     fn close(&mut self, open: u32) {
-        let next = as_u32(self.parser.tokens.len());
-        let token = &mut self.parser.tokens[open as usize];
+        let next = as_u32(self.parser.document.tokens.len());
+        let token = &mut self.parser.document.tokens[open as usize];
         token.end = as_u32(self.at);
         token.next = next;
         // One member cannot be there twice.
@@ -265,15 +257,13 @@ impl Walk<'_, '_> {
         }
         let start = self.at;
         let flags = self.string()?;
-        let inside = self.bytes.get(start + 1..self.at - 1).unwrap_or_default();
-        // The whole body was checked to be UTF-8 and quotes are ASCII, so this cannot fail.
-        let spelled = std::str::from_utf8(inside).map_err(|_| Error::Invalid { at: start })?;
+        let spelled = self.text.get(start + 1..self.at - 1).unwrap_or_default();
         let id = if flags & ESCAPED == 0 {
-            self.parser.keys.intern(spelled)
+            self.parser.document.keys.intern(spelled)
         } else {
             self.parser.key.clear();
             text::unescape_into(spelled, &mut self.parser.key);
-            self.parser.keys.intern(&self.parser.key)
+            self.parser.document.keys.intern(&self.parser.key)
         };
         self.skip_space();
         if self.peek() != Some(b':') {
@@ -299,14 +289,14 @@ impl Walk<'_, '_> {
             Some(b'n') => (Kind::Null, self.literal(b"null")?),
             _ => return self.invalid(),
         };
-        let index = self.parser.tokens.len();
+        let index = self.parser.document.tokens.len();
         if index >= VALUES_MAX {
             return Err(Error::TooMany);
         }
         if flags & DIRTY != 0 || key.2 & KEY_DIRTY != 0 {
-            self.parser.fixups.push(as_u32(index));
+            self.parser.document.fixups.push(as_u32(index));
         }
-        self.parser.tokens.push(Token {
+        self.parser.document.tokens.push(Token {
             start: as_u32(start),
             end: as_u32(self.at),
             next: as_u32(index + 1),
@@ -402,7 +392,8 @@ impl Walk<'_, '_> {
                         Ok(0)
                     }
                     0xD800..=0xDFFF => {
-                        self.parser.replaced = self.parser.replaced.saturating_add(1);
+                        let replaced = &mut self.parser.document.replaced;
+                        *replaced = replaced.saturating_add(1);
                         Ok(DIRTY)
                     }
                     _ => Ok(0),

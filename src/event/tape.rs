@@ -67,14 +67,21 @@ pub struct Token {
     pub(super) flags: u8,
 }
 
-/// The tokens, the text they point into and the keys: all one needs to read a document.
+/// What a parser makes of a text.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub(super) keys: Keys,
+    pub(super) tokens: Vec<Token>,
+    pub(super) fixups: Vec<u32>,
+    pub(super) replaced: u32,
+}
+
+/// The tokens, the text they point into and the keys: all one needs to read a document. Three
+/// words, so that it is cheap to hand around.
 #[derive(Clone, Copy)]
 pub struct Tape<'a> {
     pub(super) text: &'a str,
-    pub(super) tokens: &'a [Token],
-    pub(super) keys: &'a Keys,
-    pub(super) fixups: &'a [u32],
-    pub(super) replaced: u32,
+    pub(super) document: &'a Document,
 }
 
 impl std::fmt::Debug for Tape<'_> {
@@ -82,7 +89,7 @@ impl std::fmt::Debug for Tape<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tape")
             .field("bytes", &self.text.len())
-            .field("tokens", &self.tokens.len())
+            .field("tokens", &self.document.tokens.len())
             .finish_non_exhaustive()
     }
 }
@@ -97,26 +104,26 @@ impl<'a> Tape<'a> {
     /// All tokens; the first is the root.
     #[must_use]
     pub const fn tokens(self) -> &'a [Token] {
-        self.tokens
+        self.document.tokens.as_slice()
     }
 
     /// The interned keys.
     #[must_use]
     pub const fn keys(self) -> &'a Keys {
-        self.keys
+        &self.document.keys
     }
 
     /// Tokens, ascending, whose value or key must not be copied as spelled: shadowed members and
     /// strings or keys with a NUL or a lone surrogate. [`super::Edits::begin`] takes them over.
     #[must_use]
     pub const fn fixups(self) -> &'a [u32] {
-        self.fixups
+        self.document.fixups.as_slice()
     }
 
     /// How many lone surrogates the text holds, each of which becomes U+FFFD.
     #[must_use]
     pub const fn surrogates_replaced(self) -> u32 {
-        self.replaced
+        self.document.replaced
     }
 
     /// The value at the top.
@@ -161,7 +168,7 @@ impl<'a> Node<'a> {
     /// The value's token.
     #[must_use]
     pub const fn token(self) -> &'a Token {
-        &self.tape.tokens[self.index as usize]
+        &self.tape.document.tokens.as_slice()[self.index as usize]
     }
 
     /// What the value is.
@@ -179,7 +186,7 @@ impl<'a> Node<'a> {
     /// Its key, unescaped; empty for elements and the root.
     #[must_use]
     pub fn key(self) -> &'a str {
-        self.tape.keys.text(self.token().key)
+        self.tape.document.keys.text(self.token().key)
     }
 
     /// The value as it is spelled, quotes and all.
@@ -193,7 +200,7 @@ impl<'a> Node<'a> {
     /// in the value or in anything it holds.
     #[must_use]
     pub fn is_clean(self) -> bool {
-        let fixups = self.tape.fixups;
+        let fixups = self.tape.fixups();
         if fixups.is_empty() {
             return true;
         }
@@ -266,7 +273,7 @@ impl<'a> Node<'a> {
     /// The member with the key `key`.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Self> {
-        self.member(self.tape.keys.find(key)?)
+        self.member(self.tape.document.keys.find(key)?)
     }
 
     /// Appends the value as compact, clean JSON: no white space, first of duplicate keys, strings
