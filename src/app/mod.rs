@@ -133,6 +133,7 @@ impl App {
     /// See [`Error`]; nothing is left running.
     pub async fn start(config: Config, world: World) -> Result<Self, Error> {
         forbid_core_dumps()?;
+        allow_open_files();
         // For all that speaks TLS here; a second start in one process finds it installed.
         rustls::crypto::ring::default_provider().install_default().ok();
         let chains = chains::compile(&config).map_err(Error::Config)?;
@@ -319,6 +320,14 @@ fn forbid_core_dumps() -> Result<(), Error> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none)
         .map_err(|error| Error::System { action: "forbid core dumps", source: error.into() })
+}
+
+/// Each connection is an open file: takes all that the system grants.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let granted = getrlimit(Resource::Nofile).maximum;
+    // Where it is refused, fewer connections fit; the listener says so then.
+    setrlimit(Resource::Nofile, Rlimit { current: granted, maximum: granted }).ok();
 }
 
 fn workers() -> usize {

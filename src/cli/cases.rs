@@ -21,6 +21,9 @@ pub(super) struct Report {
     pub(super) failures: Vec<String>,
 }
 
+/// Makes the transformations of a list of names, with a case's `metadata`.
+type Make<'a> = dyn FnMut(&[String], &Value) -> Result<Chain, String> + 'a;
+
 /// Runs the cases in `text`, the content of `file`; `usual` is the transformation of cases that
 /// name none; `chain` makes those of a list of names, with a case's `metadata`, or says what is
 /// wrong with it.
@@ -28,7 +31,7 @@ pub(super) fn run(
     file: &str,
     text: &str,
     usual: &str,
-    chain: &mut dyn FnMut(&[String], &Value) -> Result<Chain, String>,
+    chain: &mut Make<'_>,
 ) -> Report {
     let mut report = Report::default();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -43,7 +46,7 @@ pub(super) fn run(
 fn case(
     line: &str,
     usual: &str,
-    chain: &mut dyn FnMut(&[String], &Value) -> Result<Chain, String>,
+    chain: &mut Make<'_>,
 ) -> Result<(), String> {
     let case: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let name = case.get("name").and_then(Value::as_str).unwrap_or("case");

@@ -20,6 +20,9 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "http.admin_listen": admin.listen;
         "http.admin_token": admin.token;
         "http.max_in_flight": http.max_in_flight;
+        "http.max_event": http.max_event;
+        "http.max_batch_events": http.max_batch_events;
+        "http.max_connections": http.max_connections;
         "http.max_connections": http.max_connections;
         "http.header_timeout": http.header_timeout;
         "http.idle_timeout": http.idle_timeout;
@@ -28,6 +31,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         "storage": storage;
         "load": load;
         "dedup": dedup;
+        "clock": clock;
+        "scripts": scripts;
         "privacy.key_file": privacy.key_file;
         "privacy.key": privacy.key;
         "privacy.key_id": privacy.key_id;

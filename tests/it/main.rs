@@ -8,6 +8,7 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod commands;
 mod gateway;
 mod http;
 mod lake;
