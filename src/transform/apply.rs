@@ -9,7 +9,7 @@ use super::consent;
 use super::pack::{Pack, Then, drops_event};
 use super::pseudonym::Pseudonyms;
 use super::rename;
-use super::scratch::{Frame, Memo, Nested, Scratch};
+use super::scratch::{Frame, Member, Memo, Nested, Scratch};
 use crate::event::{self, Edits, IDENTITY, KeyId, Kind, Node, Tape, Value, known};
 
 /// Bytes that the shortest text with something to find has; see `detect`.
@@ -84,6 +84,9 @@ impl Pack {
         memo: &mut Memo,
         scratch: &mut Scratch,
     ) -> Verdict {
+        if self.drops.is_empty() && self.consent.is_empty() {
+            return Verdict::Keep;
+        }
         let name = event.member(known::EVENT).and_then(Node::text).unwrap_or_default();
         let by_name = self
             .drops
@@ -166,7 +169,8 @@ impl<'a, 't> Walk<'a, 't> {
     /// Walks over `root` and all it holds; `is_event` where identity fields are to be expected.
     fn whole(&mut self, root: Node<'_>, state: u32, is_event: bool) {
         let base = self.scratch.frames.len();
-        self.enter(root, state);
+        let member = self.memo.member(state);
+        self.enter(root, member);
         let end = root.token().next;
         let mut at = root.index() + 1;
         while at < end {
@@ -181,11 +185,11 @@ impl<'a, 't> Walk<'a, 't> {
         self.scratch.frames.truncate(base);
     }
 
-    fn enter(&mut self, node: Node<'_>, state: u32) {
+    fn enter(&mut self, node: Node<'_>, member: Member) {
         self.scratch.frames.push(Frame {
             end: node.token().next,
             token: node.index(),
-            state,
+            member,
             is_object: node.kind() == Kind::Object,
             renamed: false,
         });
@@ -196,12 +200,11 @@ impl<'a, 't> Walk<'a, 't> {
     fn value(&mut self, at: u32, frame: Frame, at_top: bool) -> u32 {
         let node = self.tape.node(at);
         let token = node.token();
-        let mut state = frame.state;
+        let mut member = frame.member;
         if frame.is_object {
             let (keys, finder) = (self.tape.keys(), &mut self.scratch.finder);
-            let (next, dirty) = self.memo.step(self.pack, keys, finder, state, token.key);
-            state = next;
-            if dirty && !frame.renamed {
+            member = self.memo.step(self.pack, keys, finder, member.state(), token.key);
+            if member.is_dirty() && !frame.renamed {
                 self.rename_members(frame.token);
             }
         }
@@ -212,26 +215,26 @@ impl<'a, 't> Walk<'a, 't> {
                 let mut text = std::mem::take(&mut self.scratch.text);
                 text.clear();
                 text.push_str(json);
-                self.replaced(at, state, at_top.then_some(token.key), &text);
+                self.replaced(at, member.state(), at_top.then_some(token.key), &text);
                 self.scratch.text = text;
                 return token.next;
             }
         }
-        match self.tape_value(node, state, at_top) {
+        match self.tape_value(node, member, at_top) {
             Next::Past => token.next,
             Next::Into => {
-                self.enter(node, state);
+                self.enter(node, member);
                 at + 1
             }
         }
     }
 
-    fn tape_value(&mut self, node: Node<'_>, state: u32, at_top: bool) -> Next {
+    fn tape_value(&mut self, node: Node<'_>, member: Member, at_top: bool) -> Next {
         // Most values end here: nothing to do, or a text too short to hold anything.
-        let hot = self.memo.hot(state);
-        if hot.idle || hot.idle_if_short && is_short(node) {
+        if member.is_idle() || member.is_idle_if_short() && is_short(node) {
             return if node.kind().is_container() { Next::Into } else { Next::Past };
         }
+        let state = member.state();
         let decision = self.memo.decision(state);
         let key = node.key_id();
         let always = at_top && ALWAYS.contains(&key);
@@ -453,7 +456,7 @@ impl<'a, 't> Walk<'a, 't> {
 
     fn step(&mut self, state: u32, key: KeyId) -> u32 {
         let (keys, finder) = (self.tape.keys(), &mut self.scratch.finder);
-        self.memo.step(self.pack, keys, finder, state, key).0
+        self.memo.step(self.pack, keys, finder, state, key).state()
     }
 
     /// The state of the object at `token`, found from the event's top.

@@ -253,7 +253,10 @@ impl Cleaner<'_> {
         let rule = match decision.whole {
             Some(rule) => rule,
             None => {
-                let find = self.pack.identity.and(decision.find);
+                let mut find = self.pack.identity.and(decision.find);
+                if !text.trim_start().starts_with('+') {
+                    find = find.without(Set::of(&[Detector::Phone]));
+                }
                 let found = self.finder.find(text, find).iter();
                 let counts = |one: &&Found| one.what != Detector::Phone || is_e164(text.trim());
                 let Some(one) = found.copied().find(|one| counts(&one)) else {

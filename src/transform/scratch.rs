@@ -23,7 +23,7 @@ const STATES_MAX: usize = 1_024;
 /// the parser stay the same.
 #[derive(Default)]
 pub struct Scratch {
-    memos: Vec<Memo>,
+    memos: Vec<Box<Memo>>,
     pub(super) finder: Finder,
     pub(super) out: String,
     pub(super) text: String,
@@ -52,19 +52,19 @@ impl Scratch {
     }
 
     /// Takes the memo for this pack and these keys out, or makes one.
-    pub(super) fn take_memo(&mut self, pack: &Pack, keys: &Keys) -> Memo {
+    pub(super) fn take_memo(&mut self, pack: &Pack, keys: &Keys) -> Box<Memo> {
         let stamp = keys.stamp();
-        let is_it = |memo: &Memo| memo.pack == pack.id() && memo.stamp == stamp;
+        let is_it = |memo: &Box<Memo>| memo.pack == pack.id() && memo.stamp == stamp;
         if let Some(at) = self.memos.iter().position(is_it) {
             let memo = self.memos.remove(at);
             if memo.states.len() <= STATES_MAX {
                 return memo;
             }
         }
-        Memo::new(pack, stamp)
+        Box::new(Memo::new(pack, stamp))
     }
 
-    pub(super) fn put_memo(&mut self, memo: Memo) {
+    pub(super) fn put_memo(&mut self, memo: Box<Memo>) {
         if self.memos.len() >= MEMOS_MAX {
             // The one that was not asked for the longest time, perhaps of keys that are no more.
             self.memos.remove(0);
@@ -82,16 +82,35 @@ pub(super) struct Nested {
     pub(super) out: Vec<u8>,
 }
 
-/// Marks a key to be renamed, in a row of the memo.
-const DIRTY: u32 = 1 << 31;
-
-/// The part of a decision that is asked for every value.
+/// A member as the walk meets it: its state, and what of it is asked for every value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hot {
+pub(super) struct Member(u32);
+
+impl Member {
+    const DIRTY: u32 = 1 << 31;
+    const IDLE: u32 = 1 << 30;
+    const IDLE_IF_SHORT: u32 = 1 << 29;
+    const STATE: u32 = Self::IDLE_IF_SHORT - 1;
+
+    /// The number of its state.
+    pub(super) const fn state(self) -> u32 {
+        self.0 & Self::STATE
+    }
+
+    /// Its key holds something to hide.
+    pub(super) const fn is_dirty(self) -> bool {
+        self.0 & Self::DIRTY != 0
+    }
+
     /// Nothing is to be done for scalars, and the value may stay.
-    pub(super) idle: bool,
+    pub(super) const fn is_idle(self) -> bool {
+        self.0 & Self::IDLE != 0
+    }
+
     /// The same for scalars that are too short for a detector.
-    pub(super) idle_if_short: bool,
+    pub(super) const fn is_idle_if_short(self) -> bool {
+        self.0 & Self::IDLE_IF_SHORT != 0
+    }
 }
 
 /// A container that is being walked.
@@ -101,12 +120,15 @@ pub(super) struct Frame {
     pub(super) end: u32,
     /// Its token.
     pub(super) token: u32,
-    /// Its state.
-    pub(super) state: u32,
+    /// Its state, and with it that of its elements.
+    pub(super) member: Member,
     pub(super) is_object: bool,
     /// The keys of its members have been renamed where they had to.
     pub(super) renamed: bool,
 }
+
+/// No member; a state of this number there is none.
+const UNKNOWN: Member = Member(u32::MAX);
 
 /// The states of one pack over one parser's keys.
 pub(super) struct Memo {
@@ -114,11 +136,8 @@ pub(super) struct Memo {
     stamp: u64,
     states: Vec<(State, Decision)>,
     ids: HashMap<State, u32>,
-    /// For each state what the walk has to know of it at once, see [`Hot`].
-    hot: Vec<Hot>,
-    /// For each state and key the member's state and one, or 0 where nobody asked yet; with
-    /// [`DIRTY`] where the key holds something to hide.
-    rows: Vec<Vec<u32>>,
+    /// For each state and key the member, or [`UNKNOWN`] where nobody asked yet.
+    rows: Vec<Vec<Member>>,
     /// For each key: 0 unknown, 1 clean, 2 to be renamed.
     keys: Vec<u8>,
     for_keys: Decision,
@@ -135,7 +154,6 @@ impl Memo {
             stamp,
             states: Vec::new(),
             ids: HashMap::new(),
-            hot: Vec::new(),
             rows: Vec::new(),
             keys: Vec::new(),
             for_keys: pack.decide_for_keys(),
@@ -152,10 +170,6 @@ impl Memo {
         let id = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
         self.ids.insert(state.clone(), id);
         let decision = pack.decide(&state);
-        self.hot.push(Hot {
-            idle: decision.idle && decision.allowed,
-            idle_if_short: decision.only_parts && decision.allowed,
-        });
         self.states.push((state, decision));
         self.rows.push(Vec::new());
         id
@@ -174,13 +188,17 @@ impl Memo {
         &self.for_keys
     }
 
-    #[inline]
-    pub(super) fn hot(&self, state: u32) -> Hot {
-        self.hot[state as usize]
+    /// What the walk has to know of a value in `state`.
+    pub(super) fn member(&self, state: u32) -> Member {
+        let decision = self.decision(state);
+        let idle = decision.idle && decision.allowed;
+        let idle_if_short = decision.only_parts && decision.allowed;
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        let flags = flag(idle, Member::IDLE) | flag(idle_if_short, Member::IDLE_IF_SHORT);
+        Member(state | flags)
     }
 
-    /// The state of the member `key` of an object in `state`, and whether the key holds something
-    /// to hide.
+    /// The member `key` of an object in `state`.
     #[inline]
     pub(super) fn step(
         &mut self,
@@ -189,9 +207,9 @@ impl Memo {
         finder: &mut Finder,
         state: u32,
         key: KeyId,
-    ) -> (u32, bool) {
+    ) -> Member {
         match self.rows[state as usize].get(key.index()) {
-            Some(&known) if known > 0 => ((known & !DIRTY) - 1, known & DIRTY != 0),
+            Some(&known) if known.0 != UNKNOWN.0 => known,
             _ => self.step_anew(pack, keys, finder, state, key),
         }
     }
@@ -204,17 +222,20 @@ impl Memo {
         finder: &mut Finder,
         state: u32,
         key: KeyId,
-    ) -> (u32, bool) {
+    ) -> Member {
         let next = self.step_to(pack, state, keys.text(key));
-        let dirty = self.is_dirty(keys, key, finder, pack);
+        let mut member = self.member(next);
+        if self.is_dirty(keys, key, finder, pack) {
+            member.0 |= Member::DIRTY;
+        }
         if key.index() < KEYS_MAX {
             let row = &mut self.rows[state as usize];
             if row.len() <= key.index() {
-                row.resize(keys.len().min(KEYS_MAX), 0);
+                row.resize(keys.len().min(KEYS_MAX), UNKNOWN);
             }
-            row[key.index()] = (next + 1) | if dirty { DIRTY } else { 0 };
+            row[key.index()] = member;
         }
-        (next, dirty)
+        member
     }
 
     /// As [`Memo::step`], for a key that has no number.

@@ -80,3 +80,67 @@ pub(super) fn of_all(bytes: &[u8]) -> u16 {
 pub(super) const fn is_alnum(byte: u8) -> bool {
     of(byte) & ALNUM != 0
 }
+
+/// Eight bytes as bits: which are ASCII letters or digits, and which are digits; the first byte is
+/// the lowest bit. Bytes behind the end count as neither.
+#[inline]
+fn alnum_bits(eight: [u8; 8]) -> (u64, u64) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES << 7;
+    let word = u64::from_le_bytes(eight);
+    // The top bit of each byte that is within the range; bytes beyond ASCII never are.
+    let within = |word: u64, first: u8, last: u8| {
+        let low = word & !TOPS;
+        let from = low + ONES * u64::from(0x80 - first);
+        let behind = low + ONES * u64::from(0x7F - last);
+        from & !behind & !word & TOPS
+    };
+    let bits = |tops: u64| tops.wrapping_mul(0x0002_0408_1020_4081) >> 56;
+    let digits = within(word, b'0', b'9');
+    // Bit 5 tells small letters from capitals; it may be set in both.
+    let letters = within(word | ONES << 5, b'a', b'z') & !(word & TOPS);
+    (bits(digits | letters), bits(digits))
+}
+
+/// Up to 64 bytes as bits, see [`alnum_bits`].
+#[inline]
+pub(super) fn word_bits(bytes: &[u8]) -> (u64, u64) {
+    let (mut alnum, mut digits, mut shift) = (0, 0, 0);
+    let mut chunks = bytes.chunks_exact(8);
+    let mut take = |eight: [u8; 8]| {
+        let (a, d) = alnum_bits(eight);
+        alnum |= a << shift;
+        digits |= d << shift;
+        shift += 8;
+    };
+    for chunk in &mut chunks {
+        take([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]);
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        let mut eight = [0; 8];
+        eight[..rest.len()].copy_from_slice(rest);
+        take(eight);
+    }
+    (alnum, digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_agree_with_the_table() {
+        for length in 0..=64 {
+            for first in 0..=255_u8 {
+                let bytes: Vec<u8> = (0..length).map(|n| first.wrapping_add(n)).collect();
+                let (alnum, digits) = word_bits(&bytes);
+                for at in 0..64 {
+                    let byte = bytes.get(at).copied().unwrap_or_default();
+                    assert_eq!(alnum >> at & 1 == 1, is_alnum(byte), "{byte} at {at}");
+                    assert_eq!(digits >> at & 1 == 1, byte.is_ascii_digit(), "{byte} at {at}");
+                }
+            }
+        }
+    }
+}

@@ -128,8 +128,16 @@ struct Scan<'t, 'f> {
 
 const NUMBERS: Set =
     Set::of(&[Detector::Phone, Detector::Card, Detector::Ssn, Detector::Ipv4, Detector::Imei]);
+const TOKENS: Set = Set::of(&[Detector::Jwt, Detector::Token]);
+
+/// A run of ASCII letters and digits that has begun.
+struct Word {
+    start: usize,
+    some_digit: bool,
+    all_digits: bool,
+}
+
 const PATHS: Set = Set::of(&[Detector::UserPath, Detector::UserFile]);
-const ADDRESSES: Set = Set::of(&[Detector::Ipv6, Detector::Mac]);
 const WORDS: Set = NUMBERS.with(Set::of(&[
     Detector::Iban,
     Detector::Ipv6,
@@ -169,7 +177,11 @@ impl Scan<'_, '_> {
             self.keep(Some((0, self.bytes.len())), Detector::Opaque);
         }
         let tokens = has(UPPER) && self.bytes.len() >= TOKEN_MIN;
-        if self.want.any(WORDS) && (has(DIGIT) || tokens) {
+        if !self.want.any(WORDS) || !has(DIGIT) && !tokens {
+            return;
+        }
+        // Where tokens are all there is to look for, as in user agents, few texts have one as long.
+        if self.want.any(WORDS.without(TOKENS)) || token::may_be_in(self.bytes, TOKEN_MIN) {
             self.words(classes);
         }
     }
@@ -233,43 +245,60 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// Goes from word to word; a word is a run of ASCII letters and digits.
+    /// Goes from word to word; a word is a run of ASCII letters and digits. Block by block as bits,
+    /// since words are short and a branch at each end of each would cost more than all else.
     fn words(&mut self, classes: u16) {
         if classes & !ALNUM == 0 {
-            self.word(0, self.bytes.len(), classes);
+            self.word(0, self.bytes.len(), classes & DIGIT != 0, classes == DIGIT);
             return;
         }
-        let mut at = 0;
-        while at < self.bytes.len() {
-            if !is_alnum(self.bytes[at]) {
-                at += 1;
-                continue;
-            }
-            let (start, mut kinds) = (at, 0);
-            while let Some(kind) = self.bytes.get(at).map(|&byte| class::of(byte)) {
-                if kind & ALNUM == 0 {
-                    break;
+        let mut open: Option<Word> = None;
+        // Words before this place belong to something found already.
+        let mut from = 0;
+        for (number, block) in self.bytes.chunks(64).enumerate() {
+            let base = number * 64;
+            let (alnum, digits) = class::word_bits(block);
+            let mut at = 0;
+            while at < 64 {
+                let mut word = match open.take() {
+                    Some(word) => word,
+                    None => {
+                        at += (alnum >> at).trailing_zeros();
+                        if at >= 64 {
+                            break;
+                        }
+                        Word { start: base + at as usize, some_digit: false, all_digits: true }
+                    }
+                };
+                let length = (!(alnum >> at)).trailing_zeros().min(64 - at);
+                let bits = if length == 64 { u64::MAX } else { ((1 << length) - 1) << at };
+                word.some_digit |= digits & bits != 0;
+                word.all_digits &= digits & bits == bits;
+                at += length;
+                let end = base + at as usize;
+                if at == 64 && end < self.bytes.len() {
+                    open = Some(word);
+                } else if word.start >= from {
+                    from = self.word(word.start, end, word.some_digit, word.all_digits);
                 }
-                kinds |= kind;
-                at += 1;
             }
-            at = self.word(start, at, kinds).max(at);
         }
     }
 
     /// Looks at the word from `start` to `end` and what may start with it; returns where to go on.
     #[inline]
-    fn word(&mut self, start: usize, end: usize, kinds: u16) -> usize {
+    fn word(&mut self, start: usize, end: usize, some_digit: bool, all_digits: bool) -> usize {
         let next = self.bytes.get(end).copied().unwrap_or_default();
-        let address = end - start <= 4 && matches!(next, b':' | b'-' | b'.');
-        if (address || self.behind_colons(start))
-            && let Some(end) = self.address(start)
+        let behind = start > 1 && self.bytes[start - 1] == b':' && self.behind_colons(start);
+        let before = end - start <= 4 && matches!(next, b':' | b'-' | b'.');
+        if (before || behind)
+            && let Some(end) = self.address(start, end - start, next, behind)
         {
             return end;
         }
-        let found = if kinds == DIGIT {
+        let found = if all_digits {
             self.number(start, end, next)
-        } else if kinds & DIGIT != 0 {
+        } else if some_digit {
             self.mixed(start, end, next)
         } else {
             self.letters(start, end, next)
@@ -283,16 +312,22 @@ impl Scan<'_, '_> {
             && !head.strip_suffix(b"::").and_then(<[u8]>::last).is_some_and(|&b| is_alnum(b))
     }
 
-    fn address(&mut self, start: usize) -> Option<usize> {
+    /// An address of hardware or IPv6 whose first group, or the one behind `::`, is at `start`.
+    fn address(&mut self, start: usize, length: usize, next: u8, behind: bool) -> Option<usize> {
         let (text, bytes) = (self.text, self.bytes);
-        if !bytes[start].is_ascii_hexdigit() || !self.want.any(ADDRESSES) {
+        if !bytes[start].is_ascii_hexdigit() {
             return None;
         }
-        if let Some(end) = self.check(Detector::Mac, start, || net::mac(bytes, start)) {
+        let pairs = length == 2 && next != b'.' || length == 4 && next == b'.';
+        if pairs && let Some(end) = self.check(Detector::Mac, start, || net::mac(bytes, start)) {
             return Some(end);
         }
-        let from = if self.behind_colons(start) { start - 2 } else { start };
-        let again = from == start
+        if next != b':' && !behind {
+            return None;
+        }
+        let from = if behind { start - 2 } else { start };
+        // A group in the middle of an address that was none; one with `::` may still follow.
+        let again = !behind
             && start > 1
             && bytes[start - 1] == b':'
             && bytes[start - 2].is_ascii_hexdigit();

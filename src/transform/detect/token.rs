@@ -103,6 +103,20 @@ const fn belongs(byte: u8, body: Body) -> bool {
     }
 }
 
+/// True if some run of letters, digits, `-`, `_` and `.` has `least` bytes.
+pub(super) fn may_be_in(bytes: &[u8], least: usize) -> bool {
+    let within = |byte: &u8| belongs(*byte, Body::Url) || *byte == b'.';
+    // Such a run covers one of every `least` bytes: only those are looked at, and around them.
+    (0..bytes.len()).step_by(least).any(|at| {
+        let (before, behind) = bytes.split_at(at);
+        let reach = behind.iter().take(least).take_while(|&byte| within(byte)).count();
+        reach > 0 && {
+            let back = before.iter().rev().take(least).take_while(|&byte| within(byte)).count();
+            reach + back >= least
+        }
+    })
+}
+
 /// First bytes of all prefixes, so that most words are passed over at once.
 const STARTS: [bool; 256] = {
     let mut starts = [false; 256];
@@ -226,4 +240,20 @@ fn entropy(bytes: &[u8]) -> f64 {
         let share = f64::from(count) / total;
         bits - share * share.log2()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_runs_are_seen_wherever_they_are() {
+        for before in 0..40 {
+            for length in [17, 18, 19, 60] {
+                let text = format!("{} {} x", "/".repeat(before), "a".repeat(length));
+                assert_eq!(may_be_in(text.as_bytes(), 18), length >= 18, "{text}");
+            }
+        }
+        assert!(!may_be_in(b"", 18));
+    }
 }
