@@ -27,12 +27,7 @@ type Make<'a> = dyn FnMut(&[String], &Value) -> Result<Chain, String> + 'a;
 /// Runs the cases in `text`, the content of `file`; `usual` is the transformation of cases that
 /// name none; `chain` makes those of a list of names, with a case's `metadata`, or says what is
 /// wrong with it.
-pub(super) fn run(
-    file: &str,
-    text: &str,
-    usual: &str,
-    chain: &mut Make<'_>,
-) -> Report {
+pub(super) fn run(file: &str, text: &str, usual: &str, chain: &mut Make<'_>) -> Report {
     let mut report = Report::default();
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match case(line, usual, chain) {
@@ -43,11 +38,7 @@ pub(super) fn run(
     report
 }
 
-fn case(
-    line: &str,
-    usual: &str,
-    chain: &mut Make<'_>,
-) -> Result<(), String> {
+fn case(line: &str, usual: &str, chain: &mut Make<'_>) -> Result<(), String> {
     let case: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
     let name = case.get("name").and_then(Value::as_str).unwrap_or("case");
     let names = |key: &str| -> Option<Vec<String>> {
