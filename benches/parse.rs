@@ -2,7 +2,6 @@
 //!
 //! `cargo bench --bench parse`; the recorded requests of tests/golden/corpus, one after the other.
 
-#![expect(missing_docs, reason = "a program")]
 #![allow(clippy::unwrap_used, reason = "a bench ends where something is wrong")]
 
 use divan::counter::ItemsCount;

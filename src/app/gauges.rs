@@ -1,5 +1,6 @@
 //! How journal, loader and reloads stand, for metrics.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
+use crate::ingest::{Ingest, Stage};
 use crate::journal::{self, Health};
 use crate::loader;
 use crate::metrics::{counters, gauges};
+use crate::transform::Pack;
 
 const NO_LABELS: [(&str, &str); 0] = [];
 
@@ -103,5 +106,30 @@ impl Collector for Reloads {
             ([("result", "failed")], self.failed.load(Ordering::Relaxed)),
         ];
         counters(&mut encoder, "keelrow_config_reloads", "Reloads of the configuration", lines)
+    }
+}
+
+/// How often each rule of each pack hit.
+#[derive(Debug)]
+pub(super) struct Rules(pub(super) Arc<Ingest>);
+
+impl Collector for Rules {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let live = self.0.live();
+        // Sources share packs: each is told once.
+        let packs: BTreeMap<String, Arc<Pack>> = live
+            .chains
+            .values()
+            .flat_map(|chain| chain.stages())
+            .filter_map(|stage| match stage {
+                Stage::Pack(pack) => Some((pack.name().to_owned(), pack)),
+                Stage::Script(_) => None,
+            })
+            .collect();
+        let lines = packs.iter().flat_map(|(name, pack)| {
+            pack.hits().map(move |(rule, hits)| ([("pack", name.as_str()), ("rule", rule)], hits))
+        });
+        let help = "Values that a rule found, since the configuration was taken over";
+        counters(&mut encoder, "keelrow_rule_hits", help, lines)
     }
 }

@@ -172,6 +172,7 @@ impl App {
         let reloads = Arc::<gauges::Reloads>::default();
         metrics.collect(collector);
         metrics.collect(counts);
+        metrics.collect(gauges::Rules(Arc::clone(&ingest)));
         metrics.collect(gauges::Journal(Arc::clone(&journal)));
         metrics.collect(gauges::Loader(loader.clone()));
         metrics.collect(Arc::clone(&reloads));

@@ -4,18 +4,19 @@
 //! then; what they removed is passed over. No allocation for a leaf: states and keys are
 //! remembered in the scratch, texts go through its buffers.
 
+mod inserted;
+mod keys;
+mod nested;
+
 use super::clean::{Cleaner, Outcome};
 use super::consent;
 use super::pack::{Pack, Then, drops_event};
 use super::pseudonym::Pseudonyms;
-use super::rename;
-use super::scratch::{Frame, Member, Memo, Nested, Scratch};
+use super::scratch::{Frame, Member, Memo, Scratch};
 use crate::event::{self, Edits, IDENTITY, KeyId, Kind, Node, Tape, Value, known};
 
 /// Bytes that the shortest text with something to find has; see `detect`.
 const SHORTEST: u32 = 5;
-/// JSON in strings in JSON in strings: how deep one looks. Deeper ones are read as plain text.
-const NESTED_MAX: u8 = 3;
 /// Fields that allow-list mode keeps unasked: without them an event is none. All but `event` hold
 /// what the gateway wrote or checked, and detectors look at them all.
 const ALWAYS: [KeyId; 12] = [
@@ -391,170 +392,6 @@ impl<'a, 't> Walk<'a, 't> {
             self.cleaner().hit(rule);
         }
         stays
-    }
-
-    /// Looks at the members that earlier edits added.
-    fn inserted(&mut self, event: Node<'_>) {
-        let Some(last) = self.edits.inserted().map(|insert| insert.number).max() else { return };
-        let mut text = std::mem::take(&mut self.scratch.text);
-        for number in 0..=last {
-            let Some(insert) = self.edits.inserted().find(|insert| insert.number == number) else {
-                continue;
-            };
-            let (object, key_id) = (insert.object, insert.key_id);
-            text.clear();
-            text.push_str(insert.value);
-            let key = insert.key.to_owned();
-            let Some(parent) = self.state_of(event, object) else { continue };
-            let state = if key_id == KeyId::NONE {
-                self.memo.step_to(self.pack, parent, &key)
-            } else {
-                self.step(parent, key_id)
-            };
-            let top_key = (object == event.index()).then_some(key_id);
-            self.inserted_value(number, object, &key, key_id, (state, top_key), &text);
-        }
-        self.scratch.text = text;
-    }
-
-    fn inserted_value(
-        &mut self,
-        number: usize,
-        object: u32,
-        key: &str,
-        key_id: KeyId,
-        (state, top_key): (u32, Option<KeyId>),
-        json: &str,
-    ) {
-        if !self.may_stay(state, top_key, json) {
-            return self.edits.remove_inserted(number);
-        }
-        let identity = top_key.is_some_and(|key| IDENTITY.contains(&key));
-        let (outcome, bare) = self.json(json, state, identity);
-        let clean_key = if key_id == KeyId::NONE { self.clean_key(key) } else { None };
-        match outcome {
-            Outcome::Removed => self.edits.remove_inserted(number),
-            Outcome::Same if clean_key.is_none() => {}
-            Outcome::Text if clean_key.is_none() && !bare => {
-                self.edits.replace_inserted(number, &self.scratch.out);
-            }
-            _ => {
-                self.edits.remove_inserted(number);
-                let key = clean_key.as_deref().unwrap_or(key);
-                match outcome {
-                    Outcome::Text if bare => {
-                        self.edits.insert(object, key, key_id, &self.scratch.out)
-                    }
-                    Outcome::Text => {
-                        self.edits.insert_string(object, key, key_id, &self.scratch.out)
-                    }
-                    _ => self.edits.insert(object, key, key_id, json),
-                }
-            }
-        }
-    }
-
-    fn step(&mut self, state: u32, key: KeyId) -> u32 {
-        let (keys, finder) = (self.tape.keys(), &mut self.scratch.finder);
-        self.memo.step(self.pack, keys, finder, state, key).state()
-    }
-
-    /// The state of the object at `token`, found from the event's top.
-    fn state_of(&mut self, event: Node<'_>, token: u32) -> Option<u32> {
-        let (mut node, mut state) = (event, Memo::TOP);
-        while node.index() != token {
-            let holds = |child: &Node<'_>| child.index() <= token && token < child.token().next;
-            node = node.children().find(holds)?;
-            if node.key_id() != KeyId::NONE {
-                state = self.step(state, node.key_id());
-            }
-        }
-        Some(state)
-    }
-
-    /// JSON within a string, if that is what it is.
-    fn json_in_string(&mut self, text: &str, state: u32) -> Option<Outcome> {
-        if self.depth >= NESTED_MAX {
-            return None;
-        }
-        self.nested(text, state)
-    }
-
-    /// Applies the pack to a JSON text of its own; `None` if it is no JSON. The result is in
-    /// `scratch.out`.
-    fn nested(&mut self, json: &str, state: u32) -> Option<Outcome> {
-        let mut nested = self.scratch.nested.take().unwrap_or_default();
-        let outcome = self.walk_nested(&mut nested, json, state);
-        self.scratch.nested = Some(nested);
-        outcome
-    }
-
-    fn walk_nested(&mut self, nested: &mut Nested, json: &str, state: u32) -> Option<Outcome> {
-        let Nested { parser, edits, scratch, out } = nested;
-        let tape = parser.parse(json.as_bytes()).ok()?;
-        let root = tape.root();
-        edits.begin(root);
-        let mut memo = scratch.take_memo(self.pack, tape.keys());
-        let start = memo.intern(self.pack, self.memo.state(state).clone());
-        scratch.hits.clear();
-        scratch.hits.resize(self.scratch.hits.len(), 0);
-        Walk::new(self.pack, scratch, &mut memo, edits, self.pseudonyms, tape, self.depth + 1)
-            .whole(root, start, false);
-        scratch.put_memo(memo);
-        for (sum, hits) in self.scratch.hits.iter_mut().zip(&scratch.hits) {
-            *sum = sum.saturating_add(*hits);
-        }
-        if edits.is_empty() {
-            return Some(Outcome::Same);
-        }
-        out.clear();
-        edits.write(root, out);
-        self.scratch.out.clear();
-        self.scratch.out.push_str(std::str::from_utf8(out).unwrap_or_default());
-        Some(Outcome::Text)
-    }
-
-    /// Renames those members of the object at `token` whose keys hold something to hide.
-    fn rename_members(&mut self, token: u32) {
-        if let Some(frame) = self.scratch.frames.last_mut() {
-            frame.renamed = true;
-        }
-        let object = self.tape.node(token);
-        let mut taken = rename::Taken::default();
-        for member in object.children() {
-            let keys = self.tape.keys();
-            let dirty =
-                self.memo.is_dirty(keys, member.key_id(), &mut self.scratch.finder, self.pack);
-            if !dirty {
-                taken.keep(self.edits.renamed(member.index()).unwrap_or_else(|| member.key()));
-            }
-        }
-        for member in object.children() {
-            if self.edits.value(member.index()) == Value::Removed {
-                continue;
-            }
-            let key = self.edits.renamed(member.index()).unwrap_or_else(|| member.key()).to_owned();
-            if let Some(clean) = self.clean_key(&key) {
-                let clean = taken.free(clean);
-                self.edits.rename(member.index(), &clean);
-            }
-        }
-    }
-
-    /// What is left of a key when what it holds is hidden; `None` if there is nothing to hide.
-    fn clean_key(&mut self, key: &str) -> Option<String> {
-        let mut cleaner = Cleaner {
-            pack: self.pack,
-            pseudonyms: self.pseudonyms,
-            finder: &mut self.scratch.finder,
-            out: &mut self.scratch.out,
-            hits: &mut self.scratch.hits,
-        };
-        match cleaner.text(key, self.memo.for_keys()) {
-            Outcome::Same => None,
-            Outcome::Removed => Some(String::new()),
-            Outcome::Text => Some(self.scratch.out.clone()),
-        }
     }
 }
 

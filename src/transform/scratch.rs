@@ -22,7 +22,7 @@ const STATES_MAX: usize = 1_024;
 /// Buffers and memos for [`Pack::apply`]. Not tied to one pack, but cheap only while the packs and
 /// the parser stay the same.
 #[derive(Default)]
-#[expect(clippy::vec_box, reason = "a memo is taken out and put back for each event: one word")]
+#[expect(clippy::vec_box, reason = "a memo is taken out and put back for each event")]
 pub struct Scratch {
     memos: Vec<Box<Memo>>,
     pub(super) finder: Finder,
@@ -55,8 +55,8 @@ impl Scratch {
     /// Takes the memo for this pack and these keys out, or makes one.
     pub(super) fn take_memo(&mut self, pack: &Pack, keys: &Keys) -> Box<Memo> {
         let stamp = keys.stamp();
-        let mut known = self.memos.iter();
-        if let Some(at) = known.position(|memo| memo.pack == pack.id() && memo.stamp == stamp) {
+        let mut memos = self.memos.iter();
+        if let Some(at) = memos.position(|memo| memo.pack == pack.id() && memo.stamp == stamp) {
             let memo = self.memos.remove(at);
             if memo.states.len() <= STATES_MAX {
                 return memo;
