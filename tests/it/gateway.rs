@@ -9,20 +9,20 @@ use keelrow::clock::System;
 use keelrow::config::{self, Environment};
 
 /// A running gateway.
-pub struct Gateway {
+pub(crate) struct Gateway {
     app: App,
     client: reqwest::Client,
 }
 
 /// An answer, read whole.
-pub struct Answer {
-    pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
@@ -32,7 +32,7 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(60);
 
 impl Gateway {
     /// Starts on `folder` with `sources`, the rest of a configuration.
-    pub async fn start(folder: &Path, sources: &str) -> Self {
+    pub(crate) async fn start(folder: &Path, sources: &str) -> Self {
         let text = format!(
             r#"
             [http]
@@ -55,7 +55,7 @@ impl Gateway {
         Self { app, client }
     }
 
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,
@@ -83,12 +83,12 @@ impl Gateway {
     }
 
     /// Posts a body for the source with the write key, and expects it to be taken.
-    pub async fn post(&self, path: &str, key: &str, body: &str) {
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &str) {
         let answer = self.try_post(path, key, body).await;
         assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()), "{path}");
     }
 
-    pub async fn try_post(&self, path: &str, key: &str, body: &str) -> Answer {
+    pub(crate) async fn try_post(&self, path: &str, key: &str, body: &str) -> Answer {
         use base64::Engine as _;
         let key = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
         let basic = format!("Basic {key}");
@@ -96,14 +96,14 @@ impl Gateway {
     }
 
     /// Commits all that is acknowledged.
-    pub async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let loader = self.app.loader().clone();
         let flushed = tokio::task::spawn_blocking(move || loader.flush(COMMIT_LIMIT)).await;
         assert!(flushed.unwrap(), "{:?}", self.app.loader().status());
     }
 
     /// The value of the metric whose line starts with `start`.
-    pub async fn metric(&self, start: &str) -> u64 {
+    pub(crate) async fn metric(&self, start: &str) -> u64 {
         let url = format!("http://{}/metrics", self.app.admin());
         let text = self.send_to(&url, "GET", &[], Vec::new()).await.text();
         let line = text.lines().find(|line| line.starts_with(start));
@@ -112,18 +112,18 @@ impl Gateway {
     }
 
     /// One line of a source's books.
-    pub async fn book(&self, source: &str, outcome: &str) -> u64 {
+    pub(crate) async fn book(&self, source: &str, outcome: &str) -> u64 {
         let labels = format!("{{source=\"{source}\",outcome=\"{outcome}\"}}");
         self.metric(&format!("keelrow_events_total{labels}")).await
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.app.stop().await;
     }
 }
 
 /// The text of a compressed file below tests/golden.
-pub fn golden(path: &str) -> String {
+pub(crate) fn golden(path: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path);
     let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     if path.extension().is_some_and(|ending| ending == "zst") {

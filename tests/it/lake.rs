@@ -10,7 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value, json};
 
 /// All files below `folder`, in order.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
@@ -27,7 +27,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The rows of all Parquet files below `folder`, file by file, without their empty cells.
-pub fn rows(folder: &Path) -> Vec<Map<String, Value>> {
+pub(crate) fn rows(folder: &Path) -> Vec<Map<String, Value>> {
     let is_parquet = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "parquet");
     files(folder).iter().filter(|path| is_parquet(path)).flat_map(|path| file_rows(path)).collect()
 }
@@ -66,7 +66,7 @@ fn cell(array: &dyn Array, row: usize) -> Value {
 }
 
 /// The manifests of the one writer, by number.
-pub fn manifests(lake: &Path) -> Vec<Value> {
+pub(crate) fn manifests(lake: &Path) -> Vec<Value> {
     files(&lake.join("_keelrow/batches"))
         .iter()
         .map(|path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
