@@ -41,9 +41,7 @@ impl Reloader {
 
     /// As [`Reloader::reload`], if the files are not what they were when they were last read.
     pub fn reload_if_changed(&mut self) {
-        let now = self.fingerprint();
-        if now != self.seen {
-            self.seen = now;
+        if self.fingerprint() != self.seen {
             self.reload();
         }
     }
@@ -62,6 +60,7 @@ impl Reloader {
 
     /// Reads, checks and takes over; `false` if the old configuration stays.
     pub fn reload(&mut self) -> bool {
+        self.seen = self.fingerprint();
         match self.try_reload() {
             Ok(()) => {
                 self.counts.done.fetch_add(1, Ordering::Relaxed);

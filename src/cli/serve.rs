@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -96,6 +97,10 @@ impl Signals {
     }
 }
 
+/// How long files must have been left alone before they are read: an editor or a deployment may
+/// empty a file first and fill it afterwards.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
+
 /// Returns on SIGTERM or SIGINT; takes over the configuration on SIGHUP and when a file changes.
 pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
     let (file, folders) = reloader.watched();
@@ -103,7 +108,14 @@ pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
     let mut watcher = watcher
         .map_err(|error| tracing::warn!(error = chain(&error), "reload by SIGHUP only"))
         .ok();
+    let mut settled = None;
     loop {
+        let settles = async {
+            match settled {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let changed = async {
             match &mut watcher {
                 Some(watcher) => watcher.changed().await,
@@ -114,7 +126,11 @@ pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => { reloader.reload(); }
-            () = changed => { reloader.reload_if_changed(); }
+            () = changed => settled = Some(tokio::time::Instant::now() + SETTLE_TIME),
+            () = settles => {
+                settled = None;
+                reloader.reload_if_changed();
+            }
         }
     }
 }
