@@ -403,7 +403,9 @@ fn limits(config: &Config) -> ingest::Limits {
     }
 }
 
-fn script_limits(config: &Config) -> script::Limits {
+/// What one call of a script may take; the same for `serve` and `keelrow transform`.
+#[must_use]
+pub fn script_limits(config: &Config) -> script::Limits {
     script::Limits {
         cpu_per_call: config.scripts.cpu_per_call,
         memory_bytes: config.scripts.memory,

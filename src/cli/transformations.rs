@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::transform::{self, Chain, Chains, PackStage, Sender, Stage, Unresolved};
 use super::{Failure, cases, chain};
-use crate::app::{chains, privacy_key};
+use crate::app::{chains, privacy_key, script_limits};
 use crate::config::{self, Config};
 use crate::event::enrich::Fields;
 use crate::event::{Node, Parser, known};
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let compiled = chains::compile(&config).map_err(|faults| Failure::input(faults.join("\n")))?;
     let nobody = chains::compile_names(&config, &[DEFAULT_TRANSFORMS.to_owned()])
         .map_err(|faults| Failure::input(faults.join("\n")))?;
-    let limits = limits(&config);
+    let limits = script_limits(&config);
     let mut found = Found { sources, compiled, nobody, pseudonyms, limits, made: HashMap::new() };
     let (mut input, mut output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
     let source = arguments.source.as_deref();
@@ -88,15 +88,6 @@ fn pseudonyms(config: &Config) -> Result<Pseudonyms, Failure> {
                 .map_err(|error| Failure::input(chain(&error)))
         }
         Err(error) => Err(Failure::input(chain(&error))),
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        cpu_per_call: config.scripts.cpu_per_call,
-        memory_bytes: config.scripts.memory,
-        result_bytes: config.http.max_event,
-        ..Limits::default()
     }
 }
 
@@ -208,7 +199,7 @@ fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
     let usual = [PathBuf::from("transforms/cases")];
     let files = case_files(if paths.is_empty() { &usual } else { paths })?;
     let key = Pseudonyms::new(cases::CASE_KEY, 1).map_err(|error| Failure::other(&error))?;
-    let (key, limits) = (Arc::new(key), limits(config));
+    let (key, limits) = (Arc::new(key), script_limits(config));
     let (mut passed, mut failures) = (0, Vec::new());
     for file in &files {
         let mut chain = |names: &[String], metadata: &Value| {
