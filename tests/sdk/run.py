@@ -1,164 +1,264 @@
 """Real SDKs against the real program: every event must be found in the Parquet files, once.
 
-usage: run.py PATH_TO_KEELROW
+usage: run.py PATH_TO_KEELROW [--only WORD]... [--scenario NAME]... [--rounds N] [--rust PROGRAM]
 
-Starts the program on a folder of its own, lets each SDK send the calls of events.json, waits until
-the loader has committed them, and looks each one up with DuckDB, values and all.
+Each scenario starts the program on a folder of its own, lets every SDK send its calls, waits until
+the loader has committed them, stops the program, and looks each event up with DuckDB.
 """
 
+import argparse
+import concurrent.futures
 import contextlib
-import json
-import pathlib
-import signal
-import socket
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
 
-import duckdb
+import lake
+import sdks
+from gateway import Gateway
+from jobs import Browser, Job, all_calls, run_process, stream
+from proxy import ANSWER_LOST, RESET, Proxy, Sink, slow, status
 
-HERE = pathlib.Path(__file__).parent
-CALLS = json.loads((HERE / "events.json").read_text())
-NODE = ["rudder-node-gzip", "rudder-node-plain", "segment-node", "segment-node-legacy"]
-PYTHON = ["rudder-python-gzip", "rudder-python-plain", "segment-python-gzip", "segment-python-plain"]
-SDKS = NODE + PYTHON
 COMMIT_LIMIT_S = 60
-TABLES = {"identify": "identifies", "page": "pages", "screen": "screens", "group": "groups"}
+# Programs that run at once; pages of the browser all do.
+WORKERS = 5
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("keelrow")
+    parser.add_argument("--only", action="append", help="only SDKs with this in their name")
+    parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rust", default="", help="the built program of tests/sdk/rust")
+    parser.add_argument("--chromium", default=shutil.which("chromium") or "")
+    return parser.parse_args()
 
 
-def configuration(folder, port, admin):
-    sources = "\n".join(
-        f'[[source]]\nname = "{sdk}"\nwrite_key = "key-{sdk}"\nenvironment = "prod"\n'
-        f'platform = "server"\nschema = "{schema(sdk)}"\n'
-        for sdk in SDKS
-    )
-    return f"""
-[http]
-listen = "127.0.0.1:{port}"
-admin_listen = "127.0.0.1:{admin}"
-[journal]
-path = "{folder}/journal"
-max_bytes = "1GiB"
-[storage]
-url = "{folder}/lake"
-[load]
-max_age = "1s"
-{sources}
-"""
+class Run:
+    """What all scenarios share: the programs, the SDKs that can be run, the browser."""
+
+    def __init__(self, options, browser, sink):
+        self.options, self.browser, self.sink = options, browser, sink
+
+    def missing(self):
+        """Runners that this machine cannot run, with the reason."""
+        reasons = {
+            "browser": "" if self.browser else "no Chromium: apt-get install chromium",
+            "worker": "" if self.browser else "no Chromium: apt-get install chromium",
+            "rust": "" if self.options.rust else "--rust names no program",
+        }
+        return {runner: reason for runner, reason in reasons.items() if reason}
+
+    def skipped(self):
+        """One line for each SDK that was not run at all."""
+        missing = self.missing()
+        return [f"{sdk.name}: {missing[sdk.runner]}" for sdk in self.wanted() if sdk.runner in missing]
+
+    def wanted(self):
+        only = self.options.only
+        return [sdk for sdk in sdks.ALL if not only or any(word in sdk.name for word in only)]
+
+    def sdks(self):
+        missing = self.missing()
+        return [sdk for sdk in self.wanted() if sdk.runner not in missing]
+
+    def is_page(self, job):
+        return job.sdk.runner in ("browser", "worker")
+
+    def carry_out(self, jobs):
+        """Runs all jobs; returns what went wrong by name."""
+        def one(job):
+            return self.browser.run(job) if self.is_page(job) else run_process(job, self.options.rust)
+        pages = [job for job in jobs if self.is_page(job)]
+        programs = [job for job in jobs if not self.is_page(job)]
+        with (concurrent.futures.ThreadPoolExecutor(max(1, len(pages))) as tabs,
+              concurrent.futures.ThreadPoolExecutor(WORKERS) as pool):
+            futures = {job.name: tabs.submit(one, job) for job in pages}
+            futures |= {job.name: pool.submit(one, job) for job in programs}
+            return {name: future.result() for name, future in futures.items()}
+
+    def close_pages(self, jobs, wrong):
+        """Closes them; none may have asked anything but its own site and the gateway."""
+        for job in filter(self.is_page, jobs):
+            own = {self.browser.ready["pages"], job.url.split("/")[2]}
+            asked, errors = self.browser.close(job)
+            if foreign := set(asked) - own:
+                wrong[job.name] += f" asked {sorted(foreign)}"
+            if errors:
+                wrong[job.name] += f" page errors: {errors[:3]}"
+        if hosts := self.sink.asked():
+            raise SystemExit(f"requests for other machines: {hosts}")
 
 
-def schema(sdk):
-    return sdk.replace("-", "_")
-
-
-@contextlib.contextmanager
-def gateway(program):
-    with tempfile.TemporaryDirectory(prefix="keelrow-sdk-") as folder:
-        port, admin = free_port(), free_port()
-        config = pathlib.Path(folder, "keelrow.toml")
-        config.write_text(configuration(folder, port, admin))
-        child = subprocess.Popen([program, "serve", "--config", str(config)])
-        try:
-            wait_for_port(port, child)
-            yield f"http://127.0.0.1:{port}", pathlib.Path(folder, "lake")
-        finally:
-            child.send_signal(signal.SIGTERM)
-            code = child.wait(timeout=30)
-        if code != 0:
-            raise SystemExit(f"keelrow ended with {code}")
-
-
-def wait_for_port(port, child):
-    until = time.monotonic() + 30
-    while time.monotonic() < until and child.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise SystemExit("keelrow did not start")
-
-
-def send(sdk, url):
-    if sdk in NODE:
-        command = ["node", str(HERE / "node" / "send.mjs")]
-    else:
-        command = [sys.executable, str(HERE / "python" / "send.py")]
-    return subprocess.run([*command, sdk, url, f"key-{sdk}", sdk], timeout=120).returncode == 0
-
-
-def loaded(lake):
-    total = 0
-    for manifest in lake.glob("_keelrow/batches/*/*.json"):
-        total += json.loads(manifest.read_text())["events"]["loaded"]
-    return total
-
-
-def wait_until_loaded(lake, expected):
+def wait_until_settled(gateway, jobs, wrong):
+    """Waits until each source's events have met their end; the looking up tells what is missing."""
     until = time.monotonic() + COMMIT_LIMIT_S
-    while time.monotonic() < until:
-        if loaded(lake) >= expected:
-            return
-        time.sleep(0.1)
-    print(f"loaded {loaded(lake)} of {expected} events within {COMMIT_LIMIT_S} s")
+    waiting = [job for job in jobs if not wrong[job.name]]
+    while waiting and time.monotonic() < until:
+        time.sleep(0.05)
+        waiting = [job for job in waiting if not is_settled(gateway.settled(job.schema), job)]
+    for job in waiting:
+        print(f"  {job.name}: {gateway.settled(job.schema)} of {len(job.calls)} events")
 
 
-def expected_fields(call):
-    fields = dict(call["fields"])
-    if "repeat" in call:
-        repeat = call["repeat"]
-        fields[repeat["field"]] = repeat["text"] * repeat["times"]
-    # Warehouses refuse NUL, so the gateway takes it out; nothing else may change.
-    return {k: v.replace("\0", "") if isinstance(v, str) else v for k, v in fields.items()}
+def is_settled(books, job):
+    return books.get("loaded", 0) + books.get("rejected", 0) >= len(job.calls)
 
 
-def faults(db, lake, sdk, number, call):
-    marker = f"{sdk}-{number}"
-    table = TABLES.get(call["call"]) or call.get("name", "aliases").lower().replace(" ", "_")
-    # This SDK sends the traits of a user in the context only.
-    traits = sdk.startswith("rudder-python") and call["call"] == "identify"
-    prefix = "context_traits_" if traits else ""
-    column = "user_id" if call["call"] == "alias" else f"{prefix}marker"
-    files = f"{lake}/rudder-datalake/{schema(sdk)}/{table}/**/*.parquet"
-    try:
-        found = db.execute(
-            "select * from read_parquet(?, union_by_name = true) where " + column + " = ?",
-            [files, marker],
-        )
-    except duckdb.Error as error:
-        return [f"{table}: {type(error).__name__}"]
-    names = [d[0] for d in found.description]
-    rows = found.fetchall()
-    if len(rows) != 1:
-        return [f"{table}: {len(rows)} rows"]
-    row = dict(zip(names, rows[0]))
-    wrong = [k for k, v in expected_fields(call).items() if row.get(prefix + k) != v]
-    wrong += [k for k in ("id", "received_at", "timestamp", "_timestamp") if k in row and row[k] is None]
-    if call["call"] == "alias" and row["previous_id"] != call["id"]:
-        wrong.append("previous_id")
-    return [f"{table}.{name} differs" for name in wrong]
+def check(gateway, jobs, wrong, sent_ids):
+    """Looks every call of every job up; returns the faults by job."""
+    db = lake.connect()
+    result = {}
+    for job in jobs:
+        found = [wrong[job.name].strip()] if wrong[job.name] else []
+        schema = lake.Schema(db, gateway.lake, job.schema)
+        for call in job.calls:
+            found += lake.faults(schema, job.sdk, call, sent_ids)
+        for table, ids in schema.all_ids().items():
+            if len(set(ids)) != len(ids):
+                found.append(f"{table}: ids are not unique")
+        if gateway.settled(job.schema).get("rejected"):
+            found.append("events were rejected")
+        result[job.name] = found
+    shown = lake.platforms(db, gateway.lake, "prod")
+    for job in jobs:
+        if shown.get(job.name, []) != [job.sdk.expected_platform]:
+            result[job.name].append(f"platform {shown.get(job.name)}")
+    return result
+
+
+def ids_by_marker(events):
+    """The messageIds on the wire of each marked event."""
+    ids = {}
+    for event in events:
+        fields = [event.get("properties"), event.get("traits"), (event.get("context") or {}).get("traits")]
+        marker = next((f["marker"] for f in fields if isinstance(f, dict) and "marker" in f), None)
+        if marker and "messageId" in event:
+            ids.setdefault(marker, set()).add(event["messageId"])
+    return ids
+
+
+def simple(run, jobs, http=""):
+    """All jobs at one gateway, each through a proxy of its own if it has faults."""
+    with Gateway(run.options.keelrow, [job.source() for job in jobs], http) as gateway, \
+            contextlib.ExitStack() as proxies:
+        events = []
+        for job in jobs:
+            job.url = gateway.url
+            if job.faults:
+                proxy = proxies.enter_context(Proxy(gateway.port, job.faults))
+                job.url, job.proxy = proxy.url, proxy
+        wrong = run.carry_out(jobs)
+        wait_until_settled(gateway, jobs, wrong)
+        run.close_pages(jobs, wrong)
+        for job in jobs:
+            if job.faults:
+                events += job.proxy.events
+                if job.proxy.faults:
+                    wrong[job.name] += f" {len(job.proxy.faults)} faults were not met"
+        gateway.stop()
+        result = check(gateway, jobs, wrong, ids_by_marker(events))
+        gateway.start()
+    return result
+
+
+def plain(run):
+    return simple(run, [Job(sdk, "plain", all_calls(sdk, "plain")) for sdk in run.sdks()])
+
+
+def prefix(run):
+    """Behind a reverse proxy that gives the gateway a path below another address."""
+    jobs = [Job(sdk, "prefix", all_calls(sdk, "prefix")) for sdk in run.sdks()]
+    with Proxy(0, prefix="/events") as proxy:
+        http = f'public_url = "{proxy.url}"'
+        with Gateway(run.options.keelrow, [job.source() for job in jobs], http) as gateway:
+            proxy.upstream_port = gateway.port
+            for job in jobs:
+                job.url = proxy.url
+            wrong = run.carry_out(jobs)
+            wait_until_settled(gateway, jobs, wrong)
+            run.close_pages(jobs, wrong)
+            gateway.stop()
+            result = check(gateway, jobs, wrong, ids_by_marker(proxy.events))
+            gateway.start()
+    return result
+
+
+def with_faults(name, faults):
+    def scenario(run):
+        jobs = [Job(sdk, name, all_calls(sdk, name), faults=list(faults))
+                for sdk in run.sdks() if sdk.retries]
+        return simple(run, jobs)
+    return scenario
+
+
+def leaving(run):
+    """The page is left at once: what is queued goes out as it unloads, or from the next page."""
+    jobs = [Job(sdk, "leaving", stream(sdk, "leaving", 3), leave=True)
+            for sdk in run.sdks() if sdk.runner == "browser"]
+    return simple(run, jobs)
+
+
+def restart(run):
+    """Apps in use while the gateway is stopped, started, killed and started again."""
+    jobs = [Job(sdk, "restart", stream(sdk, "restart", 40), interval_ms=150)
+            for sdk in run.sdks() if sdk.retries]
+    with Gateway(run.options.keelrow, [job.source() for job in jobs]) as gateway:
+        for job in jobs:
+            job.url = gateway.url
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(run.carry_out, jobs)
+            time.sleep(3)
+            gateway.stop()
+            time.sleep(0.5)
+            gateway.start()
+            time.sleep(2)
+            gateway.kill()
+            time.sleep(0.5)
+            gateway.start()
+            wrong = running.result()
+        wait_until_settled(gateway, jobs, wrong)
+        run.close_pages(jobs, wrong)
+        gateway.stop()
+        result = check(gateway, jobs, wrong, {})
+        gateway.start()
+    return result
+
+
+SCENARIOS = {
+    "plain": plain,
+    "prefix": prefix,
+    "leaving": leaving,
+    "busy": with_faults("busy", [status(429), status(503)]),
+    "broken": with_faults("broken", [RESET, ANSWER_LOST, slow(3)]),
+    "restart": restart,
+}
 
 
 def main():
-    with gateway(sys.argv[1]) as (url, lake):
-        sent = {sdk: send(sdk, url) for sdk in SDKS}
-        wait_until_loaded(lake, len(CALLS) * sum(sent.values()))
-        db = duckdb.connect()
-        db.execute("set timezone = 'UTC'")
-        passed = failed = 0
-        for sdk in SDKS:
-            wrong = [] if sent[sdk] else ["the SDK failed to send"]
-            for number, call in enumerate(CALLS):
-                wrong += faults(db, lake, sdk, number, call) if sent[sdk] else []
-            print(f"{sdk}: {'; '.join(wrong) if wrong else 'all events found, once'}")
-            passed, failed = passed + (not wrong), failed + bool(wrong)
-    print(f"SDKs: {passed} passed, {failed} failed")
-    return 1 if failed else 0
+    options = arguments()
+    passed = failed = 0
+    with Sink() as sink, tempfile.TemporaryDirectory(prefix="keelrow-pages-") as folder, \
+            Browser(options.chromium, folder, sink) as browser:
+        run = Run(options, browser, sink)
+        for number in range(options.rounds):
+            for name in options.scenario or SCENARIOS:
+                started = time.monotonic()
+                result = SCENARIOS[name](run)
+                for job, faults in result.items():
+                    if faults:
+                        print(f"  {job}: {'; '.join(faults[:8])}")
+                    passed, failed = passed + (not faults), failed + bool(faults)
+                bad = sum(map(bool, result.values()))
+                print(f"{name}: {len(result) - bad} of {len(result)} SDKs had every event found, once "
+                      f"({time.monotonic() - started:.0f} s, round {number + 1})", flush=True)
+        skipped = run.skipped()
+    for line in skipped:
+        print(f"SKIPPED, not tested: {line}")
+    print(f"SDKs: {passed} passed, {failed} failed, {len(skipped)} skipped")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Sends the calls of ../events.json through one SDK and returns when the SDK has sent them all.
+"""Sends a job's calls through one SDK of Python and returns when the SDK has sent them all.
 
-usage: send.py SDK URL WRITE_KEY MARKER
+usage: send.py < job.json, as jobs.py writes it
 """
 
 import json
-import pathlib
 import sys
+import time
 
-sdk, url, write_key, marker = sys.argv[1:]
-calls = json.loads((pathlib.Path(__file__).parent.parent / "events.json").read_text())
+job = json.load(sys.stdin)
+sdk = job["sdk"]
 failures = []
 
 
@@ -18,31 +18,33 @@ def client():
     else:
         from segment.analytics.client import Client
     return Client(
-        write_key, host=url, gzip=sdk.endswith("gzip"), on_error=lambda e, _: failures.append(e)
+        job["writeKey"],
+        host=job["url"],
+        gzip=sdk.endswith("gzip"),
+        timeout=2,
+        upload_interval=0.2,
+        on_error=lambda error, _: failures.append(error),
     )
 
 
 analytics = client()
-for n, call in enumerate(calls):
-    fields = dict(call["fields"], marker=f"{marker}-{n}")
-    if "repeat" in call:
-        repeat = call["repeat"]
-        fields[repeat["field"]] = repeat["text"] * repeat["times"]
-    user = f"{marker}-{n}"
+for call in job["calls"]:
+    user, name, fields = call["user"], call.get("name"), call["fields"]
     match call["call"]:
         case "track":
-            analytics.track(user, call["name"], fields)
+            analytics.track(user, name, fields)
         case "identify":
             analytics.identify(user, fields)
         case "page":
-            analytics.page(user, None, call["name"], fields)
+            analytics.page(user, None, name, fields)
         case "screen":
-            analytics.screen(user, None, call["name"], fields)
+            analytics.screen(user, None, name, fields)
         case "group":
             analytics.group(user, call["id"], fields)
         case "alias":
             analytics.alias(call["id"], user)
-analytics.flush()
-analytics.join()
+    time.sleep(job["interval_ms"] / 1000)
+# What a program's end does by itself: the SDK has registered it with atexit.
+analytics.shutdown() if hasattr(analytics, "shutdown") else (analytics.flush(), analytics.join())
 if failures:
     sys.exit(f"{sdk}: {type(failures[0]).__name__}")

@@ -1,0 +1,5 @@
+import { RudderAnalytics } from "@rudderstack/analytics-js/bundled";
+import { page } from "./calls.js";
+import { load } from "./rudder.js";
+
+page(load(RudderAnalytics));

@@ -1,0 +1,106 @@
+"""The real program on a folder of its own: start, stop, kill, and what its lake says.
+
+Knows the program's command line, configuration and manifests, nothing of SDKs.
+"""
+
+import contextlib
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+START_LIMIT_S = 30
+STOP_LIMIT_S = 60
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Gateway:
+    """`sources` is a list of dicts, each one `[[source]]`; `http` is further lines of `[http]`."""
+
+    def __init__(self, program, sources, http=""):
+        self.program, self.port, self.child = program, free_port(), None
+        self.folder = tempfile.TemporaryDirectory(prefix="keelrow-sdk-")
+        self.lake = pathlib.Path(self.folder.name, "lake")
+        self.config = pathlib.Path(self.folder.name, "keelrow.toml")
+        self.config.write_text(self._configuration(sources, http))
+        # Manifests are only ever added, so each is read once.
+        self.books, self.seen = {}, set()
+
+    def _configuration(self, sources, http):
+        blocks = []
+        for source in sources:
+            lines = [f"{key} = {json.dumps(value)}" for key, value in source.items() if value]
+            blocks.append("\n".join(["[[source]]", *lines]))
+        return f"""
+[http]
+listen = "127.0.0.1:{self.port}"
+admin_listen = "127.0.0.1:{free_port()}"
+{http}
+[journal]
+path = "{self.folder.name}/journal"
+max_bytes = "1GiB"
+[storage]
+url = "{self.lake}"
+[load]
+max_age = "1s"
+[shutdown]
+deadline = "20s"
+""" + "\n".join(blocks)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.folder.cleanup()
+
+    def start(self):
+        log = open(pathlib.Path(self.folder.name, "log"), "ab")
+        command = [self.program, "serve", "--log-json", "--config", str(self.config)]
+        self.child = subprocess.Popen(command, stderr=log)
+        until = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < until and self.child.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        raise SystemExit(f"keelrow did not start: {self.log()}")
+
+    def stop(self):
+        """SIGTERM, and waits for the ordered end."""
+        self.child.send_signal(signal.SIGTERM)
+        code = self.child.wait(timeout=STOP_LIMIT_S)
+        if code != 0:
+            raise SystemExit(f"keelrow ended with {code}: {self.log()}")
+
+    def kill(self):
+        self.child.kill()
+        self.child.wait()
+
+    def log(self):
+        return pathlib.Path(self.folder.name, "log").read_text()[-2000:]
+
+    def settled(self, source):
+        """How many events of a source have met their end: loaded, duplicate or rejected."""
+        for path in self.lake.glob("_keelrow/batches/*/*.json"):
+            if path in self.seen:
+                continue
+            manifest = json.loads(path.read_text())
+            self.seen.add(path)
+            for name, counts in manifest["sources"].items():
+                books = self.books.setdefault(name, {})
+                for outcome, count in counts.items():
+                    books[outcome] = books.get(outcome, 0) + count
+        return self.books.get(source, {})
