@@ -25,10 +25,11 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<String>> {
     let mut files = Files::new(config);
     let mut chains = HashMap::new();
-    for source in &config.sources {
+    for (n, source) in config.sources.iter().enumerate() {
         let mut stages = Vec::new();
+        let key = format!("{}: source[{n}].transforms", config.file.display());
         for name in &source.transforms {
-            match files.stage(name) {
+            match files.stage(&key, name) {
                 Some(stage) => stages.push(stage),
                 None => continue,
             }
@@ -45,7 +46,7 @@ pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Strin
 /// As [`compile`].
 pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<String>> {
     let mut files = Files::new(config);
-    let stages = names.iter().filter_map(|name| files.stage(name)).collect();
+    let stages = names.iter().filter_map(|name| files.stage("transformation", name)).collect();
     let faults: Vec<String> = files.faults.into_iter().collect();
     if faults.is_empty() { Ok(Chain::new(stages)) } else { Err(faults) }
 }
@@ -70,7 +71,8 @@ impl Files {
         Self { folder, packs: BTreeMap::new(), faults: BTreeSet::new() }
     }
 
-    fn stage(&mut self, name: &str) -> Option<Stage> {
+    /// The transformation `name`; `key` says in a fault who named it.
+    fn stage(&mut self, key: &str, name: &str) -> Option<Stage> {
         if let Some(pack) = self.packs.get(name) {
             return pack.as_ref().map(|pack| Stage::Pack(Arc::clone(pack)));
         }
@@ -78,13 +80,19 @@ impl Files {
         if let Some(path) = path.as_ref().filter(|path| is_script(path)) {
             return self.script(path).map(|script| Stage::Script(Arc::new(script)));
         }
-        let pack = self.pack(name, path.as_deref(), 0);
+        let pack = self.pack(key, name, path.as_deref(), 0);
         self.packs.insert(name.to_owned(), pack.clone());
         pack.map(Stage::Pack)
     }
 
     /// Compiles a pack and those that its consent rules name, which may name none themselves.
-    fn pack(&mut self, name: &str, path: Option<&Path>, depth: usize) -> Option<Arc<Pack>> {
+    fn pack(
+        &mut self,
+        key: &str,
+        name: &str,
+        path: Option<&Path>,
+        depth: usize,
+    ) -> Option<Arc<Pack>> {
         let compiled = match path {
             Some(path) => Pack::compile(&path.display().to_string(), &self.read(path)?),
             None => match Pack::builtin_text(name) {
@@ -93,7 +101,7 @@ impl Files {
                     let known: Vec<&str> = Pack::builtin_names().collect();
                     let folder = self.folder.join("transforms");
                     self.faults.insert(format!(
-                        "transformation {name:?} is neither in {} nor built in ({})",
+                        "{key} = {name:?}: is neither in {} nor built in ({})",
                         folder.display(),
                         known.join(", ")
                     ));
@@ -112,7 +120,7 @@ impl Files {
         if depth == 0 {
             for other in pack.consent_packs() {
                 let path = find(&self.folder, &other).filter(|path| !is_script(path));
-                if let Some(found) = self.pack(&other, path.as_deref(), 1) {
+                if let Some(found) = self.pack(key, &other, path.as_deref(), 1) {
                     linked.insert(other, found);
                 }
             }

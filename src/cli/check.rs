@@ -17,8 +17,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = arguments.file.load()?;
-    chains::compile(&config).map_err(|faults| Failure::input(faults.join("\n")))?;
+    let (config, faults) = arguments.file.survey()?;
+    let mut told: Vec<String> = Vec::new();
+    if !faults.list().is_empty() {
+        told.push(faults.to_string());
+    }
+    if let Err(faults) = chains::compile(&config) {
+        told.extend(faults);
+    }
+    if !told.is_empty() {
+        return Err(Failure::input(told.join("\n")));
+    }
     let mut out = io::stdout().lock();
     if arguments.show {
         out.write_all(config::show(&config).as_bytes())?;

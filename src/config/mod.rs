@@ -53,10 +53,20 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// # Errors
 /// [`Faults`] lists everything that is wrong, each with file and line or variable, key and value.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Faults> {
+    let (config, faults) = survey(path, environment)?;
+    if faults.list().is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// As [`load`], but gives what could be read beside the faults, so that what else depends on it,
+/// the transformations, can be checked in the same run. Keys that are wrong have their defaults.
+///
+/// # Errors
+/// The file cannot be read, or is not TOML: nothing can be said about the rest.
+pub fn survey(path: &Path, environment: &Environment) -> Result<(Config, Faults), Faults> {
     let text = read(path).map_err(|problem| {
         Faults::one(path, Fault { place: Place::File, key: String::new(), value: None, problem })
     })?;
-    parse(&text, path, environment)
+    examine(&text, path, environment)
 }
 
 fn read(path: &Path) -> Result<String, Problem> {
@@ -73,6 +83,11 @@ fn read(path: &Path) -> Result<String, Problem> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Config, Faults> {
+    let (config, faults) = examine(text, path, environment)?;
+    if faults.list().is_empty() { Ok(config) } else { Err(faults) }
+}
+
+fn examine(text: &str, path: &Path, environment: &Environment) -> Result<(Config, Faults), Faults> {
     let context = reader::Context::default();
     let tree = tree::Tree::read(text, environment, &context);
     if context.has_syntax_faults() {
@@ -80,6 +95,5 @@ pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Confi
         return Err(Faults::new(path, context.into_faults()));
     }
     let config = sections::read(&tree, PathBuf::from(path), &context);
-    let faults = context.into_faults();
-    if faults.is_empty() { Ok(config) } else { Err(Faults::new(path, faults)) }
+    Ok((config, Faults::new(path, context.into_faults())))
 }

@@ -48,13 +48,14 @@ fn check_tells_all_faults_at_once_and_exits_with_2() {
     let wrong =
         configuration(folder.path()).replace("127.0.0.1:0\"\nadmin", "nowhere\"\nadmin").replace(
             "write_key = \"wk\"",
-            "write_key = \"wk\"\nno_such_key = 1\ntransforms = [\"pii\"]",
+            "write_key = \"wk\"\nno_such_key = 1\ntransforms = [\"pii\", \"nope\"]",
         );
     std::fs::write(&file, wrong).unwrap();
     let output = run(&["check", "--config", file.to_str().unwrap()], "");
     let faults = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{faults}");
     assert!(faults.contains("http.listen") && faults.contains("no_such_key"), "{faults}");
+    assert!(faults.contains("source[0].transforms = \"nope\""), "{faults}");
     std::fs::write(&file, configuration(folder.path())).unwrap();
     let output = run(&["check", "--show", "--config", file.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
