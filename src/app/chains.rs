@@ -2,8 +2,8 @@
 //!
 //! A name is looked for in `transforms/` beside the configuration and beside it, with the endings
 //! `.toml` and `.js`; then among the packs built into the program. A path is taken from the
-//! configuration's folder. Each pack is compiled once; a script once for each source, so that
-//! nothing a script keeps passes from one source to another.
+//! configuration's folder. Each pack is compiled once and counts for each source apart; a script is
+//! compiled once for each source, so that nothing a script keeps passes from one to another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -74,7 +74,7 @@ impl Files {
     /// The transformation `name`; `key` says in a fault who named it.
     fn stage(&mut self, key: &str, name: &str) -> Option<Stage> {
         if let Some(pack) = self.packs.get(name) {
-            return pack.as_ref().map(|pack| Stage::Pack(Arc::clone(pack)));
+            return pack.as_ref().map(|pack| Stage::Pack(Arc::new(pack.counted_apart())));
         }
         let path = find(&self.folder, name);
         if let Some(path) = path.as_ref().filter(|path| is_script(path)) {

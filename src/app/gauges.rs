@@ -109,27 +109,34 @@ impl Collector for Reloads {
     }
 }
 
-/// How often each rule of each pack hit.
+/// How often each rule of each pack hit in each source. As many lines as sources name rules, at
+/// most: those that never hit are left out.
 #[derive(Debug)]
 pub(super) struct Rules(pub(super) Arc<Ingest>);
 
 impl Collector for Rules {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let live = self.0.live();
-        // Sources share packs: each is told once.
-        let packs: BTreeMap<String, Arc<Pack>> = live
-            .chains
-            .values()
-            .flat_map(|chain| chain.stages())
-            .filter_map(|stage| match stage {
-                Stage::Pack(pack) => Some((pack.name().to_owned(), pack)),
-                Stage::Script(_) => None,
-            })
-            .collect();
-        let lines = packs.iter().flat_map(|(name, pack)| {
-            pack.hits().map(move |(rule, hits)| ([("pack", name.as_str()), ("rule", rule)], hits))
+        let mut hits = BTreeMap::new();
+        for (source, chain) in &live.chains {
+            for stage in chain.stages() {
+                let Stage::Pack(pack) = stage else { continue };
+                count(&mut hits, source, &pack);
+                pack.linked().for_each(|pack| count(&mut hits, source, pack));
+            }
+        }
+        let lines = hits.iter().map(|((source, pack, rule), hits)| {
+            ([("source", source.as_str()), ("pack", pack.as_str()), ("rule", rule.as_str())], *hits)
         });
-        let help = "Values that a rule found, since the configuration was taken over";
+        let help = "Values that a rule of a source found, since the configuration was taken over";
         counters(&mut encoder, "keelrow_rule_hits", help, lines)
+    }
+}
+
+/// Adds what the rules of a pack found in a source, where they found anything.
+fn count(hits: &mut BTreeMap<(String, String, String), u64>, source: &str, pack: &Pack) {
+    for (rule, found) in pack.hits().filter(|&(_, found)| found > 0) {
+        let labels = (source.to_owned(), pack.name().to_owned(), rule.to_owned());
+        *hits.entry(labels).or_default() += found;
     }
 }

@@ -60,6 +60,7 @@ impl std::fmt::Debug for Pack {
 }
 
 /// A rule as it is applied.
+#[derive(Clone)]
 pub(super) struct Rule {
     /// Keys and paths; empty for every value.
     values: Vec<PatternId>,
@@ -73,6 +74,7 @@ pub(super) struct Rule {
 }
 
 /// What happens where one of these purposes was denied.
+#[derive(Clone)]
 pub(super) struct Consent {
     pub(super) denied: Vec<String>,
     pub(super) rule: usize,
@@ -80,12 +82,14 @@ pub(super) struct Consent {
 }
 
 /// Drop the event, or run another pack over it too.
+#[derive(Clone)]
 pub(super) enum Then {
     Drop,
     Run { pack: String, line: usize, linked: Option<Arc<Pack>> },
 }
 
 /// Names of events that are dropped.
+#[derive(Clone)]
 pub(super) struct Drop {
     pub(super) events: Vec<Pattern>,
     pub(super) rule: usize,
@@ -170,6 +174,37 @@ impl Pack {
         BUILTIN.iter().map(|&(name, _)| name)
     }
 
+    /// The same pack with counters of its own, for another source; so have the packs that it runs.
+    #[must_use]
+    pub fn counted_apart(&self) -> Self {
+        let mut consent = self.consent.clone();
+        for one in &mut consent {
+            if let Then::Run { linked: Some(pack), .. } = &mut one.then {
+                *pack = Arc::new(pack.counted_apart());
+            }
+        }
+        Self {
+            name: self.name.clone(),
+            id: self.id,
+            selectors: self.selectors.clone(),
+            rules: self.rules.clone(),
+            allow: self.allow.clone(),
+            consent,
+            drops: self.drops.clone(),
+            identity: self.identity,
+            names: self.names.clone(),
+            counters: self.names.iter().map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// The packs that it runs where consent was denied.
+    pub fn linked(&self) -> impl Iterator<Item = &Arc<Self>> {
+        self.consent.iter().filter_map(|one| match &one.then {
+            Then::Run { linked, .. } => linked.as_ref(),
+            Then::Drop => None,
+        })
+    }
+
     /// The pack's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -182,7 +217,7 @@ impl Pack {
         &self.names
     }
 
-    /// How often each rule hit since the pack was compiled, over all threads.
+    /// How often each rule hit since the pack was made, over all threads.
     pub fn hits(&self) -> impl Iterator<Item = (&str, u64)> {
         let counts = self.counters.iter().map(|counter| counter.load(Ordering::Relaxed));
         self.names.iter().map(String::as_str).zip(counts)

@@ -42,7 +42,7 @@ impl State {
 }
 
 /// All patterns of a pack.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Selectors {
     count: PatternId,
     /// Key patterns without a star, by their name.

@@ -135,3 +135,20 @@ async fn labelled_values_of_the_corpus_are_gone() {
         .collect();
     assert!(leaked.len() * 200 <= values.len(), "{} of {}: {leaked:?}", leaked.len(), values.len());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_finds_is_counted_for_each_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = SOURCE.replace("web", "app").replace("\"wk\"", "\"ak\"");
+    let gateway = Gateway::start(folder.path(), &format!("{SOURCE}{other}")).await;
+    let body = r#"{"userId":"u","event":"e","properties":{"note":"mail a@b.example.org"}}"#;
+    for key in ["wk", "wk", "ak"] {
+        gateway.post("/v1/track", key, body).await;
+    }
+    let hits = |source: &str| {
+        format!("keelrow_rule_hits_total{{source=\"{source}\",pack=\"pii\",rule=\"email\"}}")
+    };
+    assert_eq!(gateway.metric(&hits("web_prod")).await, 2);
+    assert_eq!(gateway.metric(&hits("app_prod")).await, 1);
+    gateway.stop().await;
+}

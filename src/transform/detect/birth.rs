@@ -24,6 +24,11 @@ const MONTHS: [&str; 12] =
 /// How far behind the word the date may start, in bytes.
 const REACH: usize = 24;
 
+/// True if the `le` behind `head` is that of `née le`, French for `born on`.
+pub(super) fn announces_in_french(head: &str) -> bool {
+    ["né ", "née ", "Né ", "Née ", "NÉ ", "NÉE "].iter().any(|word| head.ends_with(word))
+}
+
 /// True if the word is one that announces a date of birth.
 pub(super) fn announces(word: &[u8]) -> bool {
     let first = word.first().map(u8::to_ascii_lowercase);

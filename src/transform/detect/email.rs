@@ -43,7 +43,7 @@ fn local_start(text: &str, at: usize) -> Option<usize> {
 fn is_local(ch: char) -> bool {
     match ch {
         'a'..='z' | 'A'..='Z' | '0'..='9' => true,
-        '.' | '_' | '+' | '-' | '~' | '#' | '$' | '!' | '*' | '^' | '\'' | '{' | '}' | '|' => true,
+        '.' | '_' | '+' | '-' | '~' | '#' | '$' | '!' | '*' | '^' | '\'' | '{' | '}' => true,
         _ => !ch.is_ascii() && ch.is_alphanumeric(),
     }
 }

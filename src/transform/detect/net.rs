@@ -6,10 +6,30 @@ use super::class::is_alnum;
 use super::number::Groups;
 use super::words;
 
-/// Words before a number of four parts that make it a version.
-const VERSION: [&str; 16] = [
-    "version", "versions", "ver", "release", "build", "firmware", "upgrade", "upgraded", "update",
-    "updated", "sdk", "plugin", "rev", "revision", "driver", "kernel",
+/// Words before a number of four parts that make it a version or a place in a document.
+const VERSION: [&str; 22] = [
+    "version",
+    "versions",
+    "ver",
+    "release",
+    "build",
+    "firmware",
+    "upgrade",
+    "upgraded",
+    "update",
+    "updated",
+    "sdk",
+    "plugin",
+    "rev",
+    "revision",
+    "driver",
+    "kernel",
+    "section",
+    "chapter",
+    "clause",
+    "paragraph",
+    "figure",
+    "table",
 ];
 
 /// An IPv4 address from the first group on: where it ends. Versions of four parts, the unspecified
@@ -98,7 +118,10 @@ fn cisco(bytes: &[u8], at: usize) -> Option<usize> {
     });
     let letters = run.iter().any(u8::is_ascii_alphabetic);
     let began_before = at > 0 && bytes[at - 1] == b'.';
-    let goes_on = bytes.get(at + 14).is_some_and(|&byte| byte == b'.' || is_alnum(byte));
+    let goes_on = match bytes.get(at + 14) {
+        Some(b'.') => bytes.get(at + 15).is_some_and(|&byte| is_alnum(byte)),
+        next => next.is_some_and(|&byte| is_alnum(byte)),
+    };
     (shaped && letters && !began_before && !goes_on && !is_blank(run)).then_some(at + 14)
 }
 

@@ -110,23 +110,41 @@ fn is_issued(digits: &[u8]) -> bool {
         (_, 62, _, _, 16..=19) | (_, _, _, 8171, 16..=19) => true,
         // Diners Club.
         (_, _, 300..=305, _, 14 | 16) | (_, 36 | 38 | 39, _, _, 14 | 16) => true,
+        (_, _, _, 3095, 14 | 16) => true,
         // JCB.
         (_, _, _, 3528..=3589, 16..=19) => true,
         // Mir.
         (_, _, _, 2200..=2204, 16..=19) => true,
-        // Maestro.
+        // Maestro; also Elo, Verve and Dankort, which lie within its ranges.
+        (_, 50 | 56..=58 | 67, _, _, 16 | 18 | 19) | (_, _, 639, _, 16 | 18 | 19) => true,
         (_, _, _, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763, 13..=19) => true,
-        // RuPay, Troy.
-        (_, 60 | 81 | 82, _, _, 16) | (_, _, 508, _, 16) | (_, _, _, 9792, 16) => true,
+        (_, _, _, 6362 | 6363, 16) => true,
+        // RuPay, Hipercard, Troy.
+        (_, 60 | 81 | 82, _, _, 16) | (_, _, _, 9792, 16) => true,
         _ => false,
     }
 }
 
 /// How cards are printed; the longest first, so that a fifth group is not left behind.
-const CARD_SHAPES: [&[usize]; 4] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
+const CARD_SHAPES: [&[usize]; 10] = [
+    &[4, 4, 4, 4, 3],
+    &[4, 4, 4, 4, 2],
+    &[4, 4, 4, 4],
+    &[4, 4, 4, 3],
+    &[4, 6, 5],
+    &[4, 6, 4],
+    &[4, 3, 3, 3],
+    &[6, 13],
+    &[6, 10],
+    &[8, 8],
+];
+/// Words before a number in one piece that make it the number of something else.
+const NO_CARD: [&str; 9] =
+    ["order", "invoice", "tracking", "ticket", "shipment", "parcel", "isbn", "ean", "sku"];
 
 /// A card number from the first group on: where it ends.
-pub(super) fn card(bytes: &[u8], groups: &Groups) -> Option<usize> {
+pub(super) fn card(text: &str, groups: &Groups) -> Option<usize> {
+    let bytes = text.as_bytes();
     let start = groups.spans[0].0;
     if is_decimal(bytes, start, groups.end(1)) {
         return None;
@@ -136,11 +154,37 @@ pub(super) fn card(bytes: &[u8], groups: &Groups) -> Option<usize> {
         let gaps = b" -.";
         CARD_SHAPES.iter().filter(|shape| groups.shaped(shape, gaps)).map(|shape| shape.len())
     };
-    whole.into_iter().chain(grouped()).map(|count| groups.end(count)).find(|&end| {
-        let (list, count) = digits(bytes, start, end);
-        let list = list.get(..count).unwrap_or_default();
-        is_issued(list) && passes_luhn(list) && !list.iter().all(|&digit| digit == list[0])
-    })
+    whole
+        .into_iter()
+        .chain(grouped())
+        .map(|count| groups.end(count))
+        .find(|&end| {
+            let (list, count) = digits(bytes, start, end);
+            let list = list.get(..count).unwrap_or_default();
+            let valid = is_issued(list) && passes_luhn(list);
+            valid && !list.iter().all(|&digit| digit == list[0])
+        })
+        .filter(|&end| end != groups.end(1) || !is_named_otherwise(text, start))
+}
+
+/// `order no 4472...`, `Invoice #...`: the number of what the words before it name.
+fn is_named_otherwise(text: &str, start: usize) -> bool {
+    let named = |before: &str| {
+        let last = before.rsplit(|ch: char| !ch.is_ascii_alphabetic()).next().unwrap_or_default();
+        NO_CARD.iter().any(|known| last.eq_ignore_ascii_case(known))
+    };
+    let signs = |ch: char| matches!(ch, ' ' | ':' | '.' | '#' | '=' | '_' | '-');
+    let before = words::before(text, start);
+    let head = before.trim_end_matches(signs);
+    let numbered = ["number", "num", "no", "nr", "id"].iter().find_map(|word| {
+        let cut = head.len().checked_sub(word.len())?;
+        let tail = head.get(cut..)?;
+        tail.eq_ignore_ascii_case(word).then(|| head.get(..cut)).flatten()
+    });
+    match numbered {
+        Some(rest) => named(rest.trim_end_matches(signs)),
+        None => before.ends_with('#') && named(head),
+    }
 }
 
 /// True if the digits are the fraction of a number or have one.
@@ -210,7 +254,7 @@ pub(in crate::transform) fn json_number(text: &str) -> Option<Detector> {
         return None;
     }
     let groups = Groups::read(bytes, 0);
-    card(bytes, &groups)
+    card(text, &groups)
         .map(|_| Detector::Card)
         .or_else(|| imei(text, &groups).map(|_| Detector::Imei))
 }

@@ -1,4 +1,6 @@
-//! Percent-encoded text: decoded for the detectors, with the way back to where each byte stood.
+//! Texts in another spelling: percent-encoded, with `+` for blanks, with typesetters' blanks and
+//! dashes, wide or escaped characters. Read for the detectors, with the way back to where each byte
+//! stood.
 
 /// Encodings upon encodings that are undone; a redirect within a redirect has three.
 const LEVELS: usize = 3;
@@ -13,10 +15,17 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Decodes `text`; false if there is nothing to decode.
-    pub(super) fn decode(&mut self, text: &str) -> bool {
+    /// Takes `text` as it is.
+    pub(super) fn load(&mut self, text: &str) {
         self.origin.clear();
         self.origin.extend(0..=text.len());
+        self.text.clear();
+        self.text.push_str(text);
+    }
+
+    /// Decodes `text`; false if there is nothing to decode.
+    pub(super) fn decode(&mut self, text: &str) -> bool {
+        self.load(text);
         self.bytes.clear();
         self.bytes.extend_from_slice(text.as_bytes());
         let mut changed = false;
@@ -91,11 +100,58 @@ impl Decoded {
         changed
     }
 
+    /// Takes `text` with plain characters for those that only look different: blanks that do not
+    /// break, long dashes, full width, the digits of other scripts, `\\u0040`; without those that
+    /// cannot be seen. False if it has none.
+    pub(super) fn fold(&mut self, text: &str) -> bool {
+        self.text.clear();
+        self.origin.clear();
+        let (mut changed, mut at) = (false, 0);
+        while let Some(ch) = text.get(at..).and_then(|rest| rest.chars().next()) {
+            let (plain, length) = match escaped(text, at) {
+                Some(plain) => (Some(plain), 6),
+                None => (plain(ch), ch.len_utf8()),
+            };
+            changed |= plain != Some(ch);
+            if let Some(plain) = plain {
+                self.text.push(plain);
+                self.origin.extend(std::iter::repeat_n(at, plain.len_utf8()));
+            }
+            at += length;
+        }
+        self.origin.push(text.len());
+        changed
+    }
+
     /// Where the original of the span stood, and whether any of it was encoded.
     pub(super) fn original(&self, start: usize, end: usize) -> (usize, usize, bool) {
         let place = |at: usize| self.origin.get(at).copied().unwrap_or_default();
         let (from, to) = (place(start), place(end));
         (from, to, to - from != end - start)
+    }
+}
+
+/// `\\u0040` and its like at `at`: the ASCII character that it stands for.
+fn escaped(text: &str, at: usize) -> Option<char> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u00")?.as_bytes();
+    let code = hex(digits[0])? * 16 + hex(digits[1])?;
+    (0x20..0x7F).contains(&code).then_some(char::from(code))
+}
+
+/// The plain character for one that looks different; none for one that cannot be seen.
+fn plain(ch: char) -> Option<char> {
+    let code = u32::from(ch);
+    let digit = |zero: u32| char::from_digit(code - zero, 10);
+    match code {
+        0..=0x9F => Some(ch),
+        0xA0 | 0x2000..=0x200A | 0x202F | 0x205F | 0x3000 => Some(' '),
+        0xAD | 0x200B..=0x200F | 0x2060 | 0xFEFF => None,
+        0x2010..=0x2015 | 0x2212 => Some('-'),
+        0xFF01..=0xFF5E => char::from_u32(code - 0xFEE0),
+        0x0660..=0x0669 => digit(0x0660),
+        0x06F0..=0x06F9 => digit(0x06F0),
+        0x0966..=0x096F => digit(0x0966),
+        _ => Some(ch),
     }
 }
 

@@ -5,8 +5,19 @@ use super::number::Groups;
 use super::words;
 
 /// Words that announce a number.
-const CONTEXT: [&str; 21] = [
+const CONTEXT: [&str; 32] = [
     "phone",
+    "phonenumber",
+    "phoneno",
+    "telephonenumber",
+    "mobilenumber",
+    "mobileno",
+    "mobil",
+    "cellnumber",
+    "faxnumber",
+    "contactnumber",
+    "viber",
+    "rufnummer",
     "telephone",
     "tel",
     "mobile",
@@ -78,7 +89,46 @@ pub(super) fn international(bytes: &[u8], start: usize) -> Option<usize> {
     }
     let most = most_digits(bytes.get(start..).unwrap_or_default());
     let (end, count) = walk(bytes, start, most);
-    (count >= DIGITS_MIN).then_some(end)
+    (count >= DIGITS_MIN).then(|| with_extension(bytes, end))
+}
+
+/// A number in international form behind the prefix that is dialled for it, `0044 20 7946 0958` or
+/// `011 44 20 ...`, in groups: where it ends. In one piece it may be any number that starts with
+/// zeros, such as an article's.
+pub(super) fn dialled(bytes: &[u8], groups: &Groups) -> Option<usize> {
+    let start = groups.spans[0].0;
+    let first = bytes.get(start..groups.end(1))?;
+    let code = match first {
+        b"00" | b"011" => groups.end(1) + 1,
+        [b'0', b'0', b'1'..=b'9', rest @ ..] if rest.len() <= 4 => start + 2,
+        _ => return None,
+    };
+    let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/' | b',');
+    let tail = bytes.get(code..)?;
+    let known = LENGTHS.iter().any(|(code, _)| tail.starts_with(code.as_bytes()));
+    if joined || groups.count < 3 || !known || tail.starts_with(b"0") {
+        return None;
+    }
+    let (end, count) = walk(bytes, code, most_digits(tail));
+    (count >= 9).then(|| with_extension(bytes, end))
+}
+
+/// Where a number that ends at `end` ends with its extension: `x123`, ` ext. 45`.
+fn with_extension(bytes: &[u8], end: usize) -> usize {
+    let digits = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let ended = rest.get(count).is_none_or(|&byte| !is_alnum(byte));
+        ((1..=6).contains(&count) && ended).then_some(at + count)
+    };
+    let gap = |at: usize| at + usize::from(matches!(bytes.get(at), Some(b' ' | b',')));
+    let word = gap(gap(end));
+    let rest = bytes.get(word..).unwrap_or_default();
+    let known: [&[u8]; 5] = [b"extension", b"ext.", b"ext", b"x", b"#"];
+    let named = known
+        .iter()
+        .find(|name| rest.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name)));
+    named.and_then(|name| digits(gap(word + name.len()))).unwrap_or(end)
 }
 
 /// True if the whole of `text` is a number in E.164 form, `+` and digits without separators.
@@ -121,8 +171,9 @@ fn walk(bytes: &[u8], start: usize, most: usize) -> (usize, usize) {
 /// `(206) 981-3845`: where it starts and ends.
 pub(super) fn north_american(bytes: &[u8], groups: &Groups) -> Option<(usize, usize)> {
     let start = groups.spans[0].0;
-    if start > 0 && bytes[start - 1] == b'(' {
-        return in_parentheses(bytes, start);
+    let opened = start > 0 && bytes[start - 1] == b'(';
+    if let Some(span) = opened.then(|| in_parentheses(bytes, start)).flatten() {
+        return Some(span);
     }
     let joined =
         start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/') && is_alnum(bytes[start - 2]);
@@ -134,7 +185,7 @@ pub(super) fn north_american(bytes: &[u8], groups: &Groups) -> Option<(usize, us
         return None;
     };
     let plan = is_plan(bytes, groups.spans[area].0, groups.spans[area + 1].0);
-    (plan && !joined).then(|| (start, groups.end(count)))
+    (plan && !joined).then(|| (start, with_extension(bytes, groups.end(count))))
 }
 
 /// The North American plan: area and exchange start with 2 to 9 and are not N11.
@@ -159,7 +210,12 @@ fn in_parentheses(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
     let shaped = digits(&rest[..3]) && matches!(rest[3], b' ' | b'-' | b'.') && digits(&rest[4..]);
     let ended = bytes.get(at + 8).is_none_or(|byte| !byte.is_ascii_digit());
-    (shaped && ended && is_plan(bytes, start, exchange)).then_some((start - 1, at + 8))
+    let whole = shaped && ended && is_plan(bytes, start, exchange);
+    // `1 (206) 981-3845`
+    let country = start > 2 && bytes[start - 2] == b' ' && bytes[start - 3] == b'1';
+    let alone = start < 4 || !is_alnum(bytes[start - 4]);
+    let from = if country && alone { start - 3 } else { start - 1 };
+    whole.then(|| (from, with_extension(bytes, at + 8)))
 }
 
 /// Any other number of 7 to 15 digits from the first group on, where a word announces it.
@@ -172,11 +228,16 @@ pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> 
     }
     let joined =
         start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'_') && is_alnum(bytes[start - 2]);
-    if joined || !words::precede(text, start, &CONTEXT) {
+    if joined || is_version(groups) || !words::precede(text, start, &CONTEXT) {
         return None;
     }
     let opened = start > 0 && bytes[start - 1] == b'(';
-    Some((start - usize::from(opened), end))
+    Some((start - usize::from(opened), with_extension(bytes, end)))
+}
+
+/// `87.0.0.247.247`: numbers of telephones have no groups of one digit between dots.
+fn is_version(groups: &Groups) -> bool {
+    groups.count >= 3 && groups.gaps[0] == b'.' && (0..3).any(|n| groups.len(n) == 1)
 }
 
 /// `2020-12-27`, `27.12.2020`: a date is no number, though it has eight digits.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::class::{
-    self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, OTHER, PERCENT, SLASH, UPPER, is_alnum,
+    self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, HIGH, OTHER, PERCENT, PLUS, SLASH, UPPER, is_alnum,
 };
 use super::number::{self, Groups};
 use super::percent::Decoded;
@@ -54,23 +54,34 @@ impl Finder {
 
     fn search(&mut self, text: &str, want: Set, classes: u16) {
         Scan { text, bytes: text.as_bytes(), want, found: &mut self.found }.run(classes);
-        if classes & PERCENT != 0 && self.decoded.decode(text) {
-            self.search_decoded(want);
-            if self.decoded.read_plus_as_blank() {
-                self.search_decoded(want);
+        let decoded = classes & PERCENT != 0 && self.decoded.decode(text);
+        if decoded {
+            self.search_decoded(want, true);
+        }
+        if classes & PLUS != 0 && (decoded || classes & EQUALS != 0) {
+            if !decoded {
+                self.decoded.load(text);
             }
+            if self.decoded.read_plus_as_blank() {
+                self.search_decoded(want, true);
+            }
+        }
+        let escapes =
+            || classes & SLASH != 0 && memchr::memmem::find(text.as_bytes(), b"\\u00").is_some();
+        if (classes & HIGH != 0 || escapes()) && self.decoded.fold(text) {
+            self.search_decoded(want, false);
         }
         self.resolve();
     }
 
-    fn search_decoded(&mut self, want: Set) {
+    fn search_decoded(&mut self, want: Set, percent: bool) {
         let first = self.found.len();
         let text = self.decoded.text();
         let classes = class::of_all(text.as_bytes());
         Scan { text, bytes: text.as_bytes(), want, found: &mut self.found }.run(classes);
         for found in self.found.iter_mut().skip(first) {
             let (start, end, encoded) = self.decoded.original(found.start, found.end);
-            *found = Found { start, end, what: found.what, encoded };
+            *found = Found { start, end, what: found.what, encoded: encoded && percent };
         }
     }
 
@@ -104,7 +115,8 @@ impl Finder {
 /// The first sieve, by length and classes alone: two thirds of the strings of real events stop here.
 #[inline]
 const fn may_hold(length: usize, classes: u16, want: Set) -> bool {
-    const SIGNS: u16 = AT | COLON | EQUALS | PERCENT | SLASH;
+    // Characters beyond ASCII may be plain ones in disguise.
+    const SIGNS: u16 = AT | COLON | EQUALS | PERCENT | SLASH | HIGH;
     if classes & SIGNS != 0 || want.any(BARE) {
         return true;
     }
@@ -338,8 +350,12 @@ impl Scan<'_, '_> {
 
     fn number(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
         let (text, bytes) = (self.text, self.bytes);
-        if next == b':'
-            && (8..=10).contains(&(end - start))
+        let form = match end - start {
+            1 => next == b'/',
+            8..=10 => next == b':',
+            _ => false,
+        };
+        if form
             && let Some(end) = self.check(Detector::Token, start, || token::vendor(bytes, start))
         {
             return Some(end);
@@ -362,7 +378,7 @@ impl Scan<'_, '_> {
             return None;
         }
         self.check(Detector::Ipv4, start, || net::ipv4(text, &groups))
-            .or_else(|| self.check(Detector::Card, start, || number::card(bytes, &groups)))
+            .or_else(|| self.check(Detector::Card, start, || number::card(text, &groups)))
             .or_else(|| self.check(Detector::Ssn, start, || number::ssn(text, &groups)))
             .or_else(|| self.check(Detector::Imei, start, || number::imei(text, &groups)))
             .or_else(|| self.phone(&groups))
@@ -372,7 +388,9 @@ impl Scan<'_, '_> {
         if !self.want.has(Detector::Phone) {
             return None;
         }
+        let start = groups.spans[0].0;
         let span = phone::north_american(self.bytes, groups)
+            .or_else(|| phone::dialled(self.bytes, groups).map(|end| (start, end)))
             .or_else(|| phone::in_context(self.text, groups));
         self.keep(span, Detector::Phone)
     }
@@ -405,7 +423,10 @@ impl Scan<'_, '_> {
         if length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.') {
             return self.token(start);
         }
-        if self.want.has(Detector::BirthDate) && birth::announces(word) {
+        let in_french = length == 2
+            && word.eq_ignore_ascii_case(b"le")
+            && birth::announces_in_french(text.get(..start).unwrap_or_default());
+        if self.want.has(Detector::BirthDate) && (in_french || birth::announces(word)) {
             let span = birth::date_behind(text, end);
             return self.keep(span, Detector::BirthDate);
         }

@@ -81,7 +81,7 @@ pub(super) fn behind(text: &str, sign: usize) -> Option<(usize, usize)> {
     }
     let header = name.eq_ignore_ascii_case(b"cookie") || name.eq_ignore_ascii_case(b"set-cookie");
     let (start, quote) = value_start(bytes, sign);
-    let start = if quote.is_none() { skip_scheme(bytes, start) } else { start };
+    let start = skip_scheme(bytes, start);
     let end = match quote {
         _ if header => line_end(bytes, start),
         Some(quote) => quoted_end(bytes, start, quote),
@@ -179,10 +179,15 @@ fn bare_end(bytes: &[u8], start: usize) -> usize {
             || matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
     };
     let mut end = start + rest.iter().position(stops).unwrap_or(rest.len());
-    while end > start && matches!(bytes[end - 1], b'.' | b')' | b']') {
-        end -= 1;
+    loop {
+        let trimmed = match bytes.get(start..end).unwrap_or_default() {
+            [rest @ .., b'.' | b')' | b']' | b'\\' | b'|'] => rest,
+            // Quotation marks and the ellipsis of typesetting.
+            [rest @ .., 0xE2, 0x80, 0x98..=0x9F | 0xA6] | [rest @ .., 0xC2, 0xAB | 0xBB] => rest,
+            _ => return end,
+        };
+        end = start + trimmed.len();
     }
-    end
 }
 
 fn line_end(bytes: &[u8], start: usize) -> usize {
@@ -193,7 +198,11 @@ fn line_end(bytes: &[u8], start: usize) -> usize {
 /// A value assigned or quoted is hidden unless it is a mere word of state; one behind a colon in
 /// prose (`token: expired yesterday`) only if it looks like no word.
 fn is_worth_hiding(value: &str, assigned: bool) -> bool {
-    let marked = value.starts_with(['*', '[', '<', '{', '(']) && value.len() < 16
+    // `[secret]`, `<your key>`, `${TOKEN}`, and what is cut off behind `[` or `{`.
+    let named = |byte: u8| byte.is_ascii_alphabetic() || b" _-.$<>[](){}".contains(&byte);
+    let marked = value.starts_with(['[', '<', '{', '(', '$'])
+        && value.len() < 32
+        && value.bytes().all(named)
         || value.starts_with("%5B") && value.ends_with("%5D");
     let masked =
         !value.is_empty() && value.bytes().all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X'));

@@ -15,20 +15,63 @@ enum Body {
     Base32,
     /// Hexadecimal digits.
     Hex,
+    /// Hexadecimal digits and `$`.
+    Dollar,
 }
 
-/// Prefixes as the vendors document them, what follows and how much of it there is at least.
-const PREFIXES: [(&str, Body, usize); 66] = [
+/// Prefixes as the vendors document them, what follows and how much of it there is at least; those
+/// with one first byte together, see [`BY_FIRST`].
+const PREFIXES: [(&str, Body, usize); 117] = [
+    // Twilio's accounts.
+    ("AC", Body::Hex, 32),
     // Amazon: unique id prefixes of IAM.
-    ("AKIA", Body::Base32, 16),
-    ("ASIA", Body::Base32, 16),
     ("ABIA", Body::Base32, 16),
     ("ACCA", Body::Base32, 16),
     ("AIDA", Body::Base32, 16),
-    ("AROA", Body::Base32, 16),
     ("AIPA", Body::Base32, 16),
+    ("AKIA", Body::Base32, 16),
     ("ANPA", Body::Base32, 16),
     ("ANVA", Body::Base32, 16),
+    ("AROA", Body::Base32, 16),
+    ("ASIA", Body::Base32, 16),
+    // Google, Atlassian, age.
+    ("AIza", Body::Url, 35),
+    ("ATATT3", Body::Any, 50),
+    ("ATCTT3", Body::Any, 50),
+    ("ATBB", Body::Alnum, 32),
+    ("AGE-SECRET-KEY-1", Body::Alnum, 50),
+    // Contentful.
+    ("CFPAT-", Body::Url, 40),
+    // Square, Facebook.
+    ("EAA", Body::Url, 50),
+    ("FLWSECK_TEST-", Body::Alnum, 12),
+    ("GOCSPX-", Body::Url, 20),
+    // New Relic.
+    ("NRAK-", Body::Alnum, 27),
+    ("NRII-", Body::Url, 32),
+    // Postman.
+    ("PMAK-", Body::Url, 40),
+    ("SG.", Body::Any, 30),
+    ("SK", Body::Hex, 32),
+    ("access_token$production$", Body::Dollar, 30),
+    ("access_token$sandbox$", Body::Dollar, 30),
+    ("amzn.mws.", Body::Url, 36),
+    ("amzn1.oa2-cs.v1.", Body::Hex, 64),
+    ("bkua_", Body::Alnum, 40),
+    ("ccipat_", Body::Url, 40),
+    // Databricks, Docker, DigitalOcean, Discord's hooks, Doppler, Duffel.
+    ("dapi", Body::Hex, 32),
+    ("dckr_pat_", Body::Url, 27),
+    ("dckr_oat_", Body::Url, 27),
+    ("discord.com/api/webhooks/", Body::Any, 60),
+    ("discordapp.com/api/webhooks/", Body::Any, 60),
+    ("doo_v1_", Body::Hex, 40),
+    ("dop_v1_", Body::Hex, 40),
+    ("dor_v1_", Body::Hex, 40),
+    ("dp.pt.", Body::Alnum, 40),
+    ("dt0c01.", Body::Any, 80),
+    ("duffel_live_", Body::Url, 40),
+    ("figd_", Body::Url, 40),
     // GitHub and GitLab.
     ("ghp_", Body::Alnum, 30),
     ("gho_", Body::Alnum, 30),
@@ -37,60 +80,79 @@ const PREFIXES: [(&str, Body, usize); 66] = [
     ("ghr_", Body::Alnum, 30),
     ("github_pat_", Body::Url, 30),
     ("glpat-", Body::Url, 16),
+    ("glcbt-", Body::Url, 16),
     ("gldt-", Body::Url, 16),
+    ("glft-", Body::Url, 16),
+    ("glimt-", Body::Url, 16),
     ("glptt-", Body::Url, 16),
     ("glrt-", Body::Url, 16),
     ("glsoat-", Body::Url, 16),
-    // Slack.
-    ("xoxb-", Body::Url, 10),
-    ("xoxp-", Body::Url, 10),
-    ("xoxa-", Body::Url, 10),
-    ("xoxe-", Body::Url, 10),
-    ("xoxo-", Body::Url, 10),
-    ("xoxr-", Body::Url, 10),
-    ("xoxs-", Body::Url, 10),
-    ("xoxc-", Body::Url, 10),
-    ("xoxd-", Body::Any, 10),
-    ("xapp-", Body::Url, 10),
-    // Google.
-    ("AIza", Body::Url, 35),
-    ("ya29.", Body::Url, 20),
-    ("GOCSPX-", Body::Url, 20),
+    // Grafana, Groq.
+    ("glc_", Body::Any, 32),
+    ("glsa_", Body::Url, 30),
+    ("gsk_", Body::Alnum, 40),
+    ("hf_", Body::Alnum, 30),
+    ("hooks.slack.com/services/", Body::Any, 30),
+    ("hvb.", Body::Url, 24),
+    ("hvs.", Body::Url, 24),
+    // Mailgun.
+    ("key-", Body::Hex, 32),
+    ("lin_api_", Body::Alnum, 30),
+    ("live_", Body::Alnum, 35),
+    ("npm_", Body::Alnum, 30),
+    ("ntn_", Body::Alnum, 30),
+    ("phc_", Body::Alnum, 32),
+    ("phx_", Body::Alnum, 32),
+    ("pk_live_", Body::Alnum, 10),
+    ("pk_test_", Body::Alnum, 10),
+    ("pplx-", Body::Alnum, 40),
+    ("pscale_", Body::Any, 36),
+    ("pul-", Body::Hex, 40),
+    ("pypi-AgE", Body::Url, 30),
+    ("r8_", Body::Alnum, 36),
+    ("rdme_", Body::Alnum, 60),
+    ("rk_live_", Body::Alnum, 10),
+    ("rk_test_", Body::Alnum, 10),
+    ("rubygems_", Body::Hex, 48),
+    ("sbp_", Body::Hex, 40),
+    ("secret_", Body::Alnum, 43),
+    ("shippo_live_", Body::Hex, 40),
+    ("shippo_test_", Body::Hex, 40),
+    ("shpat_", Body::Hex, 32),
+    ("shpca_", Body::Hex, 32),
+    ("shppa_", Body::Hex, 32),
+    ("shpss_", Body::Hex, 32),
     // Stripe.
     ("sk_live_", Body::Alnum, 10),
     ("sk_test_", Body::Alnum, 10),
-    ("rk_live_", Body::Alnum, 10),
-    ("rk_test_", Body::Alnum, 10),
-    ("pk_live_", Body::Alnum, 10),
-    ("pk_test_", Body::Alnum, 10),
-    ("whsec_", Body::Any, 16),
-    // Others.
-    ("SG.", Body::Any, 30),
-    ("npm_", Body::Alnum, 30),
-    ("pypi-AgE", Body::Url, 30),
-    ("sk-proj-", Body::Url, 20),
+    // Anthropic, OpenAI.
     ("sk-ant-", Body::Url, 20),
+    ("sk-admin-", Body::Url, 20),
+    ("sk-proj-", Body::Url, 20),
+    ("sk-svcacct-", Body::Url, 20),
+    ("sk-or-v1-", Body::Hex, 40),
     ("sk-", Body::Alnum, 32),
-    ("hf_", Body::Alnum, 30),
-    ("dop_v1_", Body::Hex, 40),
-    ("doo_v1_", Body::Hex, 40),
-    ("shpat_", Body::Hex, 32),
-    ("shpss_", Body::Hex, 32),
-    ("shpca_", Body::Hex, 32),
-    ("shppa_", Body::Hex, 32),
+    ("sntryu_", Body::Hex, 60),
+    ("sntrys_", Body::Any, 60),
     ("sq0atp-", Body::Url, 20),
     ("sq0csp-", Body::Url, 30),
-    ("EAAAE", Body::Url, 50),
-    ("ATATT3", Body::Any, 50),
-    ("lin_api_", Body::Alnum, 30),
-    ("ntn_", Body::Alnum, 30),
-    ("PMAK-", Body::Url, 40),
-    ("glsa_", Body::Url, 30),
-    ("hvs.", Body::Url, 24),
-    ("dapi", Body::Hex, 32),
-    ("SK", Body::Hex, 32),
-    ("key-", Body::Hex, 32),
-    ("AGE-SECRET-KEY-1", Body::Alnum, 50),
+    ("tfp_", Body::Alnum, 50),
+    ("vercel_blob_rw_", Body::Url, 30),
+    ("whsec_", Body::Any, 16),
+    // Slack, Brevo.
+    ("xapp-", Body::Url, 10),
+    ("xkeysib-", Body::Url, 64),
+    ("xoxa-", Body::Url, 10),
+    ("xoxb-", Body::Url, 10),
+    ("xoxc-", Body::Url, 10),
+    ("xoxd-", Body::Any, 10),
+    ("xoxe-", Body::Url, 10),
+    ("xoxe.xox", Body::Url, 30),
+    ("xoxo-", Body::Url, 10),
+    ("xoxp-", Body::Url, 10),
+    ("xoxr-", Body::Url, 10),
+    ("xoxs-", Body::Url, 10),
+    ("ya29.", Body::Url, 20),
 ];
 
 const fn belongs(byte: u8, body: Body) -> bool {
@@ -100,6 +162,7 @@ const fn belongs(byte: u8, body: Body) -> bool {
         Body::Any => is_alnum(byte) || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'+' | b'/'),
         Body::Base32 => matches!(byte, b'A'..=b'Z' | b'2'..=b'7'),
         Body::Hex => byte.is_ascii_hexdigit(),
+        Body::Dollar => byte.is_ascii_hexdigit() || byte == b'$',
     }
 }
 
@@ -117,12 +180,17 @@ pub(super) fn may_be_in(bytes: &[u8], least: usize) -> bool {
     })
 }
 
-/// First bytes of all prefixes, so that most words are passed over at once.
-const STARTS: [bool; 256] = {
-    let mut starts = [false; 256];
+/// For each first byte the prefixes that have it: the first one and the one behind the last.
+const BY_FIRST: [(usize, usize); 256] = {
+    let mut starts = [(0, 0); 256];
     let mut at = 0;
     while at < PREFIXES.len() {
-        starts[PREFIXES[at].0.as_bytes()[0] as usize] = true;
+        let first = PREFIXES[at].0.as_bytes()[0] as usize;
+        if starts[first].1 == 0 {
+            starts[first].0 = at;
+        }
+        assert!(starts[first].1 == 0 || starts[first].1 == at, "not together");
+        starts[first].1 = at + 1;
         at += 1;
     }
     starts
@@ -131,15 +199,52 @@ const STARTS: [bool; 256] = {
 /// A vendor's token at `at`, where a word starts: where it ends.
 pub(super) fn vendor(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
-    if !STARTS[usize::from(*rest.first()?)] || rest.len() < 18 {
-        return telegram(rest).map(|len| at + len);
+    if rest.len() < 18 {
+        return None;
     }
-    PREFIXES.iter().find_map(|&(prefix, body, least)| {
+    let (from, to) = BY_FIRST[usize::from(rest[0])];
+    let known = PREFIXES.get(from..to).unwrap_or_default();
+    let prefixed = known.iter().find_map(|&(prefix, body, least)| {
         let tail = rest.strip_prefix(prefix.as_bytes())?;
         let length = tail.iter().take_while(|&&byte| belongs(byte, body)).count();
         let ended = tail.get(length).is_none_or(|&byte| !is_alnum(byte) && byte != b'_');
-        (length >= least && ended).then_some(at + prefix.len() + length)
-    })
+        let least = (length >= least && ended).then_some(length)?;
+        Some(prefix.len() + without_stop(tail.get(..least)?))
+    });
+    prefixed.or_else(|| by_form(rest)).map(|length| at + length)
+}
+
+/// The length of a body without the full stops of the sentence around it.
+fn without_stop(body: &[u8]) -> usize {
+    body.len() - body.iter().rev().take_while(|&&byte| byte == b'.').count()
+}
+
+/// Tokens that have no prefix but a form of their own: how long the one at the start is.
+fn by_form(rest: &[u8]) -> Option<usize> {
+    let word = rest.iter().take(32).take_while(|&&byte| is_alnum(byte)).count();
+    let tail = rest.get(word..)?;
+    let run = |from: usize, body: Body| {
+        tail.iter().skip(from).take_while(|&&byte| belongs(byte, body)).count()
+    };
+    match (word, tail.first()?) {
+        (8..=10, b':') => telegram(rest),
+        // MongoDB Atlas, Airtable.
+        (14, b'.') if tail.starts_with(b".atlasv1.") => {
+            Some(word + 9 + run(9, Body::Any)).filter(|&length| length >= 80)
+        }
+        (17, b'.') if rest.starts_with(b"pat") && run(1, Body::Hex) == 64 => Some(word + 65),
+        // Discord's bots: the id in base 64, a time, a code.
+        (24 | 26 | 28, b'.') if matches!(rest[0], b'M' | b'N' | b'O') && run(1, Body::Url) == 6 => {
+            let code = run(8, Body::Url);
+            (tail.get(7) == Some(&b'.') && code >= 27).then_some(word + 8 + code)
+        }
+        // Google's refresh tokens.
+        (1, b'/') if rest.starts_with(b"1//0") => {
+            let length = run(2, Body::Url);
+            (length >= 40).then_some(word + 2 + length)
+        }
+        _ => None,
+    }
 }
 
 /// `123456789:AA...`, a bot's token of Telegram.
@@ -161,8 +266,8 @@ pub(super) fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut from, mut end, mut segments) = (0, 0, 0);
     while segments < 5 {
         let length = segment(rest.get(from..)?);
-        // The third and later ones may be empty: unsigned, or encrypted with a bare key.
-        if length < 8 && segments < 2 {
+        // The third may be empty where it is unsigned; a full stop behind it ends the sentence.
+        if length < 8 && segments < 2 || length == 0 && segments > 2 {
             break;
         }
         segments += 1;
