@@ -158,6 +158,8 @@ impl<P: Pipeline> Routes<P> {
             .at("/v1/batch", take(Form::Batch))
             .at("/v1/b", take(Form::Batch))
             .at("/v1/import", take(Form::Import))
+            // Segment's Java SDK adds the slash.
+            .at("/v1/import/", take(Form::Import))
             .at("/beacon/v1/batch", post(events::beacon::<P>))
             .at("/pixel/v1/page", get(pixel::page::<P>))
             .at("/pixel/v1/track", get(pixel::track::<P>))

@@ -35,7 +35,7 @@ impl Endpoint {
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/v1/batch" | "/v1/b" => Self::Batch,
-            "/v1/import" => Self::Import,
+            "/v1/import" | "/v1/import/" => Self::Import,
             "/v1/webhook" => Self::Webhook,
             "/beacon/v1/batch" => Self::Beacon,
             "/v1/m" | "/rsaMetrics" => Self::Other,

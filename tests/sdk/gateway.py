@@ -23,21 +23,21 @@ def free_port():
 
 
 class Gateway:
-    """`sources` is a list of dicts, each one `[[source]]`; `http` is further lines of `[http]`."""
+    """`sources` is a list of dicts, each one `[[source]]`; the rest are lines of their sections."""
 
-    def __init__(self, program, sources, http=""):
+    def __init__(self, program, sources, http="", journal='max_bytes = "1GiB"', load='max_age = "1s"'):
         self.program, self.port, self.child = program, free_port(), None
         self.folder = tempfile.TemporaryDirectory(prefix="keelrow-sdk-")
         self.lake = pathlib.Path(self.folder.name, "lake")
         self.config = pathlib.Path(self.folder.name, "keelrow.toml")
-        self.config.write_text(self._configuration(sources, http))
+        self.config.write_text(self._configuration(sources, http, journal, load))
         # Manifests are only ever added, so each is read once.
         self.books, self.seen = {}, set()
 
-    def _configuration(self, sources, http):
+    def _configuration(self, sources, http, journal, load):
         blocks = []
         for source in sources:
-            lines = [f"{key} = {json.dumps(value)}" for key, value in source.items() if value]
+            lines = [f"{key} = {json.dumps(value)}" for key, value in source.items() if value != ""]
             blocks.append("\n".join(["[[source]]", *lines]))
         return f"""
 [http]
@@ -46,11 +46,11 @@ admin_listen = "127.0.0.1:{free_port()}"
 {http}
 [journal]
 path = "{self.folder.name}/journal"
-max_bytes = "1GiB"
+{journal}
 [storage]
 url = "{self.lake}"
 [load]
-max_age = "1s"
+{load}
 [shutdown]
 deadline = "20s"
 """ + "\n".join(blocks)

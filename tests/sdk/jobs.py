@@ -81,19 +81,17 @@ def stream(sdk, scenario, count):
     ]
 
 
-def command(job, rust):
-    return {
-        "node": ["node", str(HERE / "node" / "send.mjs")],
-        "python": [sys.executable, str(HERE / "python" / "send.py")],
-        "mobile": [sys.executable, str(HERE / "mobile" / "send.py")],
-        "rust": [rust],
-    }[job.sdk.runner]
+SCRIPTS = {
+    "node": ["node", str(HERE / "node" / "send.mjs")],
+    "python": [sys.executable, str(HERE / "python" / "send.py")],
+    "mobile": [sys.executable, str(HERE / "mobile" / "send.py")],
+}
 
 
-def run_process(job, rust):
+def run_process(job, command):
     """What went wrong, or nothing."""
     try:
-        done = subprocess.run(command(job, rust), input=json.dumps(job.as_sent()).encode(),
+        done = subprocess.run(command, input=json.dumps(job.as_sent()).encode(),
                               capture_output=True, timeout=RUN_LIMIT_S)
     except subprocess.TimeoutExpired:
         return f"not done within {RUN_LIMIT_S} s"

@@ -97,4 +97,7 @@ def platforms(db, lake, environment):
     """The platform of each source's rows in the unified table."""
     files = f"{lake}/unified/{environment}/user_events/**/*.parquet"
     query = "select source_name, list(distinct platform) from read_parquet(?, union_by_name = true) group by 1"
-    return dict(db.execute(query, [files]).fetchall())
+    try:
+        return dict(db.execute(query, [files]).fetchall())
+    except duckdb.IOException:
+        return {}

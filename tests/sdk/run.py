@@ -1,6 +1,6 @@
 """Real SDKs against the real program: every event must be found in the Parquet files, once.
 
-usage: run.py PATH_TO_KEELROW [--only WORD]... [--scenario NAME]... [--rounds N] [--rust PROGRAM]
+usage: run.py PATH_TO_KEELROW BUILD_FOLDER [--only WORD]... [--scenario NAME]... [--rounds N]
 
 Each scenario starts the program on a folder of its own, lets every SDK send its calls, waits until
 the loader has committed them, stops the program, and looks each event up with DuckDB.
@@ -9,13 +9,13 @@ the loader has committed them, stops the program, and looks each event up with D
 import argparse
 import concurrent.futures
 import contextlib
-import shutil
 import sys
 import tempfile
 import time
 
 import lake
 import sdks
+from build import Built
 from gateway import Gateway
 from jobs import Browser, Job, all_calls, run_process, stream
 from proxy import ANSWER_LOST, RESET, Proxy, Sink, slow, status
@@ -28,32 +28,22 @@ WORKERS = 5
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("keelrow")
+    parser.add_argument("folder", help="where the programs of compiled languages are built")
     parser.add_argument("--only", action="append", help="only SDKs with this in their name")
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS))
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--rust", default="", help="the built program of tests/sdk/rust")
-    parser.add_argument("--chromium", default=shutil.which("chromium") or "")
     return parser.parse_args()
 
 
 class Run:
     """What all scenarios share: the programs, the SDKs that can be run, the browser."""
 
-    def __init__(self, options, browser, sink):
-        self.options, self.browser, self.sink = options, browser, sink
-
-    def missing(self):
-        """Runners that this machine cannot run, with the reason."""
-        reasons = {
-            "browser": "" if self.browser else "no Chromium: apt-get install chromium",
-            "worker": "" if self.browser else "no Chromium: apt-get install chromium",
-            "rust": "" if self.options.rust else "--rust names no program",
-        }
-        return {runner: reason for runner, reason in reasons.items() if reason}
+    def __init__(self, options, built, browser, sink):
+        self.options, self.built, self.browser, self.sink = options, built, browser, sink
 
     def skipped(self):
         """One line for each SDK that was not run at all."""
-        missing = self.missing()
+        missing = self.built.missing
         return [f"{sdk.name}: {missing[sdk.runner]}" for sdk in self.wanted() if sdk.runner in missing]
 
     def wanted(self):
@@ -61,8 +51,7 @@ class Run:
         return [sdk for sdk in sdks.ALL if not only or any(word in sdk.name for word in only)]
 
     def sdks(self):
-        missing = self.missing()
-        return [sdk for sdk in self.wanted() if sdk.runner not in missing]
+        return [sdk for sdk in self.wanted() if sdk.runner not in self.built.missing]
 
     def is_page(self, job):
         return job.sdk.runner in ("browser", "worker")
@@ -70,7 +59,9 @@ class Run:
     def carry_out(self, jobs):
         """Runs all jobs; returns what went wrong by name."""
         def one(job):
-            return self.browser.run(job) if self.is_page(job) else run_process(job, self.options.rust)
+            if self.is_page(job):
+                return self.browser.run(job)
+            return run_process(job, self.built.commands[job.sdk.runner])
         pages = [job for job in jobs if self.is_page(job)]
         programs = [job for job in jobs if not self.is_page(job)]
         with (concurrent.futures.ThreadPoolExecutor(max(1, len(pages))) as tabs,
@@ -142,6 +133,8 @@ def ids_by_marker(events):
 
 def simple(run, jobs, http=""):
     """All jobs at one gateway, each through a proxy of its own if it has faults."""
+    if not jobs:
+        return {}
     with Gateway(run.options.keelrow, [job.source() for job in jobs], http) as gateway, \
             contextlib.ExitStack() as proxies:
         events = []
@@ -240,13 +233,16 @@ SCENARIOS = {
 def main():
     options = arguments()
     passed = failed = 0
+    built = Built(options.folder)
     with Sink() as sink, tempfile.TemporaryDirectory(prefix="keelrow-pages-") as folder, \
-            Browser(options.chromium, folder, sink) as browser:
-        run = Run(options, browser, sink)
+            Browser(built.chromium(), folder, sink) as browser:
+        run = Run(options, built, browser, sink)
         for number in range(options.rounds):
             for name in options.scenario or SCENARIOS:
                 started = time.monotonic()
                 result = SCENARIOS[name](run)
+                if not result:
+                    continue
                 for job, faults in result.items():
                     if faults:
                         print(f"  {job}: {'; '.join(faults[:8])}")

@@ -89,4 +89,19 @@ RUST = [
     Sdk("segment-rust", "rust", "", message_id=False),
     Sdk("segment-rust-batch", "rust", "", large=BELOW_32_KIB),
 ]
-ALL = NODE + PYTHON + BROWSER + RUST
+GO = [
+    Sdk("rudder-go-gzip", "go", "analytics-go", large=BELOW_32_KIB),
+    Sdk("rudder-go-plain", "go", "analytics-go", large=BELOW_32_KIB),
+    Sdk("segment-go", "go", "analytics-go", large=BELOW_32_KIB),
+]
+JAVA = [
+    Sdk("rudder-java", "java", "analytics-java"),
+    Sdk("segment-java", "java", "analytics-java", large=BELOW_32_KIB),
+]
+# No SDK of a phone can be run without one: mobile/send.py sends what they send.
+MOBILE = [
+    Sdk("rudder-android", "mobile", "com.rudderstack.android.sdk.core", context_traits=True, platform=""),
+    Sdk("rudder-ios", "mobile", "rudder-ios-library", context_traits=True, platform=""),
+    Sdk("segment-react-native", "mobile", "@segment/analytics-react-native", platform=""),
+]
+ALL = NODE + PYTHON + BROWSER + RUST + GO + JAVA + MOBILE

@@ -73,7 +73,9 @@ async fn the_one_good_answer_is_two_bytes() {
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
         assert_eq!(pipeline.last().form, Form::Single(kind), "{path}");
     }
-    for (path, form) in [("/v1/b", Form::Batch), ("/v1/import", Form::Import)] {
+    for (path, form) in
+        [("/v1/b", Form::Batch), ("/v1/import", Form::Import), ("/v1/import/", Form::Import)]
+    {
         let body = r#"{"batch":[{"userId":"u","type":"track"}]}"#;
         let answer = post(&edge, path, &[("authorization", ENABLED)], body).await;
         assert_eq!((answer.status, pipeline.last().form), (StatusCode::OK, form), "{path}");
