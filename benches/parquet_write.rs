@@ -20,11 +20,12 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use keelrow::clock::Timestamp;
 use keelrow::columnar::{
-    Compression, Event, Files, Home, Leaves, Names, Open, Plan, Schema, Settings, Tables,
+    Column, Compression, Event, Files, Home, Leaves, Names, Open, Plan, Schema, Settings, Table,
+    TableBuilder, Tables,
 };
 use keelrow::record::Route;
 use keelrow::unified::Unified;
-use keelrow::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind};
+use keelrow::warehouse::{Cell, ColumnId, ColumnType, Scalar, Sink, TableId, TableKind};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -319,6 +320,43 @@ fn write(bencher: Bencher<'_, '_>, events: usize, compression: Compression) {
             bytes = parts.iter().flat_map(|table| &table.parts).map(|part| part.bytes).sum();
         });
     eprintln!("{} bytes of file an event", bytes / events as u64);
+}
+
+/// A row group of one column with values and as many as told without.
+#[divan::bench(sample_count = 50, args = [0, 1_000])]
+fn empty_columns(bencher: Bencher<'_, '_>, empty: usize) {
+    let column = |at: usize| Column {
+        name: format!("column_{at}"),
+        column_type: ColumnType::String,
+        required: false,
+        first_seen: Timestamp::from_millis(0),
+        max_bytes: 256,
+    };
+    let schema = Schema { version: 1, columns: (0..empty).map(column).collect() };
+    let settings = Arc::new(settings(Compression::Auto));
+    let mut bytes = 0;
+    bencher
+        .with_inputs(|| {
+            let table = Table {
+                name: "t".into(),
+                kind: TableKind::Event,
+                initial: vec![("id".into(), ColumnType::String, true)],
+                constants: Vec::new(),
+            };
+            let plan = Plan::Cut(schema.clone());
+            let mut builder =
+                TableBuilder::open(Arc::clone(&settings), table, plan, Box::new(Nowhere));
+            for row in 0..1_000 {
+                builder.begin_row(row);
+                let text = format!("id-{row}");
+                let cell = Cell { value: Scalar::Text(&text), text: &text, origin: u32::MAX };
+                builder.cell_named("id", &cell, &NoLeaves);
+                builder.end_row().unwrap();
+            }
+            builder
+        })
+        .bench_local_values(|builder| bytes = builder.finish().unwrap()[0].bytes);
+    eprintln!("{bytes} bytes of file");
 }
 
 #[divan::bench(sample_count = 10, args = [1_650, 33_750, 168_800])]

@@ -51,7 +51,8 @@ pub(super) fn start(
 }
 
 /// What decides rows, columns and bytes besides the records.
-pub(super) fn settings(config: &Config) -> Settings {
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
     Settings {
         dialect: config.load.dialect.to_owned(),
         compression: match config.load.compression {

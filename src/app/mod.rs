@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use load::settings as load_settings;
 pub use reload::Reloader;
 
 use crate::clock::{Clock, IdSource};

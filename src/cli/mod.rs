@@ -4,6 +4,7 @@
 
 mod cases;
 mod check;
+mod columns;
 mod demo;
 mod map;
 mod replay;
@@ -11,6 +12,7 @@ mod serve;
 mod tables;
 mod transform;
 mod transformations;
+mod unified;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -46,8 +48,12 @@ enum Command {
     Map(map::Options),
     /// Shows the tables of the lake: columns, types, rows, sizes, growth, variants.
     Tables(tables::Arguments),
+    /// Finds likely typos among the columns of the unified tables.
+    Columns(columns::Arguments),
     /// Makes the files of committed batches again from the journal; verifies or restores them.
     Replay(replay::Arguments),
+    /// Fills a unified table from what the lake already holds.
+    Unified(unified::Arguments),
     /// Applies a source's transformations to events or requests, and nothing else.
     Transform(transformations::Arguments),
     /// Prints the API document.
@@ -128,7 +134,9 @@ fn run(command: Command) -> Result<(), Failure> {
                 .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
         }
         Command::Tables(arguments) => tables::run(&arguments),
+        Command::Columns(arguments) => columns::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Unified(arguments) => unified::run(&arguments),
         Command::Transform(arguments) => transformations::run(&arguments),
         Command::Openapi => {
             io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;

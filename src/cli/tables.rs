@@ -8,7 +8,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use serde::Serialize;
 
 use super::{ConfigFile, Failure, WRONG_INPUT, serve};
-use crate::columnar::{Column, Schema, type_name, type_of};
+use crate::columnar::{Column, Schema, type_name};
 use crate::storage::keys::{DataFile, Hour, Key, Prefix, TableFolder};
 use crate::storage::manifest::Manifest;
 use crate::storage::registry::Registry;
@@ -163,7 +163,7 @@ fn census(store: &Store, which: Option<(&str, &str)>) -> Result<Vec<Table>, stor
 }
 
 /// Reads all manifests, several at a time.
-fn manifests(store: &Store) -> Result<Vec<Manifest>, storage::Error> {
+pub(super) fn manifests(store: &Store) -> Result<Vec<Manifest>, storage::Error> {
     let keys = store.list(&Prefix::Manifests)?;
     let share = keys.len().div_ceil(READERS).max(1);
     std::thread::scope(|scope| {
@@ -187,20 +187,13 @@ fn manifests(store: &Store) -> Result<Vec<Manifest>, storage::Error> {
 }
 
 fn describe(column: &Column, schema: &Schema) -> TableColumn {
-    // `<base>__<type>` is a variant where there is such a base; a long base was cut.
-    let base = column.name.rsplit_once("__").filter(|(_, of)| type_of(of).is_some());
-    let variant_of = base.and_then(|(base, _)| {
-        let exact = schema.columns.iter().find(|other| other.name == base);
-        let cut = || schema.columns.iter().find(|other| other.name.starts_with(base));
-        exact.or_else(cut).filter(|other| other.name != column.name)
-    });
     TableColumn {
         name: column.name.clone(),
         column_type: type_name(column.column_type),
         required: column.required,
         first_seen: utc_text(column.first_seen),
         max_bytes: (column.max_bytes > 0).then_some(column.max_bytes),
-        variant_of: variant_of.map(|other| other.name.clone()),
+        variant_of: schema.base_of_variant(&column.name).map(|other| other.name.clone()),
         share: None,
     }
 }

@@ -195,12 +195,6 @@ impl TableBuilder {
         }
     }
 
-    /// True if the row gave a cell for the column, or it is claimed.
-    #[must_use]
-    pub fn is_seen(&self, slot: Slot) -> bool {
-        self.columns.get(slot.0 as usize).is_some_and(|column| column.is_seen(self.row))
-    }
-
     /// The column `name`, if there is one.
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<Slot> {

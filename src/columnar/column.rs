@@ -126,11 +126,6 @@ impl Column {
         first
     }
 
-    /// True if `row` gave a cell.
-    pub(super) const fn is_seen(&self, row: u32) -> bool {
-        self.seen > row
-    }
-
     /// Puts the value of `row` where the type takes it exactly; false if it does not.
     ///
     /// `row` must be above all rows put before. The value is read where it stands: a copy of the

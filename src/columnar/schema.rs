@@ -84,6 +84,14 @@ impl Schema {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// The column whose values of another type the variant column `name` holds; `None` if it is
+    /// none. The base of a long name was cut to make room for the type.
+    #[must_use]
+    pub fn base_of_variant(&self, name: &str) -> Option<&Column> {
+        let base = base_of_variant(self.columns.iter().map(|column| column.name.as_str()), name)?;
+        self.column(base)
+    }
+
     /// True if every file of `older` can be read by this schema: the same columns in the same
     /// places with the same types, perhaps wider, perhaps with more behind them.
     #[must_use]
@@ -98,6 +106,21 @@ impl Schema {
                     && new.max_bytes >= old.max_bytes
             })
     }
+}
+
+/// As [`Schema::base_of_variant`], among the names of a table's columns.
+pub fn base_of_variant<'c>(
+    mut columns: impl Iterator<Item = &'c str> + Clone,
+    name: &str,
+) -> Option<&'c str> {
+    let (base, of) = name.rsplit_once("__")?;
+    // Only leading underscores are doubled in names that come from keys.
+    if type_of(of).is_none() || base.bytes().all(|byte| byte == b'_') {
+        return None;
+    }
+    let mut exact = columns.clone();
+    let cut = || columns.find(|column| column.starts_with(base));
+    exact.find(|column| *column == base).or_else(cut).filter(|column| *column != name)
 }
 
 /// The bound that is kept for a string of `bytes` bytes.

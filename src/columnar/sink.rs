@@ -56,9 +56,11 @@ impl<'t> EventSink<'t> {
     fn begin_row(&mut self, id: TableId, kind: TableKind) -> Result<(), Error> {
         let targets = self.tables.targets(id, kind, &self.event)?;
         let tables = &mut *self.tables;
-        if let Some(own) = tables.tables.get_mut(targets.table) {
+        if let Some(at) = targets.table
+            && let Some(own) = tables.tables.get_mut(at)
+        {
             own.builder.begin_row(self.event.received_at);
-            tables.current.push(targets.table);
+            tables.current.push(at);
         }
         for target in targets.unified.iter() {
             if tables.taken.contains(&target.table) {

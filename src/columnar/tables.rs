@@ -74,6 +74,8 @@ pub struct Finished {
 pub struct Tables {
     settings: Arc<Settings>,
     pub(super) unified: Arc<Unified>,
+    /// Rows go to unified tables only.
+    only_unified: bool,
     open: Box<dyn Open + Send>,
     pub(super) routes: Vec<Route>,
     pub(super) tables: Vec<Opened>,
@@ -109,7 +111,8 @@ impl Opened {
 /// Where the rows of one source's table go.
 #[derive(Clone, Debug)]
 pub(super) struct Targets {
-    pub(super) table: usize,
+    /// Its own table, unless only unified ones are filled.
+    pub(super) table: Option<usize>,
     /// Unified tables and, for each, what the row says of where it came from.
     pub(super) unified: Arc<[UnifiedTarget]>,
 }
@@ -137,6 +140,7 @@ impl Tables {
         Self {
             settings: Arc::new(settings),
             unified,
+            only_unified: false,
             open,
             routes: Vec::new(),
             tables: Vec::new(),
@@ -146,6 +150,16 @@ impl Tables {
             taken: Vec::new(),
             current: Vec::new(),
         }
+    }
+
+    /// As [`Tables::new`], for rows that are in their own tables already.
+    #[must_use]
+    pub fn only_unified(
+        settings: Settings,
+        unified: Arc<Unified>,
+        open: Box<dyn Open + Send>,
+    ) -> Self {
+        Self { only_unified: true, ..Self::new(settings, unified, open) }
     }
 
     /// Makes a source known. The caller keeps the id: a route is looked up once, not per event.
@@ -238,7 +252,7 @@ impl Tables {
         let route = self.routes.get(event.route.0 as usize).cloned().unwrap_or_default();
         let name = event.names.table(id).to_ascii_lowercase();
         let home = Home::Schema { schema: route.schema.clone(), table: name.clone() };
-        let table = self.opened(home, kind, None)?;
+        let table = if self.only_unified { None } else { Some(self.opened(home, kind, None)?) };
         let plan = Arc::clone(&self.unified);
         let mut unified = Vec::new();
         for (at, block) in plan.blocks.iter().enumerate() {

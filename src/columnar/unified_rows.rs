@@ -29,6 +29,8 @@ pub(super) struct UnifiedRows {
     platform_is_given: bool,
     aliases: Vec<Held>,
     texts: String,
+    /// Canonical columns that the open row has.
+    given: Vec<usize>,
 }
 
 /// The core columns that are not fed by a column of the same name in every member table.
@@ -45,6 +47,17 @@ struct Core {
     source_schema: Slot,
     source_table: Slot,
     relation: Slot,
+}
+
+impl Core {
+    /// The column, if it is one that the gateway makes a text of from what the event says.
+    fn as_text(&self, name: &str) -> Option<Slot> {
+        match name {
+            "session_id" => Some(self.session_id),
+            "time_adjusted" => Some(self.time_adjusted),
+            _ => None,
+        }
+    }
 }
 
 /// A [`crate::unified::Role`] with its column looked up, in eight bytes.
@@ -64,6 +77,7 @@ const UNKNOWN: Known = Known { slot: Slot::NONE, extra: 0, is_set: false };
 struct Extra {
     feeds: Option<Feed>,
     fills: Option<Alias>,
+    is: Option<usize>,
 }
 
 /// A cell that may fill a canonical column when the row ends.
@@ -110,6 +124,7 @@ impl UnifiedRows {
             platform_is_given: false,
             aliases: Vec::new(),
             texts: String::new(),
+            given: Vec::new(),
         }
     }
 
@@ -147,6 +162,7 @@ impl UnifiedRows {
         self.platform_is_given = !route.platform.is_empty();
         self.aliases.clear();
         self.texts.clear();
+        self.given.clear();
     }
 
     /// Fills where the row comes from.
@@ -206,10 +222,15 @@ impl UnifiedRows {
         held.sort_by_key(|held| held.alias);
         for Held { alias, value, text, origin } in held.drain(..) {
             let Some((canonical, _)) = block.aliases.get(alias.canonical) else { continue };
-            if builder.slot(canonical).is_some_and(|slot| builder.is_seen(slot)) {
+            if self.given.contains(&alias.canonical) {
                 continue;
             }
+            self.given.push(alias.canonical);
             let text = self.texts.get(text).unwrap_or_default();
+            if let Some(slot) = self.core.as_text(canonical) {
+                builder.fill(slot, Scalar::Text(text), text);
+                continue;
+            }
             let value = match value {
                 Some(Fixed::Bool(value)) => Scalar::Bool(value),
                 Some(Fixed::Int(value)) => Scalar::Int(value),
@@ -241,8 +262,8 @@ impl UnifiedRows {
         let Some(block) = plan.blocks.get(self.block) else { return known };
         let name = names.column(id).to_ascii_lowercase();
         let role = block.role(&name, &plan.escaped);
-        if role.feeds.is_some() || role.fills.is_some() {
-            let extra = Extra { feeds: role.feeds, fills: role.fills };
+        if role.feeds.is_some() || role.fills.is_some() || role.is.is_some() {
+            let extra = Extra { feeds: role.feeds, fills: role.fills, is: role.is };
             let at = self.extras.iter().position(|&known| known == extra).unwrap_or_else(|| {
                 self.extras.push(extra);
                 self.extras.len() - 1
@@ -272,6 +293,7 @@ impl UnifiedRows {
             Some(Feed::UserAgent) => self.user_agent = of_user_agent(text),
             None => {}
         }
+        self.given.extend(extra.is);
         if let Some(alias) = extra.fills {
             let from = self.texts.len();
             self.texts.push_str(text);

@@ -157,7 +157,7 @@ impl Pending {
     }
 
     fn make_plan(&self) -> Plan {
-        let Cut { batch, settings, to, records, hour, left_out, .. } = &self.cut;
+        let Cut { batch, settings, to, records, hour, left_out, rebuilds, .. } = &self.cut;
         Plan {
             format: FORMAT,
             writer: batch.writer.to_string(),
@@ -172,6 +172,7 @@ impl Pending {
             left_out: left_out.clone(),
             settings: settings.clone(),
             parts: self.planned_files(),
+            rebuilds: rebuilds.clone(),
         }
     }
 
@@ -306,7 +307,7 @@ impl Pending {
     }
 
     fn make_manifest(&self, plan: &[u8]) -> Manifest {
-        let Cut { batch, to, hour, books, .. } = &self.cut;
+        let Cut { batch, to, hour, books, rebuilds, .. } = &self.cut;
         let events: Counts = books.total();
         Manifest {
             format: 1,
@@ -320,6 +321,7 @@ impl Pending {
             events,
             sources: books.sources().clone(),
             files: self.done.iter().flatten().cloned().collect(),
+            rebuilds: rebuilds.clone(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod machine;
 mod opener;
 pub mod plan;
 mod range;
+pub mod rebuild;
 mod recorder;
 pub mod replay;
 pub mod rows;

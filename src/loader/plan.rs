@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::spans::Spans;
 use crate::storage;
 use crate::storage::keys::{Key, Number};
-use crate::storage::manifest::{Range, from_bytes, to_bytes};
+use crate::storage::manifest::{Range, Rebuilds, from_bytes, to_bytes};
 
 /// The newest format of a plan.
 pub const FORMAT: u32 = 1;
@@ -45,6 +45,9 @@ pub struct Plan {
     pub settings: serde_json::Value,
     /// The files.
     pub parts: Vec<PlannedFile>,
+    /// The batch that it is made from instead of a journal range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilds: Option<Rebuilds>,
 }
 
 /// Positions whose outcome does not follow from their record.

@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::journal::{Damaged, Frame, Item};
 use crate::record::{self, EventView, Route, View};
 use crate::storage::keys::Hour;
+use crate::storage::manifest::Rebuilds;
 use crate::storage::registry::Registry;
 
 /// How many decoded routes are remembered before all are forgotten; one for each source as it was
@@ -65,6 +66,8 @@ pub(super) struct Cut {
     pub(super) left_out: LeftOut,
     pub(super) books: Books,
     pub(super) files: Vec<LocalFile>,
+    /// The batch that it is made from instead of a journal range.
+    pub(super) rebuilds: Option<Rebuilds>,
 }
 
 /// Whether a record is in the range.
@@ -276,7 +279,8 @@ impl Range {
         let hour = self.hour.or(self.hour_floor).unwrap_or_else(|| Hour::of(self.batch.time));
         let files = self.rows.finish()?;
         let Self { batch, settings, next, records, left_out, books, .. } = self;
-        Ok(Cut { batch, settings, to: next, records, hour, left_out, books, files })
+        let to = next;
+        Ok(Cut { batch, settings, to, records, hour, left_out, books, files, rebuilds: None })
     }
 }
 

@@ -97,6 +97,17 @@ pub struct File {
     pub max_received_at: String,
 }
 
+/// The batch that a batch of a rebuilt unified table was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilds {
+    /// Whose.
+    pub writer: String,
+    /// Which.
+    pub number: Number,
+    /// Checksum of its manifest.
+    pub manifest: String,
+}
+
 /// What a batch is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -123,6 +134,9 @@ pub struct Manifest {
     pub sources: BTreeMap<String, Counts>,
     /// Its files, none if every event was a repeat or left no row.
     pub files: Vec<File>,
+    /// The batch whose rows these are again, in a unified table that was made later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilds: Option<Rebuilds>,
 }
 
 impl Manifest {
@@ -237,6 +251,7 @@ mod tests {
             events: Counts { received: 1, loaded: 1, ..Counts::default() },
             sources: BTreeMap::new(),
             files: Vec::new(),
+            rebuilds: None,
         }
     }
 

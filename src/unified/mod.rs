@@ -6,6 +6,7 @@
 
 pub mod glob;
 mod platform;
+pub mod suggest;
 
 pub use platform::{Platform, of_library, of_user_agent};
 
@@ -116,7 +117,8 @@ impl Block {
             "context_user_agent" => Some(Feed::UserAgent),
             _ => None,
         };
-        Role { column: (!excluded).then_some(column), feeds, fills }
+        let is = self.aliases.iter().position(|(canonical, _)| canonical == column);
+        Role { column: (!excluded).then_some(column), feeds, fills, is }
     }
 }
 
@@ -129,6 +131,8 @@ pub struct Role<'n> {
     pub feeds: Option<Feed>,
     /// The canonical column that it also fills.
     pub fills: Option<Alias>,
+    /// Index in [`Block::aliases`] of the canonical column that it is itself.
+    pub is: Option<usize>,
 }
 
 /// A core column that is made from a member column.
@@ -279,9 +283,10 @@ mod tests {
         assert_eq!(role("price").column, Some("price"));
         assert_eq!(role("_timestamp").column, Some("timestamp"));
         assert_eq!(role("secret").column, None);
-        let session = Role { column: None, feeds: Some(Feed::SessionId), fills: None };
+        let session = Role { column: None, feeds: Some(Feed::SessionId), fills: None, is: None };
         assert_eq!(role("context_session_id"), session);
         let alias = role("kategory");
         assert_eq!((alias.column, alias.fills.unwrap().rank), (Some("kategory"), 1));
+        assert_eq!((role("category").is, role("kategory").is), (Some(0), None));
     }
 }

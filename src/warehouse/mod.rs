@@ -58,6 +58,27 @@ pub enum TableKind {
     Rejected,
 }
 
+impl TableKind {
+    /// What the table `name` (lower case) of a source's schema holds: an event whose table would be
+    /// called like one of the others gets an underscore.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        match name {
+            "tracks" => Self::Tracks,
+            "identifies" => Self::Identifies,
+            "users" => Self::Users,
+            "pages" => Self::Pages,
+            "screens" => Self::Screens,
+            "groups" => Self::Groups,
+            "aliases" => Self::Aliases,
+            "rudder_identity_merge_rules" => Self::MergeRules,
+            "rudder_discards" => Self::Discards,
+            "rejected" => Self::Rejected,
+            _ => Self::Event,
+        }
+    }
+}
+
 /// The logical type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnType {

@@ -321,3 +321,67 @@ fn a_tape_tells_path_and_kind() {
         assert_eq!(path, expected);
     }
 }
+
+#[test]
+fn an_alias_of_a_core_name_goes_where_a_property_of_that_name_goes() {
+    let mut block = Block::named("user_events");
+    let alias = |name: &str, of: &str| (name.to_owned(), vec![of.to_owned()]);
+    block.aliases = vec![alias("type", "uype"), alias("session_id", "sesion")];
+    let mut bench = Bench::new(vec![block]);
+    let event = |bench: &mut Bench, cells: Cells<'_>| {
+        let rows = [("done", TableKind::Event, cells)];
+        bench.event(&route("prod", "webapp", "web"), "track", &rows).unwrap();
+    };
+    event(&mut bench, &[("uype", text("gift"), "gift")]);
+    event(&mut bench, &[("uype", text("gift"), "gift"), ("type", text("sale"), "sale")]);
+    event(&mut bench, &[("sesion", Scalar::Int(7), "7")]);
+    event(
+        &mut bench,
+        &[("sesion", Scalar::Int(7), "7"), ("context_session_id", Scalar::Int(8), "8")],
+    );
+    bench.tables.finish().unwrap();
+    let rows = bench.lake.rows(&unified_home("prod", "user_events"));
+    assert!(rows.iter().all(|row| row["type"] == Value::Text("track".into())));
+    let column = |name: &str| rows.iter().map(|row| row.get(name).cloned()).collect::<Vec<_>>();
+    let said = |text: &str| Some(Value::Text(text.into()));
+    assert_eq!(column("type__string"), [said("gift"), said("sale"), None, None]);
+    assert_eq!(column("session_id"), [None, None, said("7"), said("8")]);
+}
+
+#[test]
+fn a_thousand_columns_without_values_stay_cheap() {
+    let bytes_with = |empty: usize| {
+        let mut columns = Vec::new();
+        for at in 0..empty {
+            columns.push(Column {
+                name: format!("column_{at}"),
+                column_type: ColumnType::String,
+                required: false,
+                first_seen: Timestamp::from_micros(0),
+                max_bytes: 256,
+            });
+        }
+        let files = Memory::default();
+        let table = Table {
+            name: "t".into(),
+            kind: TableKind::Event,
+            initial: vec![("id".into(), ColumnType::String, true)],
+            constants: Vec::new(),
+        };
+        let plan = Plan::Cut(Schema { version: 1, columns });
+        let mut builder =
+            TableBuilder::open(Arc::new(settings()), table, plan, Box::new(files.clone()));
+        for row in 0..1_000 {
+            builder.begin_row(row);
+            let id = format!("id-{row}");
+            let cell = Cell { value: Scalar::Text(&id), text: &id, origin: u32::MAX };
+            builder.cell_named("id", &cell, &Made);
+            builder.end_row().unwrap();
+        }
+        builder.finish().unwrap();
+        files.files()[0].len()
+    };
+    let each = (bytes_with(1_000) - bytes_with(0)) / 1_000;
+    // docs/unified.md has the figure.
+    assert!((100..=260).contains(&each), "{each} bytes for an empty column of a row group");
+}

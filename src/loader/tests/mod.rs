@@ -6,5 +6,6 @@ mod crash;
 mod cut;
 mod formats;
 mod mapped;
+mod rebuilt;
 mod running;
 mod world;

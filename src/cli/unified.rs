@@ -1,0 +1,228 @@
+//! `keelrow unified rebuild NAME`: fills a unified table from what the lake already holds, beside
+//! a running gateway or without one.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{ConfigFile, Failure, TRY_AGAIN, WRONG_INPUT, chain, serve, tables};
+use crate::app;
+use crate::loader::Remedy;
+use crate::loader::rebuild::{Chain, Error, Rebuild};
+use crate::record::Route;
+use crate::source::Source;
+use crate::storage::lake;
+
+/// Width of the progress bar in characters.
+const BAR_WIDTH: u64 = 30;
+
+/// Arguments of `keelrow unified`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Fills a unified table from the batches that were committed before it was declared.
+    Rebuild(RebuildArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct RebuildArguments {
+    /// Name of the table.
+    name: String,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    table: String,
+    generation: u32,
+    /// Batches and rows of this run.
+    batches: u64,
+    rows: u64,
+    chains: Vec<ChainReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChainReport {
+    environment: String,
+    writer: String,
+    /// Batches that are in the table, this run's included.
+    batches: u64,
+    /// The first one that the gateway filled itself; none while it does not know the table yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_live: Option<u64>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let Command::Rebuild(arguments) = &arguments.command;
+    let config = arguments.file.load()?;
+    let runtime = serve::runtime()?;
+    let store = tables::open_existing(&config.storage.url, runtime.handle())?;
+    lake::claim_dialect(&store, config.load.dialect).map_err(|error| Failure::other(&error))?;
+    let work = Work::take(&config.journal.path.join("rebuild"), &arguments.name)?;
+    let settings = app::load_settings(&config);
+    let routes = config.sources.iter().map(|source| Route::clone(&Source::new(source).route.route));
+    let routes = routes.collect();
+    let mut rebuild =
+        Rebuild::new(store, &settings, &arguments.name, routes, work.folder.join("files"))
+            .map_err(|error| failure(&error))?;
+    let chains = rebuild.survey().map_err(|error| failure(&error))?;
+    refuse(&arguments.name, rebuild.generation(), &chains)?;
+    let report = fill(arguments, &mut rebuild, chains)?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    tell(&report, &mut out)?;
+    Ok(())
+}
+
+/// Says so if there is nothing to fill and nothing was ever filled.
+fn refuse(name: &str, generation: u32, chains: &[Chain]) -> Result<(), Failure> {
+    if chains.is_empty() {
+        return Err(Failure::input("the lake has no batches yet: there is nothing to fill"));
+    }
+    let nothing = chains.iter().all(|chain| chain.todo() == 0 && chain.done() == 0);
+    if !nothing {
+        return Ok(());
+    }
+    let next = generation.saturating_add(1);
+    Err(Failure::input(format!(
+        "there is nothing to fill: {name} (generation {generation}) has had its rows since the \
+         first batch of the lake; to have it made anew, say generation = {next} in its [[unified]] \
+         block, let the gateway take that over, and run this again"
+    )))
+}
+
+fn fill(
+    arguments: &RebuildArguments,
+    rebuild: &mut Rebuild,
+    mut chains: Vec<Chain>,
+) -> Result<Report, Failure> {
+    let mut bar = Bar {
+        shown: io::stderr().is_terminal() && !arguments.json,
+        done: 0,
+        all: chains.iter().map(Chain::todo).sum(),
+        rows: 0,
+    };
+    for chain in &mut chains {
+        bar.show()?;
+        while let Some(rows) = rebuild.step(chain).map_err(|error| failure(&error))? {
+            bar.done += 1;
+            bar.rows += rows;
+            bar.show()?;
+        }
+    }
+    if bar.shown {
+        writeln!(io::stderr())?;
+    }
+    let reports = chains.iter().map(|chain| ChainReport {
+        environment: chain.environment.clone(),
+        writer: chain.source.to_string(),
+        batches: chain.done(),
+        first_live: chain.first_live.map(|number| number.0),
+    });
+    Ok(Report {
+        table: arguments.name.clone(),
+        generation: rebuild.generation(),
+        batches: bar.done,
+        rows: bar.rows,
+        chains: reports.collect(),
+    })
+}
+
+fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let Report { table, generation, batches, rows, .. } = report;
+    if *batches == 0 {
+        writeln!(out, "{table} v{generation} has all batches already, nothing was left to do")?;
+    } else {
+        writeln!(out, "{table} v{generation}: {rows} rows of {batches} batches")?;
+    }
+    for chain in &report.chains {
+        let ChainReport { environment, writer, batches, first_live } = chain;
+        match first_live {
+            Some(live) => writeln!(
+                out,
+                "  {environment}: {batches} batches of {writer}, live from batch {live} on"
+            )?,
+            None => writeln!(
+                out,
+                "  {environment}: {batches} batches of {writer}, which does not fill the table yet: \
+                 run this again once it does"
+            )?,
+        }
+    }
+    Ok(())
+}
+
+/// A progress bar on a terminal.
+struct Bar {
+    shown: bool,
+    done: u64,
+    all: u64,
+    rows: u64,
+}
+
+impl Bar {
+    fn show(&self) -> io::Result<()> {
+        if !self.shown {
+            return Ok(());
+        }
+        let Self { done, all, rows, .. } = self;
+        let filled = (done * BAR_WIDTH).checked_div(*all).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
+        let bar: String = (0..BAR_WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect();
+        write!(io::stderr(), "\r[{bar}] batch {done} of {all}, {rows} rows ")
+    }
+}
+
+/// The local folder of one run, locked.
+struct Work {
+    folder: PathBuf,
+    /// Unlocks when it is closed.
+    _lock: File,
+}
+
+impl Work {
+    fn take(below: &Path, name: &str) -> Result<Self, Failure> {
+        let bad = name.is_empty() || name.contains(['/', '\\', '.']);
+        if bad {
+            return Err(Failure::input(format!("{name:?} is no table's name")));
+        }
+        let folder = below.join(name);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(folder.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another rebuild of {name} runs here");
+                Err(Failure { code: TRY_AGAIN, text })
+            }
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let code = match error {
+        Error::NoTable { .. } | Error::NoSource { .. } => WRONG_INPUT,
+        Error::Loader(error) if error.remedy() == Remedy::Retry => TRY_AGAIN,
+        Error::Beaten { .. } => TRY_AGAIN,
+        _ => 1,
+    };
+    Failure { code, text: chain(error) }
+}
