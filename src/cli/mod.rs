@@ -8,6 +8,7 @@ mod columns;
 mod demo;
 mod map;
 mod replay;
+mod schema;
 mod serve;
 mod tables;
 mod transform;
@@ -52,6 +53,8 @@ enum Command {
     Columns(columns::Arguments),
     /// Makes the files of committed batches again from the journal; verifies or restores them.
     Replay(replay::Arguments),
+    /// Tells what a change of configuration or data does to columns.
+    Schema(schema::Arguments),
     /// Fills a unified table from what the lake already holds.
     Unified(unified::Arguments),
     /// Applies a source's transformations to events or requests, and nothing else.
@@ -136,6 +139,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Columns(arguments) => columns::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Unified(arguments) => unified::run(&arguments),
         Command::Transform(arguments) => transformations::run(&arguments),
         Command::Openapi => {

@@ -95,6 +95,16 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The unified tables that the settings make.
+    ///
+    /// # Errors
+    /// [`SettingError`] for the first setting that is none.
+    pub fn unified(&self) -> Result<Unified, SettingError> {
+        Ok(Compiled::new(self)?.unified)
+    }
+}
+
 /// A setting that is not one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("load setting {key} is {found:?}")]

@@ -4,6 +4,7 @@
 //! block, where a member table's column goes, what the core columns hold. The rows themselves are
 //! built by `crate::columnar`. The rules for a user are in docs/unified.md.
 
+pub mod forecast;
 pub mod glob;
 mod platform;
 pub mod suggest;

@@ -7,6 +7,7 @@
 pub mod datetime;
 pub mod ddl;
 mod dialect;
+pub mod diff;
 #[cfg(test)]
 mod golden;
 mod layout;
