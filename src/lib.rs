@@ -8,13 +8,14 @@
 //! 2. `journal`, `storage`, `columnar`, `limits`, `script`: mechanism, no meaning of events
 //! 3. `ingest`, `loader`: the two pipelines, which meet only at the journal
 //! 4. `http`
-//! 5. `app`, `cli`: composition
+//! 5. `app`, `cli`: composition; `dbt`: text for it
 
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod columnar;
 pub mod config;
+pub mod dbt;
 pub mod event;
 pub mod http;
 pub mod ingest;

@@ -5,6 +5,7 @@
 mod cases;
 mod check;
 mod columns;
+mod dbt;
 mod demo;
 mod map;
 mod replay;
@@ -49,6 +50,8 @@ enum Command {
     Map(map::Options),
     /// Shows the tables of the lake: columns, types, rows, sizes, growth, variants.
     Tables(tables::Arguments),
+    /// Writes a dbt project over the tables of the lake.
+    Dbt(dbt::Arguments),
     /// Finds likely typos among the columns of the unified tables.
     Columns(columns::Arguments),
     /// Makes the files of committed batches again from the journal; verifies or restores them.
@@ -137,6 +140,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
         }
         Command::Tables(arguments) => tables::run(&arguments),
+        Command::Dbt(arguments) => dbt::run(&arguments),
         Command::Columns(arguments) => columns::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
