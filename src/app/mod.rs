@@ -27,6 +27,7 @@ pub use reload::Reloader;
 use crate::clock::{Clock, IdSource};
 use crate::config::{self, Config};
 use crate::event::enrich::ClockGuard;
+use crate::http::server::Lanes;
 use crate::http::{self, Edge};
 use crate::ingest::{self, Ingest, Live, Services};
 use crate::journal::disk::Log;
@@ -111,6 +112,8 @@ pub struct App {
     loader_thread: JoinHandle<()>,
     public: SocketAddr,
     admin: SocketAddr,
+    /// Ends after all that was begun on its threads.
+    lanes: Arc<Lanes>,
     shutdown: CancellationToken,
     servers: TaskTracker,
     tasks: TaskTracker,
@@ -145,8 +148,11 @@ impl App {
             tracing::warn!(path = %path.display(), "made a new privacy key; keep a copy of it");
         }
         let suppression = suppression(&config, &pseudonyms).map_err(Error::Config)?;
-        let store = open_store(&config, pseudonyms.fingerprint()).await?;
-        let journal = open_journal(&config, &world).await?;
+        // Side by side: a new journal's first segment is laid in zeros, the lake may be far away.
+        let (store, journal) = tokio::try_join!(
+            open_store(&config, pseudonyms.fingerprint()),
+            open_journal(&config, &world)
+        )?;
         let sources = Arc::new(Sources::new(&config.sources));
         let books = Books::new();
         let counts = Arc::<ingest::Counts>::default();
@@ -165,6 +171,7 @@ impl App {
         let system = |action| move |source| Error::System { action, source };
         let ingest = Ingest::new(services, live, workers()).map_err(system("start threads"))?;
         let ingest = Arc::new(ingest);
+        let lanes = Lanes::start(ingest_threads()).map_err(system("start threads"))?;
         let settings = Arc::new(ArcSwap::from_pointee(load::settings(&config)));
         let (loader, loader_thread) = load::start(&config, &world, &journal, store, &settings)?;
         let collector = earlier_books(&loader, &journal, books).await;
@@ -183,6 +190,7 @@ impl App {
             edge_options: Arc::new(ArcSwap::from_pointee(config.http.clone())),
             public: address(&public)?,
             admin: address(&admin)?,
+            lanes: Arc::new(lanes),
             config,
             ingest,
             journal,
@@ -221,9 +229,11 @@ impl App {
         let operators = http::admin::Admin::new(Arc::clone(&self.ingest), metrics, token);
         let limits = self.server_limits();
         let own = Arc::new(http::Stats::new());
-        let server = http::server::Server { listener: public, tls, limits, stats };
+        let lanes = Arc::clone(&self.lanes);
+        let server = http::server::Server { listener: public, tls, limits, lanes, stats };
         self.servers.spawn(server.run(edge, self.shutdown.clone()));
-        let server = http::server::Server { listener: admin, tls: None, limits, stats: own };
+        let (listener, lanes) = (admin, Arc::default());
+        let server = http::server::Server { listener, tls: None, limits, lanes, stats: own };
         self.servers.spawn(server.run(operators, self.shutdown.clone()));
         Ok(())
     }
@@ -330,6 +340,12 @@ fn allow_open_files() {
     let granted = getrlimit(Resource::Nofile).maximum;
     // Where it is refused, fewer connections fit; the listener says so then.
     setrlimit(Resource::Nofile, Rlimit { current: granted, maximum: granted }).ok();
+}
+
+/// Threads that serve connections: half of the processors, since loading an event takes more time
+/// than taking it in.
+fn ingest_threads() -> usize {
+    workers().div_ceil(2)
 }
 
 fn workers() -> usize {

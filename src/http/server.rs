@@ -14,6 +14,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -30,6 +32,9 @@ use super::stats::Stats;
 use crate::limits::{Budget, Permit};
 
 mod activity;
+mod lanes;
+
+pub use lanes::Lanes;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,8 @@ pub struct Server {
     pub tls: Option<TlsAcceptor>,
     /// Their limits.
     pub limits: Limits,
+    /// The threads that serve them; shared, since work of theirs may outlast the server.
+    pub lanes: Arc<Lanes>,
     /// Counts.
     pub stats: Arc<Stats>,
 }
@@ -139,7 +146,15 @@ impl Server {
             };
             failing = false;
             match connections.take(1) {
-                Some(permit) => shared.open(stream, address, handler.clone(), permit),
+                Some(permit) => {
+                    // Answers are a few bytes; without this they wait for acknowledgements.
+                    stream.set_nodelay(true).ok();
+                    let (shared, handler) = (shared.clone(), handler.clone());
+                    self.lanes.spawn(&shared.tasks.clone(), stream, move |stream| async move {
+                        shared.open(stream, address, handler).await;
+                        drop(permit);
+                    });
+                }
                 None => {
                     self.stats.turned_away();
                     // There is no word for it before a TLS handshake.
@@ -159,25 +174,19 @@ impl Server {
 }
 
 impl Shared {
-    fn open(&self, stream: TcpStream, address: SocketAddr, handler: impl Handle, permit: Permit) {
-        // Answers are a few bytes; without this they wait for the client's acknowledgements.
-        stream.set_nodelay(true).ok();
-        let shared = self.clone();
-        self.tasks.spawn(async move {
-            let ip = address.ip().to_canonical();
-            match shared.tls.clone() {
-                None => shared.serve(stream, Peer { ip, tls: false }, handler).await,
-                Some(acceptor) => {
-                    let handshake = acceptor.accept(stream);
-                    let time = shared.limits.header_timeout;
-                    // A failed handshake is the client's affair: there is nobody to answer.
-                    if let Ok(Ok(stream)) = tokio::time::timeout(time, handshake).await {
-                        shared.serve(stream, Peer { ip, tls: true }, handler).await;
-                    }
+    async fn open(&self, stream: TcpStream, address: SocketAddr, handler: impl Handle) {
+        let ip = address.ip().to_canonical();
+        match self.tls.clone() {
+            None => self.serve(stream, Peer { ip, tls: false }, handler).await,
+            Some(acceptor) => {
+                let handshake = acceptor.accept(stream);
+                let time = self.limits.header_timeout;
+                // A failed handshake is the client's affair: there is nobody to answer.
+                if let Ok(Ok(stream)) = tokio::time::timeout(time, handshake).await {
+                    self.serve(stream, Peer { ip, tls: true }, handler).await;
                 }
             }
-            drop(permit);
-        });
+        }
     }
 
     async fn serve<I>(&self, stream: I, peer: Peer, handler: impl Handle)
@@ -200,25 +209,45 @@ impl Shared {
         };
         let builder = builder(self.tasks.clone());
         let mut connection = pin!(builder.serve_connection(io, service));
-        let mut closing = false;
+        // In a set, since that polls what has been woken and nothing else: a connection is polled
+        // several times for each request, its end but once.
+        let mut ends = FuturesUnordered::from_iter([self.end(&activity, true)]);
         loop {
             tokio::select! {
+                biased;
                 // Whatever ended it, the client knows as much as we do.
                 _ = connection.as_mut() => break,
-                () = activity.expired() => break,
-                () = self.ended.cancelled() => break,
-                () = self.closing.cancelled(), if !closing => {
-                    connection.as_mut().graceful_shutdown();
-                    closing = true;
-                }
+                Some(end) = ends.next() => match end {
+                    End::Now => break,
+                    End::AfterAnswer => {
+                        connection.as_mut().graceful_shutdown();
+                        ends.push(self.end(&activity, false));
+                    }
+                },
             }
+        }
+    }
+
+    /// Waits until a connection has to end.
+    async fn end(&self, activity: &Activity, open: bool) -> End {
+        tokio::select! {
+            () = activity.expired() => End::Now,
+            () = self.ended.cancelled() => End::Now,
+            () = self.closing.cancelled(), if open => End::AfterAnswer,
         }
     }
 }
 
+/// How a connection has to end.
+enum End {
+    Now,
+    AfterAnswer,
+}
+
 fn builder(tasks: TaskTracker) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(tasks));
-    builder.http1().max_buf_size(HEADER_BYTES_MAX).header_read_timeout(None);
+    // Answers are a few bytes: copied behind their headers they take a plain write.
+    builder.http1().max_buf_size(HEADER_BYTES_MAX).header_read_timeout(None).writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())

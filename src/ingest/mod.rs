@@ -31,7 +31,7 @@ pub use seam::{Accepted, Credential, Form, Health, Pipeline, Refusal, Submission
 
 use self::request::{Prepared, Stop};
 use self::workers::Workers;
-use crate::clock::{Clock, IdSource};
+use crate::clock::{Clock, IdSource, Timestamp};
 use crate::event::enrich::ClockGuard;
 use crate::journal::{self, Journal};
 use crate::limits::RateLimits;
@@ -60,6 +60,10 @@ pub const REJECTED_BYTES_MAX: usize = 64 * 1024;
 /// What one request may become in the journal: below a default segment of 64 MiB, three times the
 /// default body limit.
 pub const GROUP_BYTES_MAX: usize = 48 * 1024 * 1024;
+
+/// A longer body is worked on beside the thread that serves its connection: some hundred events
+/// take two milliseconds, in which all other connections of the thread wait.
+const INLINE_BYTES_MAX: usize = 512 * 1024;
 
 /// What the pipeline works with, the same for all requests.
 #[derive(Debug)]
@@ -107,7 +111,7 @@ pub struct Ingest {
     services: Arc<Services>,
     scripts: Workers,
     live: ArcSwap<Live>,
-    scratch: scratch::Pool,
+    scratch: Arc<scratch::Pool>,
     late: TaskTracker,
 }
 
@@ -123,7 +127,7 @@ impl Ingest {
             services,
             scripts,
             live: ArcSwap::from_pointee(live),
-            scratch: scratch::Pool::new(workers),
+            scratch: Arc::new(scratch::Pool::new(workers)),
             late: TaskTracker::new(),
         })
     }
@@ -156,6 +160,9 @@ impl Ingest {
     async fn prepare(&self, submission: Submission) -> Result<Prepared, Refusal> {
         let now = self.services.clock.now();
         let live = self.live.load();
+        if submission.body.len() > INLINE_BYTES_MAX {
+            return self.prepare_aside(submission, Arc::clone(&live), now).await;
+        }
         let prepared = self.scratch.with(|scratch| {
             request::prepare(&self.services, &live, scratch, &submission, now, None)
         });
@@ -165,6 +172,32 @@ impl Ingest {
             Err(Stop::NeedsScripts) => {
                 self.scripts.prepare(Arc::clone(&live), submission, now).await
             }
+        }
+    }
+
+    /// The same for a large body, on a thread that no other connection waits for.
+    async fn prepare_aside(
+        &self,
+        submission: Submission,
+        live: Arc<Live>,
+        now: Timestamp,
+    ) -> Result<Prepared, Refusal> {
+        let work = {
+            let (services, scratch) = (Arc::clone(&self.services), Arc::clone(&self.scratch));
+            let live = Arc::clone(&live);
+            move || {
+                let prepared = scratch.with(|scratch| {
+                    request::prepare(&services, &live, scratch, &submission, now, None)
+                });
+                (prepared, submission)
+            }
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        let (prepared, submission) = done.map_err(|_| Refusal::Internal)?;
+        match prepared {
+            Ok(prepared) => Ok(prepared),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::NeedsScripts) => self.scripts.prepare(live, submission, now).await,
         }
     }
 }

@@ -1,14 +1,16 @@
 //! How appends wait: one shared outcome for all groups that are made durable together.
 //!
-//! The side that writes completes a [`Batch`] with a single wake, whatever the number of waiters:
-//! the waiter that it wakes wakes the others from its own thread, where that is a push onto a local
-//! queue and no call into the kernel. Nothing here knows what is behind a journal.
+//! The side that writes completes a [`Batch`] with a single wake for each thread that waits, whatever
+//! the number of waiters: the waiter that is woken wakes the others of its thread from there, where
+//! that is a push onto a local queue and no call into the kernel. Nothing here knows what is behind
+//! a journal.
 
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread::ThreadId;
 
 use super::{Error, Position};
 
@@ -21,7 +23,21 @@ pub(super) struct Batch {
 #[derive(Debug, Default)]
 struct State {
     outcome: Option<Outcome>,
+    lines: Vec<Line>,
+}
+
+/// Those that wait on one thread.
+#[derive(Debug)]
+struct Line {
+    thread: ThreadId,
     wakers: Vec<Option<Waker>>,
+}
+
+/// Where a waiter stands.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    line: usize,
+    place: usize,
 }
 
 /// What became of a batch: its first `durable` records are durable from `first` on, the rest
@@ -36,22 +52,27 @@ pub(super) struct Outcome {
 impl Batch {
     /// Tells all waiters, now and later, how it ended; only the first call counts.
     pub(super) fn complete(&self, outcome: Outcome) {
-        let first = {
-            let mut state = self.lock();
-            if state.outcome.is_some() {
-                return;
-            }
-            state.outcome = Some(outcome);
-            std::iter::from_fn(|| state.wakers.pop()).flatten().next()
-        };
-        if let Some(waker) = first {
-            waker.wake();
+        let mut state = self.lock();
+        if state.outcome.is_some() {
+            return;
         }
+        state.outcome = Some(outcome);
+        let first = |line: &mut Line| std::iter::from_fn(|| line.wakers.pop()).flatten().next();
+        if let [line] = &mut state.lines[..] {
+            let first = first(line);
+            drop(state);
+            first.into_iter().for_each(Waker::wake);
+            return;
+        }
+        let all: Vec<Waker> = state.lines.iter_mut().filter_map(first).collect();
+        drop(state);
+        all.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes the waiters that [`Batch::complete`] left to the one it woke.
-    fn wake_others(mut state: MutexGuard<'_, State>) {
-        let wakers = std::mem::take(&mut state.wakers);
+    /// Wakes the waiters that [`Batch::complete`] left to the one it woke of their line.
+    fn wake_others(mut state: MutexGuard<'_, State>, slot: Option<Slot>) {
+        let line = slot.and_then(|slot| state.lines.get_mut(slot.line));
+        let wakers = line.map(|line| std::mem::take(&mut line.wakers)).unwrap_or_default();
         drop(state);
         for waker in wakers.into_iter().flatten() {
             waker.wake();
@@ -72,7 +93,7 @@ pub struct Append(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Waiting { batch: Arc<Batch>, records: Range<u64>, slot: Option<usize> },
+    Waiting { batch: Arc<Batch>, records: Range<u64>, slot: Option<Slot> },
     Ready(Result<Range<Position>, Error>),
 }
 
@@ -85,6 +106,25 @@ impl Append {
     /// Waits for the batch; the group's records are `records` of it.
     pub(super) const fn waiting(batch: Arc<Batch>, records: Range<u64>) -> Self {
         Self(Kind::Waiting { batch, records, slot: None })
+    }
+}
+
+impl State {
+    /// Puts a waiter at the end of its thread's line.
+    fn stand(&mut self, waker: Waker) -> Slot {
+        let thread = std::thread::current().id();
+        let known = self.lines.iter().position(|line| line.thread == thread);
+        let line = known.unwrap_or_else(|| {
+            self.lines.push(Line { thread, wakers: Vec::new() });
+            self.lines.len() - 1
+        });
+        let wakers = &mut self.lines[line].wakers;
+        wakers.push(Some(waker));
+        Slot { line, place: wakers.len() - 1 }
+    }
+
+    fn place(&mut self, slot: Slot) -> Option<&mut Option<Waker>> {
+        self.lines.get_mut(slot.line)?.wakers.get_mut(slot.place)
     }
 }
 
@@ -108,17 +148,13 @@ impl Future for Append {
         let mut state = batch.lock();
         if let Some(outcome) = &state.outcome {
             let outcome = outcome.of(records);
-            Batch::wake_others(state);
+            Batch::wake_others(state, *slot);
             return Poll::Ready(outcome);
         }
-        let known = slot.and_then(|slot| state.wakers.get_mut(slot));
-        match known {
+        match slot.and_then(|slot| state.place(slot)) {
             Some(Some(waker)) => waker.clone_from(context.waker()),
             Some(empty) => *empty = Some(context.waker().clone()),
-            None => {
-                *slot = Some(state.wakers.len());
-                state.wakers.push(Some(context.waker().clone()));
-            }
+            None => *slot = Some(state.stand(context.waker().clone())),
         }
         Poll::Pending
     }
@@ -130,8 +166,8 @@ impl Drop for Append {
         let mut state = batch.lock();
         if state.outcome.is_some() {
             // It may be the one that was woken for all.
-            Batch::wake_others(state);
-        } else if let Some(waker) = state.wakers.get_mut(*slot) {
+            Batch::wake_others(state, Some(*slot));
+        } else if let Some(waker) = state.place(*slot) {
             *waker = None;
         }
     }
@@ -184,6 +220,31 @@ mod tests {
             assert_eq!(woken(&counters[at]), 1);
             let Poll::Ready(Ok(range)) = poll(append, &counters[at]) else { panic!("not done") };
             assert_eq!(range, Position::new(7 + at as u64)..Position::new(8 + at as u64));
+        }
+    }
+
+    #[test]
+    fn each_thread_is_woken_once_from_outside() {
+        let batch = Arc::new(Batch::default());
+        let lines: Vec<_> = (0..2)
+            .map(|_| {
+                let counters: Vec<_> = (0..2).map(|_| Arc::new(Counter::default())).collect();
+                let mut appends: Vec<_> =
+                    (0..2).map(|at| Append::waiting(Arc::clone(&batch), at..at + 1)).collect();
+                let waiting = std::thread::scope(|scope| {
+                    let wait =
+                        || appends.iter_mut().zip(&counters).all(|(a, c)| poll(a, c).is_pending());
+                    scope.spawn(wait).join().unwrap()
+                });
+                assert!(waiting);
+                (appends, counters)
+            })
+            .collect();
+        batch.complete(done());
+        for (mut appends, counters) in lines {
+            assert_eq!((woken(&counters[0]), woken(&counters[1])), (0, 1));
+            assert!(poll(&mut appends[1], &counters[1]).is_ready());
+            assert_eq!((woken(&counters[0]), woken(&counters[1])), (1, 1));
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::http::server::{Limits, Server};
+use crate::http::server::{Lanes, Limits, Server};
 use crate::http::tls;
 
 const LIMITS: Limits = Limits {
@@ -33,12 +33,20 @@ struct Running {
 }
 
 async fn run(limits: Limits, tls: Option<tokio_rustls::TlsAcceptor>) -> Running {
+    run_on(Arc::default(), limits, tls).await
+}
+
+async fn run_on(
+    lanes: Arc<Lanes>,
+    limits: Limits,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+) -> Running {
     let (edge, pipeline) = edge("");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stats = Arc::clone(&edge.parts().stats);
     let shutdown = CancellationToken::new();
-    let server = Server { listener, tls, limits, stats };
+    let server = Server { listener, tls, limits, lanes, stats };
     let server = spawn(server.run(edge, shutdown.clone()));
     Running { address, pipeline, shutdown, server }
 }
@@ -77,6 +85,29 @@ async fn a_connection_serves_many_requests() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert_eq!(server.pipeline.count(), n);
     }
+}
+
+#[tokio::test]
+async fn connections_are_dealt_out_to_threads_and_all_end() {
+    let lanes = Arc::new(Lanes::start(2).unwrap());
+    let server = run_on(Arc::clone(&lanes), LIMITS, None).await;
+    let mut streams = Vec::new();
+    for open in 1..=4 {
+        let mut stream = server.connect().await;
+        stream.write_all(TRACK.as_bytes()).await.unwrap();
+        let answer = read_to(&mut stream, "\r\n\r\nok").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        streams.push(stream);
+        let held = lanes.connections();
+        assert_eq!(held.iter().sum::<usize>(), open);
+        assert!(held.iter().max().unwrap() - held.iter().min().unwrap() <= 1, "{held:?}");
+    }
+    server.shutdown.cancel();
+    server.server.await.unwrap();
+    for mut stream in streams {
+        assert_eq!(read_all(&mut stream).await, "");
+    }
+    assert_eq!(lanes.connections(), [0, 0]);
 }
 
 #[tokio::test]
