@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts as Head;
+use axum::http::{Extensions, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
@@ -21,8 +21,9 @@ use crate::source::Source;
 
 /// Takes one event or a batch: the key is in the Authorization header, else in the body.
 pub(super) async fn take<P: Pipeline>(
-    shared: Arc<Shared<P>>,
+    shared: &Shared<P>,
     request: Request,
+    peer: Peer,
     form: Form,
 ) -> Response {
     let (head, body) = request.into_parts();
@@ -30,7 +31,7 @@ pub(super) async fn take<P: Pipeline>(
         Some(key) => shared.known(&key, &head, false),
         None => Ok(Credential::InBody { origin: auth::origin(&head).map(str::to_owned) }),
     };
-    shared.receive(&head, body, credential, form).await
+    shared.receive(&head, peer, body, credential, form).await
 }
 
 /// Takes a batch of `navigator.sendBeacon`, which can set no header: the key is in the query, and
@@ -41,7 +42,7 @@ pub(super) async fn beacon<P: Pipeline>(
 ) -> Response {
     let (head, body) = request.into_parts();
     let credential = shared.in_query_or_header(&head, false);
-    shared.receive(&head, body, credential, Form::Batch).await
+    shared.receive(&head, peer(&head.extensions), body, credential, Form::Batch).await
 }
 
 /// Takes an SDK's report on itself and forgets it.
@@ -92,6 +93,7 @@ impl<P: Pipeline> Shared<P> {
     async fn receive(
         &self,
         head: &Head,
+        peer: Peer,
         body: Body,
         credential: Result<Credential, Refusal>,
         form: Form,
@@ -99,7 +101,7 @@ impl<P: Pipeline> Shared<P> {
         let source = source_of(&credential);
         let done = match self.read(head, body, credential).await {
             Ok((credential, body, permit)) => {
-                self.submit(head, credential, form, body, permit).await
+                self.submit(head, peer, credential, form, body, permit).await
             }
             Err(refusal) => Err(refusal),
         };
@@ -140,6 +142,7 @@ impl<P: Pipeline> Shared<P> {
     pub(super) async fn submit(
         &self,
         head: &Head,
+        peer: Peer,
         credential: Credential,
         form: Form,
         body: Bytes,
@@ -147,8 +150,7 @@ impl<P: Pipeline> Shared<P> {
     ) -> Result<Accepted, Refusal> {
         let (client_ip, patience) = {
             let options = self.parts.options.load();
-            let peer = peer(head).ip;
-            (address::client(head, peer, &options.trusted_proxies), options.ack_timeout)
+            (address::client(head, peer.ip, &options.trusted_proxies), options.ack_timeout)
         };
         let deadline = self.parts.clock.elapsed().saturating_add(patience);
         let submission = Submission { credential, form, body, client_ip, deadline, permit };
@@ -186,7 +188,7 @@ pub(super) fn source_of(credential: &Result<Credential, Refusal>) -> Option<Arc<
 }
 
 /// The other end of the connection; an edge that is called without one is called by itself.
-pub(super) fn peer(head: &Head) -> Peer {
+pub(super) fn peer(extensions: &Extensions) -> Peer {
     let local = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false };
-    head.extensions.get::<Peer>().copied().unwrap_or(local)
+    extensions.get::<Peer>().copied().unwrap_or(local)
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::edge::Shared;
-use super::events::{source_of, typed};
+use super::events::{peer, source_of, typed};
 use super::{auth, query};
 use crate::event::enrich::EventType;
 use crate::event::time::Moment;
@@ -59,7 +59,10 @@ async fn picture<P: Pipeline>(
             let body = event.to_string();
             let permit = shared.room(body.len())?;
             let form = Form::Single(kind);
-            shared.submit(&head, credential, form, body.into(), permit).await.map(Some)
+            shared
+                .submit(&head, peer(&head.extensions), credential, form, body.into(), permit)
+                .await
+                .map(Some)
         };
         if let Err(refusal) = done.await {
             // Counted, and answered with the picture all the same.

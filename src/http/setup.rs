@@ -89,7 +89,7 @@ pub(super) async fn settings<P: Pipeline>(
     if let Err(refusal) = known {
         return shared.refuse(refusal, None);
     }
-    let url = address::public(&head, peer(&head), &shared.parts.options.load());
+    let url = address::public(&head, peer(&head.extensions), &shared.parts.options.load());
     json_answer(&json!({
         "integrations": {
             "Segment.io": {

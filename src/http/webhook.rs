@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::edge::Shared;
-use super::events::{ok, source_of};
+use super::events::{ok, peer, source_of};
 use super::query;
 use crate::event;
 use crate::event::enrich::EventType;
@@ -67,7 +67,8 @@ async fn hand_in<P: Pipeline>(
     );
     let body = [start.as_bytes(), payload, b"}"].concat();
     let permit = shared.room(body.len())?;
-    shared.submit(head, credential, Form::Single(EventType::Track), body.into(), permit).await
+    let (peer, form) = (peer(&head.extensions), Form::Single(EventType::Track));
+    shared.submit(head, peer, credential, form, body.into(), permit).await
 }
 
 /// The payload as the text of a JSON object, whatever the content type says.
