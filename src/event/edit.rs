@@ -238,7 +238,7 @@ impl Edits {
     }
 
     fn keep_string(&mut self, text: &str) -> Span {
-        let plain = text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
+        let plain = text::plain_run(text.as_bytes()) == text.len();
         let start = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
         if plain {
             self.arena.push('"');
@@ -270,13 +270,12 @@ impl Edits {
         self.inserts.sort_by_key(|insert| insert.object);
         let root = node.token();
         let mut writer = Writer { tape, from: root.start as usize, out };
-        let (mut edits, mut inserts) =
-            (self.list.iter().peekable(), self.inserts.iter().peekable());
+        let (mut edits, mut inserts) = (self.list.iter().peekable(), &self.inserts[..]);
         // Tokens below this one lie in something already written or left out.
         let mut done = 0;
         loop {
             let next_edit = edits.peek().map_or(u32::MAX, |edit| edit.token);
-            let next_insert = inserts.peek().map_or(u32::MAX, |insert| insert.object);
+            let next_insert = inserts.first().map_or(u32::MAX, |insert| insert.object);
             if next_edit == u32::MAX && next_insert == u32::MAX {
                 break;
             }
@@ -286,12 +285,12 @@ impl Edits {
                     done = self.write_edit(*edit, node.index(), &mut writer).max(done);
                 }
             } else {
-                let mut group = Vec::new();
-                while let Some(insert) = inserts.next_if(|insert| insert.object == next_insert) {
-                    group.push(*insert);
-                }
+                let group = inserts;
+                let (group, rest) =
+                    group.split_at(group.partition_point(|insert| insert.object == next_insert));
+                inserts = rest;
                 if next_insert >= done {
-                    self.write_inserts(next_insert, &group, &mut writer);
+                    self.write_inserts(next_insert, group, &mut writer);
                 }
             }
         }

@@ -30,6 +30,57 @@ const KEPT_KEYS_MAX: usize = 16_384;
 /// Bytes of key text kept between documents.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
+/// Short keys whose ids are at hand; a site's 228 distinct keys find room.
+const RECENT: usize = 1_024;
+/// Longest of them: three words hold it.
+const SHORT_BYTES_MAX: u32 = 24;
+
+/// A short key's bytes as words; keys of one length have equal words only where they are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Short {
+    words: [u64; 3],
+    bytes: u32,
+}
+
+/// A short key and its id.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    key: Short,
+    id: u32,
+}
+
+impl Short {
+    /// No key's: none is so long.
+    const NONE: Self = Self { words: [0; 3], bytes: u32::MAX };
+
+    #[inline]
+    fn of(key: &[u8]) -> Option<Self> {
+        let bytes = u32::try_from(key.len()).ok().filter(|bytes| *bytes <= SHORT_BYTES_MAX)?;
+        let long = |word: &[u8; 8]| u64::from_le_bytes(*word);
+        let half = |word: &[u8; 4]| u64::from(u32::from_le_bytes(*word));
+        let words = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+            // Below 16 bytes the two overlap and there is no middle.
+            let middle = key.get(8..).and_then(<[u8]>::first_chunk).map_or(0, long);
+            [long(first), middle, long(last)]
+        } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+            [half(first), 0, half(last)]
+        } else {
+            let byte = |at: usize| u64::from(key.get(at).copied().unwrap_or_default());
+            [byte(0) | byte(1) << 8 | byte(2) << 16, 0, 0]
+        };
+        Some(Self { words, bytes })
+    }
+
+    /// Where it is kept. Whoever aims at one place finds the table behind it, which is seeded.
+    #[inline]
+    fn place(&self) -> usize {
+        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+        let [first, _, last] = self.words;
+        let mixed = (first.wrapping_mul(MIX) ^ last).wrapping_mul(MIX);
+        usize::try_from(mixed >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
+    }
+}
+
 macro_rules! known {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// Keys that the gateway itself knows: interned first, so their ids are constants.
@@ -91,6 +142,8 @@ pub struct Keys {
     /// Where each key's text ends; the first entry is the start of the first.
     ends: Vec<u32>,
     generation: u64,
+    /// The short key met last at each [`Short::place`], in front of the table.
+    recent: Vec<Recent>,
 }
 
 impl Default for Keys {
@@ -109,6 +162,7 @@ impl Keys {
             text: String::new(),
             ends: vec![0],
             generation: 0,
+            recent: Vec::new(),
         };
         keys.fill();
         keys
@@ -165,24 +219,46 @@ impl Keys {
             self.table = HashTable::new();
             self.text = String::new();
             self.ends = vec![0];
+            self.recent = Vec::new();
             self.generation += 1;
             self.fill();
         }
     }
 
+    #[inline]
     pub(super) fn intern(&mut self, key: &str) -> KeyId {
+        let short = Short::of(key.as_bytes());
+        if let Some(short) = short
+            && let Some(recent) = self.recent.get(short.place())
+            && recent.key == short
+        {
+            return KeyId(recent.id);
+        }
+        self.intern_in_table(key, short)
+    }
+
+    fn intern_in_table(&mut self, key: &str, short: Option<Short>) -> KeyId {
         let hash = self.hasher.hash_one(key.as_bytes());
         let (text, ends) = (&self.text, &self.ends);
-        if let Some(&id) = self.table.find(hash, |&id| text_of(text, ends, id) == key) {
-            return KeyId(id);
+        let known = self.table.find(hash, |&id| text_of(text, ends, id) == key).copied();
+        let id = known.unwrap_or_else(|| self.add(key, hash));
+        if let Some(key) = short {
+            if self.recent.is_empty() {
+                self.recent = vec![Recent { key: Short::NONE, id: 0 }; RECENT];
+            }
+            self.recent[key.place()] = Recent { key, id };
         }
+        KeyId(id)
+    }
+
+    fn add(&mut self, key: &str, hash: u64) -> u32 {
         let id = u32::try_from(self.len()).unwrap_or(u32::MAX);
         self.text.push_str(key);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
         self.table
             .insert_unique(hash, id, |&id| hasher.hash_one(text_of(text, ends, id).as_bytes()));
-        KeyId(id)
+        id
     }
 }
 
@@ -204,6 +280,25 @@ mod tests {
         assert_eq!(keys.text(known::TYPE), "type");
         assert_eq!(keys.find("consentManagement"), Some(known::CONSENT_MANAGEMENT));
         assert_eq!(keys.text(KeyId::NONE), "");
+    }
+
+    #[test]
+    fn short_keys_are_told_apart_at_every_length() {
+        let mut keys = Keys::new();
+        let mut texts = vec![String::new()];
+        for bytes in 1..=SHORT_BYTES_MAX as usize + 2 {
+            for at in 0..bytes {
+                let mut text = "a".repeat(bytes);
+                text.replace_range(at..=at, "b");
+                texts.push(text);
+            }
+            texts.push("a".repeat(bytes));
+        }
+        let ids: Vec<_> = texts.iter().map(|text| keys.intern(text)).collect();
+        for (text, id) in texts.iter().zip(ids) {
+            assert_eq!((keys.intern(text), keys.text(id)), (id, text.as_str()));
+        }
+        assert_eq!(keys.len(), known::TEXTS.len() + texts.len());
     }
 
     #[test]

@@ -155,71 +155,71 @@ struct Walk<'b, 'p> {
     parser: &'p mut Parser,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Value,
-    FirstElement,
-    FirstMember,
-    Member,
-    After,
+/// The key of the value that comes next, if it has one.
+#[derive(Clone, Copy)]
+struct Key {
+    id: KeyId,
+    /// Offset of the key's opening quote.
+    start: Option<usize>,
+    flags: u8,
 }
+
+const NO_KEY: Key = Key { id: KeyId::NONE, start: None, flags: 0 };
 
 impl Walk<'_, '_> {
     fn document(&mut self) -> Result<(), Error> {
         let mut stack = [0_u32; DEPTH_MAX];
         let mut depth = 0;
-        let mut want = Want::Value;
+        let mut in_object = false;
+        let mut key = NO_KEY;
         loop {
-            let mut key = (KeyId::NONE, None, 0_u8);
             self.skip_space();
-            match want {
-                Want::After => {
-                    let Some(&open) = stack.get(..depth).and_then(<[u32]>::last) else {
-                        return if self.at == self.bytes.len() { Ok(()) } else { self.invalid() };
-                    };
-                    let object = self.parser.document.tokens[open as usize].kind == Kind::Object;
-                    match (self.peek(), object) {
-                        (Some(b','), true) => want = Want::Member,
-                        (Some(b','), false) => want = Want::Value,
-                        (Some(b'}'), true) | (Some(b']'), false) => {
-                            depth -= 1;
-                            self.at += 1;
-                            self.close(open);
-                            continue;
-                        }
-                        _ => return self.invalid(),
-                    }
-                    self.at += 1;
-                    continue;
-                }
-                Want::FirstElement if self.peek() == Some(b']') => {
-                    want = Want::After;
-                    continue;
-                }
-                Want::FirstMember if self.peek() == Some(b'}') => {
-                    want = Want::After;
-                    continue;
-                }
-                Want::FirstMember | Want::Member => {
-                    key = self.member_key()?;
-                    self.skip_space();
-                }
-                Want::FirstElement | Want::Value => {}
-            }
             let kind = self.value(key)?;
-            want = match kind {
-                Kind::Object => Want::FirstMember,
-                Kind::Array => Want::FirstElement,
-                _ => Want::After,
-            };
             if kind.is_container() {
                 if depth == DEPTH_MAX {
                     return Err(Error::TooDeep { at: self.at - 1 });
                 }
                 stack[depth] = as_u32(self.parser.document.tokens.len() - 1);
                 depth += 1;
+                in_object = kind == Kind::Object;
+                self.skip_space();
+                if self.peek() != Some(if in_object { b'}' } else { b']' }) {
+                    key = if in_object { self.member_key()? } else { NO_KEY };
+                    continue;
+                }
+            }
+            // Behind a value: as many containers end here as do, then comes a comma or the end.
+            loop {
+                self.skip_space();
+                let Some(open) = depth.checked_sub(1) else {
+                    return if self.at == self.bytes.len() { Ok(()) } else { self.invalid() };
+                };
+                match (self.peek(), in_object) {
+                    (Some(b','), true) => {
+                        self.at += 1;
+                        self.skip_space();
+                        key = self.member_key()?;
+                        break;
+                    }
+                    (Some(b','), false) => {
+                        self.at += 1;
+                        key = NO_KEY;
+                        break;
+                    }
+                    (Some(b'}'), true) | (Some(b']'), false) => {
+                        self.at += 1;
+                        self.close(stack[open]);
+                        depth = open;
+                        in_object = depth > 0 && self.is_object(stack[depth - 1]);
+                    }
+                    _ => return self.invalid(),
+                }
             }
         }
+    }
+
+    fn is_object(&self, token: u32) -> bool {
+        self.parser.document.tokens[token as usize].kind == Kind::Object
     }
 
     fn close(&mut self, open: u32) {
@@ -251,7 +251,7 @@ impl Walk<'_, '_> {
 
     /// Reads `"key" :` and interns the key.
     #[inline]
-    fn member_key(&mut self) -> Result<(KeyId, Option<usize>, u8), Error> {
+    fn member_key(&mut self) -> Result<Key, Error> {
         if self.peek() != Some(b'"') {
             return self.invalid();
         }
@@ -272,12 +272,12 @@ impl Walk<'_, '_> {
         self.at += 1;
         let escaped = if flags & ESCAPED == 0 { 0 } else { KEY_ESCAPED };
         let dirty = if flags & DIRTY == 0 { 0 } else { KEY_DIRTY };
-        Ok((id, Some(start), escaped | dirty))
+        Ok(Key { id, start: Some(start), flags: escaped | dirty })
     }
 
     /// Reads a scalar, or the opening of a container, and puts its token on the tape.
     #[inline]
-    fn value(&mut self, key: (KeyId, Option<usize>, u8)) -> Result<Kind, Error> {
+    fn value(&mut self, key: Key) -> Result<Kind, Error> {
         let start = self.at;
         let (kind, flags) = match self.peek() {
             Some(b'"') => (Kind::String, self.string()?),
@@ -293,17 +293,17 @@ impl Walk<'_, '_> {
         if index >= VALUES_MAX {
             return Err(Error::TooMany);
         }
-        if flags & DIRTY != 0 || key.2 & KEY_DIRTY != 0 {
+        if flags & DIRTY != 0 || key.flags & KEY_DIRTY != 0 {
             self.parser.document.fixups.push(as_u32(index));
         }
         self.parser.document.tokens.push(Token {
             start: as_u32(start),
             end: as_u32(self.at),
             next: as_u32(index + 1),
-            key_start: as_u32(key.1.unwrap_or(start)),
-            key: key.0,
+            key_start: as_u32(key.start.unwrap_or(start)),
+            key: key.id,
             kind,
-            flags: flags | key.2,
+            flags: flags | key.flags,
         });
         Ok(kind)
     }
@@ -362,7 +362,7 @@ impl Walk<'_, '_> {
         let mut flags = 0;
         self.at += 1;
         loop {
-            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            self.at += text::plain_run(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -407,33 +407,4 @@ impl Walk<'_, '_> {
         self.bytes.get(self.at..self.at + 2) == Some(b"\\u")
             && matches!(text::hex4(self.bytes, self.at + 2), Some(0xDC00..=0xDFFF))
     }
-}
-
-/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
-///
-/// Eight bytes at a time: a borrow can only reach bytes above a real hit, so the lowest flagged
-/// byte is always right.
-#[inline]
-fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut at = 0;
-    while let Some(&word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(word);
-        let quote = word ^ (ONES * b'"' as u64);
-        let slash = word ^ (ONES * b'\\' as u64);
-        let hits = (word.wrapping_sub(ONES * 0x20) & !word)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash);
-        let hits = hits & HIGH;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-        .unwrap_or(rest.len())
 }

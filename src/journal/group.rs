@@ -25,7 +25,15 @@ impl Group {
     /// An empty group with room for `frames` records of `bytes` bytes in all, headers included.
     #[must_use]
     pub fn with_capacity(frames: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), starts: Vec::with_capacity(frames), events: 0 }
+        let mut group = Self::default();
+        group.reserve(frames, bytes);
+        group
+    }
+
+    /// Makes room for `frames` more records of `bytes` bytes in all, headers included.
+    pub fn reserve(&mut self, frames: usize, bytes: usize) {
+        self.starts.reserve(frames);
+        self.bytes.reserve(bytes);
     }
 
     /// Adds a record that stands for `count` events of `source`; `write` appends its payload.
