@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::baseline::Work;
 use crate::profile::Seconds;
@@ -110,6 +110,23 @@ pub(crate) struct BaselineArgs {
     pub(crate) work: Work,
 }
 
+/// What `compare` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measure {
+    /// CPU per event by shape of request, beside the bare server's.
+    Shapes,
+    /// Events a second with the journal on the disk and in memory.
+    Sync,
+    /// Acknowledgements at half of the highest rate, beside a bare sync.
+    Ack,
+    /// The time from the start to the first accepted event.
+    Start,
+    /// The whole product at a fixed rate and as fast as it goes.
+    Product,
+    /// The loader's CPU per event.
+    Loader,
+}
+
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
@@ -131,9 +148,31 @@ pub(crate) struct CompareArgs {
     /// Sizes of the loads that the loader is measured with; 0 leaves it out.
     #[arg(long, value_delimiter = ',', default_values_t = [60_000, 1_650])]
     pub(crate) loader_events: Vec<usize>,
-    /// Folder of the journal; one in memory shows what the disk's sync costs.
+    /// Folder of the journal.
     #[arg(long)]
     pub(crate) journal: Option<PathBuf>,
+    /// A folder in memory, for the journal whose sync costs nothing.
+    #[arg(long, default_value = "/dev/shm")]
+    pub(crate) memory: PathBuf,
+    /// Events a second of the whole product.
+    #[arg(long, default_value_t = 30_000.0)]
+    pub(crate) product_rate: f64,
+    /// How long the whole product is loaded, at that rate and as fast as it goes.
+    #[arg(long, default_value = "15s")]
+    pub(crate) product_time: Seconds,
+    /// Only these measures; default: all.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Measure>,
+    /// Writes the tables into this page, between its marks.
+    #[arg(long)]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+impl CompareArgs {
+    /// Whether `measure` was asked for.
+    pub(crate) fn does(&self, measure: Measure) -> bool {
+        self.only.is_empty() || self.only.contains(&measure)
+    }
 }
 
 /// Options of `verify`.

@@ -1,7 +1,7 @@
 //! The report as one HTML file: figures, plots and the profile, nothing fetched from anywhere.
 
-use super::plot::{Plot, Series, escape, short};
-use super::result::{RunReport, run_text};
+use super::plot::{Plot, Series, escape, round_ticks, short};
+use super::result::{RunReport, Step, run_text};
 use crate::latency::Slice;
 use crate::process::Sample;
 
@@ -93,11 +93,16 @@ fn plots(report: &RunReport) -> Vec<Plot<'static>> {
         slices.iter().map(|slice| (slice.at, each(slice))).collect::<Points>()
     };
     let end = slices.last().map_or(0.0, |slice| slice.at + slice.seconds);
-    let steps = (0..=6).map(|step| f64::from(step) * end / 6.0);
-    let seconds: Vec<(f64, String)> = steps.map(|at| (at, format!("{at:.0} s"))).collect();
-    let mut rate = vec![line("acknowledged", of(&|slice| slice.events as f64 / slice.seconds))];
+    let seconds = round_ticks(end, " s");
+    // What was still on its way at the end is no rate.
+    let whole = slices.iter().filter(|slice| slice.at + slice.seconds <= outcome.seconds + 1e-6);
+    let whole: Vec<&Slice> = whole.collect();
+    let rated = |each: &dyn Fn(&Slice) -> f64| {
+        whole.iter().map(|slice| (slice.at, each(slice))).collect::<Points>()
+    };
+    let mut rate = vec![line("acknowledged", rated(&|slice| slice.events as f64 / slice.seconds))];
     if let Some(due) = report.events_due_per_second {
-        rate.push(line("due", of(&|_| due)));
+        rate.push(line("due", rated(&|_| due)));
     }
     let (memory, cpu) = server(&outcome.server);
     let nines = |share: f64| -(1.0 - share).max(1e-6).log10();
@@ -116,7 +121,8 @@ fn plots(report: &RunReport) -> Vec<Plot<'static>> {
         logarithmic,
         series,
     };
-    vec![
+    let mut all = ramp(&report.steps);
+    all.extend([
         plot("Latency over time", "ms, from the moment a request was due", true, latency),
         Plot {
             ticks: marks,
@@ -126,6 +132,33 @@ fn plots(report: &RunReport) -> Vec<Plot<'static>> {
         plot("Refused and failed", "requests/s", false, failed),
         plot("Server memory", "MiB resident", false, vec![line("memory", memory)]),
         plot("Server processor", "cores", false, vec![line("cores", cpu)]),
+    ]);
+    all
+}
+
+/// A ramp's steps by the rate that was due; nothing for a run at one rate.
+#[expect(clippy::cast_precision_loss, reason = "for people to look at")]
+fn ramp(steps: &[Step]) -> Vec<Plot<'static>> {
+    let of = |each: &dyn Fn(&Step) -> f64| {
+        steps.iter().map(|step| (step.rate, each(step))).collect::<Points>()
+    };
+    let end = steps.iter().map(|step| step.rate).fold(0.0, f64::max);
+    let plot = |title, unit, logarithmic, series| Plot {
+        title,
+        unit,
+        ticks: round_ticks(end, "/s"),
+        logarithmic,
+        series,
+    };
+    let reached =
+        vec![line("acknowledged", of(&|step| step.reached)), line("due", of(&|step| step.rate))];
+    let latency = vec![
+        line("p50", of(&|step| step.p50 as f64 / 1e3)),
+        line("p99", of(&|step| step.p99 as f64 / 1e3)),
+    ];
+    vec![
+        plot("Ramp: rate", "events/s acknowledged, by the rate due", false, reached),
+        plot("Ramp: latency", "ms, by the rate due", true, latency),
     ]
 }
 

@@ -111,7 +111,8 @@ impl Axis {
             let (low, high) = (low.log10().floor(), high.log10().ceil());
             return Self { logarithmic, low, high: high.max(low + 1.0) };
         }
-        Self { logarithmic, low: 0.0, high: round_up(high) }
+        // A line of zeros lies on the floor of a plot, not of a plot of nothing.
+        Self { logarithmic, low: 0.0, high: if high > 0.0 { round_up(high) } else { 1.0 } }
     }
 
     fn place(&self, value: f64) -> f64 {
@@ -131,6 +132,19 @@ impl Axis {
             .map(|step| (value(step), short(value(step))))
             .collect()
     }
+}
+
+/// Round labels for an x axis from 0 to `end`, six at most, each with `unit` behind it.
+pub(super) fn round_ticks(end: f64, unit: &str) -> Vec<(f64, String)> {
+    let least = (end / 6.0).max(1e-9);
+    let power = 10_f64.powf(least.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+    let step = steps.into_iter().find(|step| *step >= least).unwrap_or(least);
+    (0..=6_u32)
+        .map(|number| f64::from(number) * step)
+        .filter(|at| *at <= end)
+        .map(|at| (at, format!("{}{unit}", short(at))))
+        .collect()
 }
 
 /// The next 1, 2, 4 or 8 times a power of ten: a quarter of it is a round number.
@@ -178,6 +192,17 @@ mod tests {
         for (value, expected) in [(7.0, 8.0), (81.0, 100.0), (0.0011, 0.002)] {
             assert!((round_up(value) / expected - 1.0).abs() < 1e-9, "{value}");
         }
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let labels = |end| {
+            let ticks = round_ticks(end, " s");
+            ticks.into_iter().map(|tick| tick.1).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(labels(10.6), "0 s, 2 s, 4 s, 6 s, 8 s, 10 s");
+        assert_eq!(labels(60.0), "0 s, 10 s, 20 s, 30 s, 40 s, 50 s, 60 s");
+        assert_eq!(labels(1.0), "0 s, 0.2 s, 0.4 s, 0.6 s, 0.8 s, 1 s");
     }
 
     #[test]

@@ -1,19 +1,30 @@
 //! `loadtest compare`: CPU per event of keelrow and of a bare server, in interleaved rounds, so that
 //! a neighbour who slows the machine slows both. Ratios are made round by round.
 
+mod ack;
 mod loader;
+mod marks;
+mod page;
+mod product;
 mod shapes;
 mod start;
+mod sync;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
+use tempfile::TempDir;
 
+use self::ack::Acknowledged;
 use self::loader::LoaderRow;
-use self::shapes::{Bench, Round, Row, SHAPES};
+use self::product::Sustained;
+use self::shapes::{Bench, Row, SHAPES};
+use self::sync::Synced;
 use super::{Spread, Workplace};
-use crate::cli::CompareArgs;
+use crate::cli::{CompareArgs, Measure};
+use crate::clock;
 use crate::output::Progress;
 use crate::process::Machine;
 use crate::profile::Profile;
@@ -27,18 +38,50 @@ const LOADER: &str = "loader";
 pub(crate) struct Compared {
     /// The machine.
     pub(crate) machine: Machine,
+    /// When it began.
+    pub(crate) began: String,
+    /// The commit of the working tree, if it ran in one.
+    pub(crate) commit: Option<String>,
+    /// The command line, as typed.
+    pub(crate) command: String,
     /// Whether this harness was built without optimisation, which slows the sender only.
     pub(crate) slow_build: bool,
     /// Rounds.
     pub(crate) rounds: usize,
     /// One row a shape.
     pub(crate) shapes: Vec<Row>,
+    /// What the disk's sync costs.
+    pub(crate) synced: Option<Synced>,
+    /// How long acknowledgements take.
+    pub(crate) acknowledged: Option<Acknowledged>,
+    /// Everything at once.
+    pub(crate) sustained: Option<Sustained>,
     /// The loader's figures.
     pub(crate) loader: Vec<LoaderRow>,
     /// From the start of the process to the first accepted event, milliseconds.
     pub(crate) start_ms: Option<Spread>,
-    /// Highest resident memory of keelrow, MiB.
+    /// Highest resident memory of keelrow while the shapes were sent, MiB.
     pub(crate) memory_mib: f64,
+}
+
+/// The figures of all rounds so far.
+#[derive(Default)]
+struct Rounds {
+    shapes: [Vec<shapes::Round>; SHAPES.len()],
+    sync: Vec<sync::Round>,
+    ack: Vec<ack::Round>,
+    product: Vec<product::Round>,
+    start_ms: Vec<f64>,
+}
+
+/// What all rounds are made with.
+struct Stage<'a> {
+    args: &'a CompareArgs,
+    folder: &'a Path,
+    bench: Bench<'a>,
+    /// The same program with its journal in memory.
+    memory: Option<Server>,
+    progress: Progress,
 }
 
 /// Runs all rounds.
@@ -46,17 +89,15 @@ pub(crate) struct Compared {
 /// # Errors
 /// When a server does not start, or refuses what it is sent.
 pub(crate) async fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
+    let began = clock::iso(clock::wall_millis());
     let workplace = Workplace::new(None)?;
-    let profile = Profile::open("single")?;
-    let mut progress = Progress::new();
-    let mut setup = Setup::new(&workplace.path().join("keelrow"), &profile.sources);
-    let elsewhere = match &args.journal {
-        Some(folder) => Some(tempfile::tempdir_in(folder).context("make the journal's folder")?),
+    let elsewhere = args.journal.as_deref().map(journal_in).transpose()?;
+    let in_memory = args.does(Measure::Sync).then(|| journal_in(&args.memory)).transpose()?;
+    let keelrow = served(args, workplace.path(), "keelrow", elsewhere.as_ref()).await?;
+    let memory = match &in_memory {
+        Some(folder) => Some(served(args, workplace.path(), "memory", Some(folder)).await?),
         None => None,
     };
-    setup.journal = elsewhere.as_ref().map(|folder| folder.path().join("journal"));
-    let mut keelrow = Server::start(&args.keelrow, &setup, &[]).await?;
-    keelrow.ready().await?;
     let mut bare = Vec::new();
     for work in ["read", "gunzip"] {
         bare.push((
@@ -64,45 +105,103 @@ pub(crate) async fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
             shapes::bare_server(workplace.path(), work, args.baseline_threads).await?,
         ));
     }
-    let mut bench = Bench { args, keelrow, bare, seed: 1, memory: 0 };
-    progress.show("warming up");
-    for shape in SHAPES {
-        bench.round(shape, args.events.div_ceil(10)).await?;
+    let bench = Bench { args, keelrow, bare, seed: 1, memory: 0 };
+    let (folder, progress) = (workplace.path(), Progress::new());
+    let mut stage = Stage { args, folder, bench, memory, progress };
+    stage.warm_up().await?;
+    let mut rounds = Rounds::default();
+    for number in 0..args.rounds {
+        stage.round(number, &mut rounds).await?;
     }
-    let mut rounds: [Vec<Round>; SHAPES.len()] = Default::default();
-    for round in 0..args.rounds {
-        for (shape, rounds) in SHAPES.iter().zip(&mut rounds) {
-            progress.show(&format!("round {} of {}: {}", round + 1, args.rounds, shape.name));
-            rounds.push(bench.round(*shape, args.events).await?);
-        }
-    }
-    bench.keelrow.stop(Duration::from_secs(60)).await?;
-    let memory = bench.memory;
-    drop(bench);
-    let mut start_ms = Vec::new();
-    for round in 0..args.rounds {
-        progress.show(&format!("start {} of {}", round + 1, args.rounds));
-        start_ms.push(start::measure(args, workplace.path(), round, &profile).await?);
-    }
+    stage.bench.keelrow.stop(Duration::from_secs(60)).await?;
+    let (memory, mut progress) = (stage.bench.memory, stage.progress);
+    drop((stage.bench, stage.memory));
     let mut loader = Vec::new();
-    for events in args.loader_events.iter().copied().filter(|events| *events > 0) {
+    let sizes = args.loader_events.iter().copied().filter(|events| *events > 0);
+    for events in sizes.filter(|_| args.does(Measure::Loader)) {
         progress.show(&format!("loader, {events} events"));
         loader.push(loader::measure(args, workplace.path(), events).await?);
     }
     progress.end();
-    Ok(Compared {
+    let Rounds { shapes, sync, ack, product, start_ms } = rounds;
+    let shapes = SHAPES.iter().zip(shapes).filter(|(_, rounds)| !rounds.is_empty());
+    let compared = Compared {
         machine: Machine::read(),
+        began,
+        commit: page::commit(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
         slow_build: cfg!(debug_assertions),
         rounds: args.rounds,
-        shapes: SHAPES
-            .iter()
-            .zip(rounds)
-            .map(|(shape, rounds)| shapes::row(*shape, rounds))
-            .collect(),
+        shapes: shapes.map(|(shape, rounds)| shapes::row(*shape, rounds)).collect(),
+        synced: (!sync.is_empty()).then(|| sync::conclude(&sync)),
+        acknowledged: (!ack.is_empty()).then(|| ack::conclude(&ack)),
+        sustained: (!product.is_empty()).then(|| product::conclude(args, &product)),
         loader,
         start_ms: Spread::of(&start_ms),
         memory_mib: mib(memory),
-    })
+    };
+    if let Some(path) = &args.markdown {
+        page::put(path, &text(&compared))?;
+    }
+    Ok(compared)
+}
+
+fn journal_in(folder: &Path) -> anyhow::Result<TempDir> {
+    tempfile::tempdir_in(folder).context("make the journal's folder")
+}
+
+/// Starts keelrow with the source of single events.
+async fn served(
+    args: &CompareArgs,
+    folder: &Path,
+    name: &str,
+    journal: Option<&TempDir>,
+) -> anyhow::Result<Server> {
+    let mut setup = Setup::new(&folder.join(name), &Profile::open("single")?.sources);
+    setup.journal = journal.map(|folder| folder.path().join("journal"));
+    let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
+    server.ready().await?;
+    Ok(server)
+}
+
+impl Stage<'_> {
+    async fn warm_up(&mut self) -> anyhow::Result<()> {
+        self.progress.show("warming up");
+        for shape in SHAPES {
+            self.bench.round(shape, self.args.events.div_ceil(10)).await?;
+        }
+        Ok(())
+    }
+
+    async fn round(&mut self, number: usize, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let Self { args, folder, bench, memory, progress } = self;
+        let title = format!("round {} of {}", number + 1, args.rounds);
+        let seed = u64::try_from(number)?;
+        if args.does(Measure::Shapes) {
+            for (shape, rounds) in SHAPES.iter().zip(&mut rounds.shapes) {
+                progress.show(&format!("{title}: {}", shape.name));
+                rounds.push(bench.round(*shape, args.events).await?);
+            }
+        }
+        if let Some(memory) = memory {
+            progress.show(&format!("{title}: sync"));
+            rounds.sync.push(sync::round(args, &bench.keelrow, memory, 1_000 + seed).await?);
+        }
+        if args.does(Measure::Ack) {
+            progress.show(&format!("{title}: acknowledgements"));
+            rounds.ack.push(ack::round(args, &bench.keelrow, folder, 2_000 + 2 * seed).await?);
+        }
+        if args.does(Measure::Start) {
+            progress.show(&format!("{title}: start"));
+            let profile = Profile::open("single")?;
+            rounds.start_ms.push(start::measure(args, folder, number, &profile).await?);
+        }
+        if args.does(Measure::Product) {
+            progress.show(&format!("{title}: whole product"));
+            rounds.product.push(product::round(args, folder, number).await?);
+        }
+        Ok(())
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a round stay below 2^53")]
@@ -115,6 +214,12 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
 
+/// The spread of one figure of all rounds; a figure that is 0 was not measured.
+fn spread<T>(rounds: &[T], each: impl Fn(&T) -> f64) -> Option<Spread> {
+    let values: Vec<f64> = rounds.iter().map(each).filter(|value| *value > 0.0).collect();
+    Spread::of(&values)
+}
+
 /// A figure's cell in a table.
 fn cell(spread: &Option<Spread>, digits: usize) -> String {
     spread.as_ref().map_or_else(|| "-".to_owned(), |spread| spread.text(digits))
@@ -123,20 +228,35 @@ fn cell(spread: &Option<Spread>, digits: usize) -> String {
 /// The comparison as markdown.
 pub(crate) fn text(compared: &Compared) -> String {
     let machine = &compared.machine;
+    let commit = compared.commit.as_deref().map(|commit| format!(", commit {commit}"));
     let mut text = format!(
-        "{} x {}, Linux {}; {} interleaved rounds, median [min-max]\n\n{}\n{}\n\
-         start to first accepted event: {} ms; resident memory at load: {:.0} MiB\n",
+        "`{}`\n\n{}: {} x {}, Linux {}{}; {} interleaved rounds, median [min-max].\n\n{}",
+        compared.command,
+        compared.began,
         machine.processors,
         machine.processor,
         machine.kernel,
+        commit.unwrap_or_default(),
         compared.rounds,
-        shapes::table(&compared.shapes),
-        loader::table(&compared.loader),
-        cell(&compared.start_ms, 1),
-        compared.memory_mib
+        marks::table(compared),
     );
+    let tables = [
+        (!compared.shapes.is_empty()).then(|| shapes::table(&compared.shapes)),
+        compared.synced.as_ref().map(sync::table),
+        compared.acknowledged.as_ref().map(ack::table),
+        compared.sustained.as_ref().map(|all| product::table(all, compared.rounds)),
+        (!compared.loader.is_empty()).then(|| loader::table(&compared.loader)),
+    ];
+    for table in tables.into_iter().flatten() {
+        text.push('\n');
+        text.push_str(&table);
+    }
+    if compared.memory_mib > 0.0 {
+        let memory = compared.memory_mib;
+        text.push_str(&format!("\nResident memory while the shapes were sent: {memory:.0} MiB.\n"));
+    }
     if compared.slow_build {
-        text.push_str("this harness was built without optimisation: build it with --release\n");
+        text.push_str("\nThis harness was built without optimisation: build it with --release.\n");
     }
     text
 }

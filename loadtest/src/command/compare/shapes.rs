@@ -178,7 +178,7 @@ pub(super) async fn send(
 }
 
 /// Waits until keelrow's threads rest, so that its loader does not run into the other's round.
-async fn quiet(watch: &mut Watch) -> anyhow::Result<()> {
+pub(super) async fn quiet(watch: &mut Watch) -> anyhow::Result<()> {
     let began = clock::monotonic();
     let mut last = watch.cpu_ns("");
     while began.elapsed() < Duration::from_secs(60) {
