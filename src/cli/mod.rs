@@ -7,6 +7,7 @@ mod check;
 mod columns;
 mod dbt;
 mod demo;
+mod journal;
 mod map;
 mod replay;
 mod schema;
@@ -54,6 +55,11 @@ enum Command {
     Dbt(dbt::Arguments),
     /// Finds likely typos among the columns of the unified tables.
     Columns(columns::Arguments),
+    /// Checks and reads the journal, beside a running gateway or without one; changes nothing.
+    Journal {
+        #[command(subcommand)]
+        command: journal::Command,
+    },
     /// Makes the files of committed batches again from the journal; verifies or restores them.
     Replay(replay::Arguments),
     /// Tells what a change of configuration or data does to columns.
@@ -142,6 +148,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Tables(arguments) => tables::run(&arguments),
         Command::Dbt(arguments) => dbt::run(&arguments),
         Command::Columns(arguments) => columns::run(&arguments),
+        Command::Journal { command } => journal::run(&command),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Unified(arguments) => unified::run(&arguments),

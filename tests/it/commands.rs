@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::lake;
 
-fn keelrow() -> Command {
+pub(crate) fn keelrow() -> Command {
     Command::new(env!("CARGO_BIN_EXE_keelrow"))
 }
 
 /// Runs a command to its end with `input`.
-fn run(arguments: &[&str], input: &str) -> Output {
+pub(crate) fn run(arguments: &[&str], input: &str) -> Output {
     let mut child = keelrow()
         .args(arguments)
         .stdin(Stdio::piped())
@@ -26,7 +26,7 @@ fn run(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -190,6 +190,59 @@ impl Files for System {
     }
 }
 
+/// The operating system's files, for looking only: whatever would change one is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOnly;
+
+impl ReadOnly {
+    fn refused() -> io::Error {
+        io::ErrorKind::ReadOnlyFilesystem.into()
+    }
+}
+
+impl Files for ReadOnly {
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        Err(Self::refused())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>> {
+        System.list(folder)
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        if how == Open::NewSegment {
+            return Err(Self::refused());
+        }
+        let mut options = OpenOptions::new();
+        let opened = match how {
+            Open::Segment => direct(options.read(true)).open(path),
+            Open::NewSegment | Open::Small => options.read(true).open(path),
+        };
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                Ok(Arc::new(Real(OpenOptions::new().read(true).open(path)?)))
+            }
+            opened => Ok(Arc::new(Real(opened?))),
+        }
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        Err(Self::refused())
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(Self::refused())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(Self::refused())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Err(Self::refused())
+    }
+}
+
 /// Asks for transfers past the page cache: they need no copy, and a failed sync cannot leave
 /// behind pages that look written.
 fn direct(options: &OpenOptions) -> OpenOptions {

@@ -1,7 +1,8 @@
 //! Looks at a journal's folder without opening it: for `keelrow journal verify` and `dump`.
 //!
 //! Changes nothing and takes no lock, so it may run beside the program that writes; what that
-//! program appends or gives back meanwhile may or may not be seen.
+//! program appends or gives back meanwhile may or may not be seen. A segment that is given back and
+//! used again while it is read looks damaged: it is looked at once more, and left out.
 
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -21,6 +22,11 @@ use super::segment::{FRAMES_AT, Segment};
 pub struct Report {
     /// Who writes it; `None` if it was never opened.
     pub writer_id: Option<String>,
+    /// Whether the file that names the writer is damaged or missing, so that no program opens the
+    /// journal.
+    pub is_writer_lost: bool,
+    /// Files and bytes of earlier damage that were kept aside.
+    pub kept_aside: (u64, u64),
     /// The first record held.
     pub first: Position,
     /// The position after the last whole record.
@@ -66,10 +72,17 @@ impl Report {
 /// Reads every record of the journal in `folder` and tells what is there and what is lost.
 ///
 /// # Errors
-/// [`Error::Io`] if the folder or a file cannot be read, [`Error::Format`], [`Error::WriterId`].
+/// [`Error::Io`] if the folder or a file cannot be read, [`Error::Format`].
 pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
-    let writer_id = read_writer_id(files, &folder.join("writer"))?;
+    let named = match read_writer_id(files, &folder.join("writer")) {
+        Err(Error::WriterId { .. }) => None,
+        read => Some(read?),
+    };
     let held = Held::read(files, folder)?;
+    let is_writer_lost = match &named {
+        None => true,
+        Some(id) => id.is_none() && !held.segments.is_empty(),
+    };
     let mut segments = Vec::new();
     for (segment, end) in held.segments() {
         let first = segment.header.first;
@@ -92,10 +105,51 @@ pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
             ControlFlow::Continue(())
         })?;
         debug_assert!(whole.is_continue(), "nothing breaks off here");
+        if !report.damaged.is_empty() && !is_still_there(files, folder, segment)? {
+            // All before it were given back earlier.
+            segments.clear();
+            continue;
+        }
         segments.push(report);
     }
-    let Held { first, end, proven, .. } = held;
-    Ok(Report { writer_id, first, end, proven, segments })
+    let Held { end, proven, .. } = held;
+    let first = segments.first().map_or(end, |segment: &SegmentReport| segment.positions.start);
+    let kept_aside = kept_aside(files, folder)?;
+    let writer_id = named.flatten();
+    Ok(Report { writer_id, is_writer_lost, kept_aside, first, end, proven, segments })
+}
+
+/// Whether the file of a segment still holds what it held when the folder was listed.
+fn is_still_there(files: &dyn Files, folder: &Path, segment: &Segment) -> Result<bool, Error> {
+    let now = Folder::read(files, folder)?.segments;
+    Ok(now.iter().any(|now| now.header == segment.header))
+}
+
+/// Files and bytes in the folder of damaged records.
+fn kept_aside(files: &dyn Files, folder: &Path) -> Result<(u64, u64), Error> {
+    let folder = folder.join("damaged");
+    match files.list(&folder) {
+        Ok(kept) => Ok((kept.len() as u64, kept.iter().map(|(_, bytes)| bytes).sum())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((0, 0)),
+        Err(error) => Err(Error::io("list the folder", folder, error)),
+    }
+}
+
+/// The first record that the journal in `folder` holds.
+///
+/// # Errors
+/// As [`verify`].
+pub fn first(files: &dyn Files, folder: &Path) -> Result<Position, Error> {
+    Held::read(files, folder).map(|held| held.first)
+}
+
+/// Whether a record is known to have been acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It survived a sync.
+    Durable,
+    /// It may have been written without an answer; the next start decides.
+    Unproven,
 }
 
 /// Shows the records of the journal in `folder` from `from` on to `show`, until it breaks off.
@@ -106,9 +160,17 @@ pub fn dump(
     files: &dyn Files,
     folder: &Path,
     from: Position,
-    mut show: impl FnMut(Item<'_>) -> ControlFlow<()>,
+    mut show: impl FnMut(Item<'_>, Standing) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let held = Held::read(files, folder)?;
+    let mut see = |item: Item<'_>| {
+        let proven = match &item {
+            Item::Frame(frame) => frame.position < held.proven,
+            // Only what was acknowledged is missed.
+            Item::Damaged(_) => true,
+        };
+        show(item, if proven { Standing::Durable } else { Standing::Unproven })
+    };
     if from < held.first {
         return Err(Error::Trimmed { asked: from, first: held.first });
     }
@@ -116,7 +178,7 @@ pub fn dump(
         return Err(Error::Ahead { asked: from, durable: held.end });
     }
     for (segment, end) in held.segments().filter(|(_, end)| *end > from) {
-        if walk(segment, from, end, &mut |item, _| show(item))?.is_break() {
+        if walk(segment, from, end, &mut |item, _| see(item))?.is_break() {
             break;
         }
     }

@@ -11,7 +11,7 @@ use super::damages::Damages;
 use super::files::{Files, Open, System, write_all};
 use super::mark::Mark;
 use super::reader::DiskReader;
-use super::recovery::recover;
+use super::recovery::{Folder, recover};
 use super::segments::Segments;
 use super::shared::{Shared, Work};
 use super::writer::Writer;
@@ -250,9 +250,13 @@ fn writer_id(
     ids: &dyn IdSource,
 ) -> Result<String, Error> {
     let path = folder.join("writer");
-    let known = read_writer_id(files, &path)?;
-    if let Some(id) = known {
+    if let Some(id) = read_writer_id(files, &path)? {
         return Ok(id);
+    }
+    // It is durable before the first segment is begun. Under a new name the loader would load again
+    // what is in the lake already.
+    if !Folder::read(files, folder)?.segments.is_empty() {
+        return Err(Error::WriterId { path });
     }
     // The last four bytes of a version 4 UUID are random in full.
     let epoch = u32::try_from(ids.uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
@@ -263,9 +267,9 @@ fn writer_id(
         move |error| Error::io(action, made, error)
     };
     let file = files.open(&made, Open::Small).map_err(io("make the writer id"))?;
-    let line = format!("{id}\n");
+    let lines = format!("{id}\n{}\n", writer_id_checksum(&id));
     file.set_len(0).map_err(io("write the writer id"))?;
-    write_all(&*file, line.as_bytes(), 0)
+    write_all(&*file, lines.as_bytes(), 0)
         .map_err(|stopped| Error::io("write the writer id", &made, stopped.source))?;
     file.sync().map_err(io("sync the writer id"))?;
     files.rename(&made, &path).map_err(io("rename the writer id"))?;
@@ -282,13 +286,22 @@ pub(super) fn read_writer_id(files: &dyn Files, path: &Path) -> Result<Option<St
     }
     let wrong = || Error::WriterId { path: path.to_owned() };
     let io = |error| Error::io("read the writer id", path, error);
-    let mut bytes = [0; WRITER_ID_BYTES_MAX + 2];
+    let mut bytes = [0; WRITER_ID_BYTES_MAX + 24];
     let read = files.open(path, Open::Small).map_err(io)?.read_at(&mut bytes, 0).map_err(io)?;
     let text = bytes.get(..read).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let id = text.and_then(|text| text.strip_suffix('\n')).ok_or_else(wrong)?;
+    let (id, checksum) = text.and_then(|text| text.split_once('\n')).ok_or_else(wrong)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if id.is_empty() || id.len() > WRITER_ID_BYTES_MAX || !id.bytes().all(plain) {
         return Err(wrong());
     }
+    // The first programs wrote the id alone, and so may a person.
+    if !checksum.is_empty() && checksum != format!("{}\n", writer_id_checksum(id)) {
+        return Err(wrong());
+    }
     Ok(Some(id.to_owned()))
+}
+
+/// A flipped bit may make another good name of one, or join the lines: the colon is in no name.
+fn writer_id_checksum(id: &str) -> String {
+    format!("crc32c:{:08x}", crc32c::crc32c(id.as_bytes()))
 }

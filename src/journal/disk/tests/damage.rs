@@ -1,5 +1,6 @@
 use super::super::super::Health;
 use super::super::files::{Files as _, Open};
+use super::super::inspect::verify;
 use super::*;
 
 /// Three groups in the first segment, more in the next.
@@ -46,8 +47,12 @@ fn a_flip_of_any_byte_loses_only_its_record() {
     let good = bed.disk.bytes(&path).unwrap();
     let mut damaged_somewhere = 0;
     for at in telling_bytes(&good) {
-        let (mut bed, _) = reopened(&bed, &path, |bytes| bytes[at] ^= 0x20);
+        let damaged = changed(&bed, &path, |bytes| bytes[at] ^= 0x20);
+        let report = verify(&damaged, Path::new("/journal")).unwrap();
+        let mut bed = opened(&bed, damaged);
         let got = bed.read(0);
+        let told = got.iter().filter(|got| matches!(got, Got::Damaged(_))).count();
+        assert_eq!(report.damaged_records(), told as u64, "byte {at}");
         check_losses(&got, &wanted, &format!("byte {at}"));
         let lost = got.iter().filter(|got| matches!(got, Got::Damaged(_))).count();
         assert_eq!(bed.log().state().damaged_records, lost as u64);
@@ -70,6 +75,13 @@ fn telling_bytes(bytes: &[u8]) -> Vec<usize> {
 
 /// The journal of `bed` after a change to one file, opened.
 fn reopened(bed: &Bed, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> (Bed, Vec<PathBuf>) {
+    let copy = opened(bed, changed(bed, path, change));
+    let paths = copy.segments();
+    (copy, paths)
+}
+
+/// The disk of `bed` after a change to one file.
+fn changed(bed: &Bed, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Disk {
     let disk = Disk::new();
     for path in bed.disk.paths() {
         disk.put(&path, &bed.disk.bytes(&path).unwrap());
@@ -77,11 +89,42 @@ fn reopened(bed: &Bed, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> (Bed, 
     let mut bytes = disk.bytes(path).unwrap();
     change(&mut bytes);
     disk.put(path, &bytes);
+    disk
+}
+
+fn opened(bed: &Bed, disk: Disk) -> Bed {
     let clock = Arc::clone(&bed.clock);
     let mut copy = Bed { disk, clock, options: bed.options.clone(), open: None };
     copy.open().unwrap();
-    let paths = copy.segments();
-    (copy, paths)
+    copy
+}
+
+#[test]
+fn a_flip_of_any_byte_of_an_older_segment_loses_only_its_record() {
+    let mut bed = Bed::new();
+    let mut wanted = Vec::new();
+    let long = "y".repeat(4_000);
+    for texts in [&["first", "second", &long], &[&long, "fifth", ""], &["x", &long, "ninth"]] {
+        let range = bed.append_texts(texts).unwrap();
+        wanted.extend(range.zip(texts).map(|(position, payload)| text(position, payload)));
+    }
+    bed.close();
+    let paths = bed.segments();
+    assert!(paths.len() > 1, "{paths:?}");
+    let path = paths[0].clone();
+    let good = bed.disk.bytes(&path).unwrap();
+    for at in telling_bytes(&good) {
+        let damaged = changed(&bed, &path, |bytes| bytes[at] ^= 0x01);
+        let report = verify(&damaged, Path::new("/journal")).unwrap();
+        let bed = opened(&bed, damaged);
+        let got = bed.read(0);
+        check_losses(&got, &wanted, &format!("byte {at}"));
+        let lost = got.iter().filter(|got| matches!(got, Got::Damaged(_))).count() as u64;
+        assert_eq!((report.damaged_records(), bed.log().state().damaged_records), (lost, lost));
+        let kept = bed.disk.paths();
+        let kept = kept.iter().filter(|path| path.starts_with("/journal/damaged")).count();
+        assert_eq!(kept as u64, lost, "byte {at}: kept aside");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use super::super::files::{Files as _, Open};
-use super::super::inspect::{dump, verify};
+use super::super::inspect::{Standing, dump, verify};
 use super::*;
 
 fn journal() -> Bed {
@@ -50,14 +50,15 @@ fn verify_names_what_is_lost() {
 fn dump_shows_records_from_a_place_until_told_to_stop() {
     let bed = journal();
     let mut shown = Vec::new();
-    dump(&bed.disk, folder(), Position::new(3), |item| {
+    dump(&bed.disk, folder(), Position::new(3), |item, standing| {
+        assert_eq!(standing, Standing::Durable);
         let Item::Frame(frame) = item else { panic!("{item:?}") };
         shown.push(frame.position.get());
         if shown.len() == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
     .unwrap();
     assert_eq!(shown, [3, 4, 5, 6, 7]);
-    let error = dump(&bed.disk, folder(), Position::new(11), |_| ControlFlow::Continue(()));
+    let error = dump(&bed.disk, folder(), Position::new(11), |_, _| ControlFlow::Continue(()));
     assert!(matches!(error.unwrap_err(), Error::Ahead { .. }));
 }
 

@@ -6,6 +6,7 @@ mod faults;
 mod golden;
 mod inspect;
 mod model;
+mod notes;
 mod threads;
 
 use std::future::Future;
@@ -155,5 +156,6 @@ fn text(position: u64, payload: &str) -> Got {
 
 fn lost(positions: Range<u64>, source: Option<&str>, count: u64) -> Got {
     let positions = Position::new(positions.start)..Position::new(positions.end);
-    Got::Damaged(Damaged { positions, source: source.map(str::to_owned), count })
+    let kind = source.map(|_| 1);
+    Got::Damaged(Damaged { positions, source: source.map(str::to_owned), count, kind })
 }

@@ -1,0 +1,141 @@
+//! `keelrow journal` on the folder of a gateway: beside it, after it, and on damaged files.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::commands::{run, text};
+use crate::gateway::Gateway;
+
+const SOURCES: &str = r#"
+[[source]]
+name = "web"
+environment = "prod"
+write_key = "wk"
+"#;
+
+/// The configuration of a gateway on `folder`, as a file.
+fn configuration(folder: &Path) -> String {
+    let file = folder.join("keelrow.toml");
+    let text = format!(
+        "[journal]\npath = \"{0}/journal\"\n[storage]\nurl = \"{0}/lake\"\n{SOURCES}",
+        folder.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Exit code and JSON lines of a command.
+fn json(arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let output = run(arguments, "");
+    let lines = text(&output.stdout);
+    (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// The file that holds `needle`, and where in it.
+fn find(journal: &Path, needle: &[u8]) -> (PathBuf, usize) {
+    for entry in std::fs::read_dir(journal).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
+            return (path, at);
+        }
+    }
+    panic!("nowhere below {}", journal.display());
+}
+
+/// Changes a file's bytes and puts the old ones back afterwards.
+fn with_change(path: &Path, change: impl FnOnce(&mut Vec<u8>), check: impl FnOnce()) {
+    let good = std::fs::read(path).unwrap();
+    let mut bytes = good.clone();
+    change(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+    check();
+    std::fs::write(path, good).unwrap();
+}
+
+async fn fill(gateway: &Gateway) {
+    for id in ["m-1", "m-2", "m-3"] {
+        let body = format!(
+            r#"{{"userId":"u","event":"e","messageId":"{id}","properties":{{"note":"secret-{id}"}}}}"#
+        );
+        gateway.post("/v1/track", "wk", &body).await;
+    }
+    let mixed = "{\"batch\":[{\"type\":\"page\",\"userId\":\"u\",\"messageId\":\"m-4\\u001b[2J\"},\
+                 {\"type\":\"sing\",\"userId\":\"u\",\"messageId\":\"m-5\"}]}";
+    gateway.post("/v1/batch", "wk", mixed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_is_verified_and_shown_beside_the_gateway() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path());
+    let none = run(&["journal", "verify", "--config", &file], "");
+    assert_eq!(none.status.code(), Some(2), "{}", text(&none.stderr));
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    fill(&gateway).await;
+    let (code, answer) = json(&["journal", "verify", "--json", "--config", &file]);
+    assert_eq!((code, &answer[0]["records"]), (Some(0), &Value::from(5)), "{answer:?}");
+    assert_eq!(answer[0]["damaged_records"], 0);
+    assert_eq!(answer[0]["writer_lost"], false);
+    let (code, lines) = json(&["journal", "dump", "--json", "--config", &file]);
+    assert_eq!((code, lines.len()), (Some(0), 5));
+    let first = &lines[0];
+    assert_eq!((&first["position"], &first["source"]), (&0.into(), &"web_prod".into()));
+    assert_eq!((&first["environment"], &first["type"]), (&"prod".into(), &"track".into()));
+    assert_eq!((&first["messageId"], first.get("payload")), (&"m-1".into(), None));
+    assert_eq!(lines[4]["reason"], "unknown_type");
+    let output = run(&["journal", "dump", "--from", "3", "--limit", "1", "--config", &file], "");
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("3 20") && shown.lines().count() == 1, "{shown}");
+    assert!(!shown.contains('\u{1b}') && shown.contains("m-4"), "{shown:?}");
+    let output = run(&["journal", "dump", "--payload", "--config", &file], "");
+    assert!(text(&output.stdout).contains("secret-m-1"));
+    let past = run(&["journal", "dump", "--from", "6", "--config", &file], "");
+    assert_eq!(past.status.code(), Some(2), "{}", text(&past.stderr));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_named_and_the_journal_left_as_it_is() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path());
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    fill(&gateway).await;
+    gateway.stop().await;
+    let journal = folder.path().join("journal");
+    let (segment, at) = find(&journal, b"secret-m-2");
+    let verify = ["journal", "verify", "--json", "--config", &file];
+    with_change(
+        &segment,
+        |bytes| bytes[at] ^= 1,
+        || {
+            let damaged = std::fs::read(&segment).unwrap();
+            let (code, answer) = json(&verify);
+            assert_eq!((code, &answer[0]["damaged_records"]), (Some(1), &Value::from(1)));
+            let loss = answer[0]["segments"].as_array().unwrap().iter();
+            let loss = loss.flat_map(|segment| segment["damaged"].as_array().unwrap()).next();
+            assert_eq!(loss.unwrap()["source"], "web_prod");
+            let output = run(&verify[..2], "");
+            assert_eq!(output.status.code(), Some(2), "there is no keelrow.toml here");
+            let output = run(&["journal", "verify", "--config", &file], "");
+            assert!(text(&output.stdout).contains("record"), "{}", text(&output.stdout));
+            let (code, lines) = json(&["journal", "dump", "--json", "--config", &file]);
+            assert_eq!((code, &lines[1]["state"]), (Some(0), &"damaged".into()));
+            assert_eq!(std::fs::read(&segment).unwrap(), damaged);
+        },
+    );
+    let writer = journal.join("writer");
+    with_change(
+        &writer,
+        |bytes| bytes[0] ^= 1,
+        || {
+            let (code, answer) = json(&verify);
+            assert_eq!((code, &answer[0]["writer_lost"]), (Some(1), &Value::from(true)));
+            assert_eq!(answer[0]["damaged_records"], 0);
+        },
+    );
+    assert_eq!(json(&verify).0, Some(0));
+}
