@@ -4,7 +4,7 @@
 //! stops them from the top down, so that all that was acknowledged is in the journal before the
 //! loader is told to end.
 
-mod books;
+pub mod books;
 pub mod chains;
 mod gauges;
 mod load;
@@ -440,15 +440,15 @@ async fn earlier_books(
     let (handle, log) = (loader.clone(), Arc::clone(journal));
     let start = journal.state().durable;
     let count = move |patience| {
-        handle.wait_recovered(patience).then(|| books::base(&handle, &*log, start)).flatten()
+        handle.wait_recovered(patience).then(|| books::open(&handle, &*log, start)).flatten()
     };
     let soon = tokio::task::spawn_blocking({
         let count = count.clone();
         move || count(RECOVERY)
     });
-    let base = soon.await.ok().flatten();
-    let missing = base.is_none();
-    let collector = books::Collector::new(live, loader.clone(), base);
+    let ledger = soon.await.ok().flatten();
+    let missing = ledger.is_none();
+    let collector = books::Collector::new(live, loader.clone(), Arc::clone(journal), ledger);
     if missing {
         let late = collector.late();
         std::thread::spawn(move || count(Duration::MAX).map(late));

@@ -163,6 +163,8 @@ pub struct Damaged {
     pub source: Option<String>,
     /// How many events are lost: from the header, else one for each position.
     pub count: u64,
+    /// What the payload was, if the record's header is whole; belongs to the callers.
+    pub kind: Option<u8>,
 }
 
 /// How a journal stands at one moment.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::journal::{self, Item, Journal, Position};
-use crate::record::{self, Tally, View};
+use crate::record::{self, FrameKind, Tally, View};
 use crate::storage::manifest::Counts;
 
 /// Where damage is booked whose source is lost too.
@@ -75,9 +75,11 @@ impl Books {
         self.book(source, Counts { received, dropped, suppressed, ..Counts::default() });
     }
 
-    /// Books events that were acknowledged and cannot be read any more.
-    pub fn damaged(&mut self, source: Option<&str>, events: u64) {
-        let counts = Counts { received: events, damaged: events, ..Counts::default() };
+    /// Books events that were acknowledged and cannot be read any more; `split` if a transformation
+    /// made them, so that they were never received.
+    pub fn damaged(&mut self, source: Option<&str>, events: u64, split: bool) {
+        let (received, split) = if split { (0, events) } else { (events, 0) };
+        let counts = Counts { received, split, damaged: events, ..Counts::default() };
         self.book(source.unwrap_or(UNKNOWN), counts);
     }
 
@@ -90,6 +92,11 @@ impl Books {
             }
         }
     }
+}
+
+/// Whether a frame's kind says that a transformation made its event.
+pub(super) fn is_part(kind: Option<u8>) -> bool {
+    kind.and_then(FrameKind::from_byte) == Some(FrameKind::Part)
 }
 
 /// Counts the records of `journal` from `from` up to `to`: what waits, by source, as far as it was
@@ -110,7 +117,10 @@ pub fn waiting(
     while reader.position() < to {
         let Some(item) = reader.next()? else { break };
         let (source, count, split) = match item {
-            Item::Damaged(damaged) => (damaged.source, damaged.count, false),
+            Item::Damaged(damaged) => {
+                let split = is_part(damaged.kind);
+                (damaged.source, damaged.count, split)
+            }
             Item::Frame(frame) => {
                 let split = matches!(
                     record::read(frame.payload),

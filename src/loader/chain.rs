@@ -5,7 +5,7 @@
 //! counters go on after a restart.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,8 @@ pub(super) struct Chain {
     pub(super) last: Option<Last>,
     /// The books of all batches, as far back as they are known.
     pub(super) books: Books,
+    /// The last batch that was noted; the one before the last where there was no note.
+    noted: Number,
     note: PathBuf,
 }
 
@@ -69,8 +71,11 @@ impl Chain {
                 let (writer, number) = (writer.to_string(), noted.number.0);
                 return Err(Error::ChainMissing { writer, number });
             }
-            return Ok(Self { writer, last: None, books: Books::default(), note });
+            let (books, noted) = (Books::default(), Number(0));
+            return Ok(Self { writer, last: None, books, noted, note });
         };
+        let before = Number(manifest.number.0.saturating_sub(1));
+        let noted_number = noted.as_ref().map_or(before, |noted| noted.number);
         let mut books = Books::default();
         if let Some(noted) = noted {
             books = Books::from_sources(noted.sources);
@@ -87,7 +92,14 @@ impl Chain {
                 books.add(&Books::from_sources(manifest.sources.clone()));
             }
         }
-        Ok(Self { writer, last: Some(Last::of(&manifest, &bytes)), books, note })
+        let last = Some(Last::of(&manifest, &bytes));
+        Ok(Self { writer, last, books, noted: noted_number, note })
+    }
+
+    /// The batches that were committed and, at the start, not noted here.
+    pub(super) fn unnoted(&self) -> impl Iterator<Item = Number> + use<> {
+        let last = self.last.as_ref().map_or(0, |last| last.number.0);
+        (self.noted.0 + 1..=last).map(Number)
     }
 
     /// The number of the next batch.
@@ -110,7 +122,7 @@ impl Chain {
 
 fn read_note(path: &Path) -> Result<Option<Note>, Error> {
     match fs::read(path) {
-        // Written without a sync, so a power cut may leave anything: it is a hint, not the truth.
+        // A damaged one costs the books of earlier batches; where the chain ends is in the lake.
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Local { action: "read", path: path.into(), source }),
@@ -122,5 +134,8 @@ fn write_note(path: &Path, note: &Note) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     file.write_all(&serde_json::to_vec(note)?)?;
-    fs::rename(&aside, path)
+    // The books of all earlier batches lie here and nowhere else in one place.
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -20,6 +20,7 @@ use super::plan::Plan;
 use super::range::{Cut, Desk, Range, Taken};
 use super::rows::{Batch, Workshop};
 use super::status::Report;
+use super::unnoted;
 use crate::clock::Clock;
 use crate::journal::{Journal, Position, Reader};
 use crate::storage::keys::{Key, Part};
@@ -331,8 +332,9 @@ impl Loader {
         let dedup = Dedup::open(self.options.folder.join("dedup"), self.options.dedup, last)
             .map_err(Error::Dedup)?;
         let registry = Registry::new(store.clone());
-        let desk = Desk { dedup, registry, routes: HashMap::default() };
+        let mut desk = Desk { dedup, registry, routes: HashMap::default() };
         self.clear_work();
+        unnoted::check(&self.services, &mut desk, &chain)?;
         if let Some(last) = &chain.last {
             let durable = self.services.journal.state().durable.get();
             if durable < last.to {

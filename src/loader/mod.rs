@@ -21,6 +21,7 @@ pub mod rows;
 mod settings;
 mod spans;
 mod status;
+mod unnoted;
 mod worker;
 mod workshop;
 

@@ -72,6 +72,9 @@ pub struct Lost {
     pub source: Option<String>,
     /// How many events they stood for.
     pub events: u64,
+    /// Whether they were split off by a transformation, and not received.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub split: bool,
 }
 
 /// A file to be.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prost::Message;
 use serde_json::Value;
 
-use super::books::{Books, Outcome};
+use super::books::{Books, Outcome, is_part};
 use super::dedup::{Dedup, Verdict};
 use super::plan::{LeftOut, Lost, Plan};
 use super::rows::{Batch, Incoming, LocalFile, Mapped, Rows};
@@ -235,8 +235,9 @@ impl Range {
         let (from, to) = (damaged.positions.start.get(), damaged.positions.end.get());
         self.next = to;
         if self.planned.is_none() {
-            self.books.damaged(damaged.source.as_deref(), damaged.count);
-            let lost = Lost { from, to, source: damaged.source, events: damaged.count };
+            let split = is_part(damaged.kind);
+            self.books.damaged(damaged.source.as_deref(), damaged.count, split);
+            let lost = Lost { from, to, source: damaged.source, events: damaged.count, split };
             self.left_out.damaged.push(lost);
             return Ok(());
         }
@@ -272,7 +273,7 @@ impl Range {
         if let Some(planned) = self.planned.take() {
             // The books of what could not be read are those of the plan.
             for lost in &planned.damaged {
-                self.books.damaged(lost.source.as_deref(), lost.events);
+                self.books.damaged(lost.source.as_deref(), lost.events, lost.split);
             }
             self.left_out = planned;
         }

@@ -22,12 +22,18 @@ pub struct Disk(Arc<Mutex<State>>);
 struct State {
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
+    /// What was done to names since their folder was synced, in order: each survives with all
+    /// before it or not at all, as in file systems with a journal.
+    doubtful: Vec<Naming>,
     files: Vec<Content>,
     locked: HashSet<PathBuf>,
     faults: Faults,
 }
 
-#[derive(Debug, Default)]
+/// One operation on names: what each path stands for after it, nothing if it is gone.
+type Naming = Vec<(PathBuf, Option<usize>)>;
+
+#[derive(Clone, Debug, Default)]
 struct Content {
     bytes: Vec<u8>,
     durable: Vec<u8>,
@@ -39,8 +45,14 @@ struct Content {
 pub struct Faults {
     /// The disk holds no more than this; unlimited when `None`.
     pub space_bytes: Option<u64>,
-    /// Every sync fails, and what was to be synced is in doubt.
+    /// Every sync fails, and what was to be synced is in doubt: it is read back until power is
+    /// lost, and a later sync does not bring it to the disk unless it is written again.
     pub syncs_fail: bool,
+    /// Syncs answer at once and do nothing: a disk with a cache that lies.
+    pub syncs_lie: bool,
+    /// So many operations that change something go on, then every one fails: the machine stops
+    /// between two of them.
+    pub stops_after: Option<u64>,
     /// Writes go on for this many bytes in all, then there is no space, even where the file has
     /// bytes already: what a file system that copies on write does when it is full.
     pub no_space_after: Option<usize>,
@@ -62,6 +74,34 @@ impl Disk {
         self.lock().faults = faults;
     }
 
+    /// Whether [`Faults::stops_after`] has come to its end.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.lock().faults.stops_after == Some(0)
+    }
+
+    /// Another disk with all that is on this one, as a copied machine has.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let state = self.lock();
+        let (names, durable_names) = (state.names.clone(), state.durable_names.clone());
+        let (files, doubtful) = (state.files.clone(), state.doubtful.clone());
+        let copy = State { names, durable_names, doubtful, files, ..State::default() };
+        Self(Arc::new(Mutex::new(copy)))
+    }
+
+    /// Flips bits of a byte, on the disk and in its cache, past all faults.
+    pub fn flip(&self, path: &Path, at: usize, mask: u8) {
+        let mut state = self.lock();
+        let Some(&file) = state.names.get(path) else { return };
+        let Some(content) = state.files.get_mut(file) else { return };
+        for bytes in [&mut content.bytes, &mut content.durable] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= mask;
+            }
+        }
+    }
+
     /// Bytes of all files.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
@@ -74,11 +114,13 @@ impl Disk {
         let mut state = self.lock();
         let state = &mut *state;
         state.locked.clear();
-        if survives() {
-            state.durable_names = state.names.clone();
-        } else {
-            state.names = state.durable_names.clone();
+        for naming in std::mem::take(&mut state.doubtful) {
+            if !survives() {
+                break;
+            }
+            apply(&mut state.durable_names, naming);
         }
+        state.names = state.durable_names.clone();
         for content in &mut state.files {
             let mut after = content.durable.clone();
             if content.bytes.len() != after.len() && survives() {
@@ -139,6 +181,27 @@ impl State {
     fn content(&mut self, at: usize) -> io::Result<&mut Content> {
         self.files.get_mut(at).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+
+    /// Counts an operation that changes something; an error if the machine has stopped.
+    fn go_on(&mut self) -> io::Result<()> {
+        let Some(left) = &mut self.faults.stops_after else { return Ok(()) };
+        *left = left.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(libc::EIO))?;
+        Ok(())
+    }
+
+    fn name(&mut self, naming: Naming) {
+        apply(&mut self.names, naming.clone());
+        self.doubtful.push(naming);
+    }
+}
+
+fn apply(names: &mut BTreeMap<PathBuf, usize>, naming: Naming) {
+    for (path, at) in naming {
+        match at {
+            Some(at) => names.insert(path, at),
+            None => names.remove(&path),
+        };
+    }
 }
 
 impl Files for Disk {
@@ -165,9 +228,10 @@ impl Files for Disk {
             (None, Open::Segment) => return Err(io::ErrorKind::NotFound.into()),
             (Some(at), _) => at,
             (None, _) => {
+                state.go_on()?;
                 let at = state.files.len();
                 state.files.push(Content::default());
-                state.names.insert(path.to_owned(), at);
+                state.name(vec![(path.to_owned(), Some(at))]);
                 at
             }
         };
@@ -183,25 +247,36 @@ impl Files for Disk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
-        let at = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        state.names.insert(to.to_owned(), at);
+        state.go_on()?;
+        let at = state.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
+        state.name(vec![(from.to_owned(), None), (to.to_owned(), Some(at))]);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.lock().names.remove(path);
-        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        let mut state = self.lock();
+        state.go_on()?;
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.name(vec![(path.to_owned(), None)]);
+        Ok(())
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let state = &mut *state;
+        state.go_on()?;
         if state.faults.syncs_fail {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
-        state.durable_names.retain(|path, _| path.parent() != Some(folder));
-        let inside = state.names.iter().filter(|(path, _)| path.parent() == Some(folder));
-        state.durable_names.extend(inside.map(|(path, &at)| (path.clone(), at)));
+        if state.faults.syncs_lie {
+            return Ok(());
+        }
+        let inside = |naming: &Naming| naming.iter().all(|(path, _)| path.parent() == Some(folder));
+        for naming in state.doubtful.extract_if(.., |naming| inside(naming)) {
+            apply(&mut state.durable_names, naming);
+        }
         Ok(())
     }
 }
@@ -227,8 +302,9 @@ impl File for Handle {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
         let mut state = self.disk.lock();
+        state.go_on()?;
         let faults = state.faults;
-        let used = state.used_bytes();
+        let used = faults.space_bytes.map_or(0, |_| state.used_bytes());
         let content = state.content(self.at)?;
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         let mut now = bytes.len();
@@ -265,11 +341,16 @@ impl File for Handle {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.lock();
-        if state.faults.syncs_fail {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+        state.go_on()?;
+        let Faults { syncs_fail, syncs_lie, .. } = state.faults;
+        if syncs_lie {
+            return Ok(());
         }
         let content = state.content(self.at)?;
         let dirty = std::mem::take(&mut content.dirty);
+        if syncs_fail {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
         content.durable.resize(content.bytes.len(), 0);
         for sector in dirty {
             let start = (sector * SECTOR_BYTES).min(content.bytes.len());
@@ -283,6 +364,7 @@ impl File for Handle {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         let mut state = self.disk.lock();
+        state.go_on()?;
         let content = state.content(self.at)?;
         content.bytes.resize(usize::try_from(bytes).unwrap_or(usize::MAX), 0);
         Ok(())

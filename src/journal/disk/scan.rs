@@ -181,7 +181,8 @@ impl Scan {
         }
         let positions = found.position..self.expected;
         let source = found.source(bytes).map(str::to_owned);
-        let damaged = Damaged { positions, source, count: u64::from(found.count) };
+        let (count, kind) = (u64::from(found.count), Some(found.kind));
+        let damaged = Damaged { positions, source, count, kind };
         let whole = found.end() <= limit;
         self.at = if whole { found.end() } else { found.at + found.header_bytes as u64 };
         Ok(Step::Damaged(damaged, found.at..found.end().min(limit)))
@@ -262,6 +263,6 @@ impl Scan {
         let positions = self.expected..end;
         self.expected = end;
         let count = positions.end.since(positions.start);
-        Step::Damaged(Damaged { positions, source: None, count }, bytes)
+        Step::Damaged(Damaged { positions, source: None, count, kind: None }, bytes)
     }
 }

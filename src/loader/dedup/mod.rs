@@ -302,6 +302,12 @@ impl Dedup {
         self.generations.iter().filter_map(|g| g.arrivals.map(|arrivals| arrivals.last)).max()
     }
 
+    /// Whether the entries of a committed batch are in the table.
+    #[must_use]
+    pub fn has(&self, number: Number) -> bool {
+        self.generations.iter().any(|generation| generation.number == number)
+    }
+
     /// Keys of committed batches.
     #[must_use]
     pub const fn keys(&self) -> usize {

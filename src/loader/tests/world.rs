@@ -22,7 +22,7 @@ use crate::loader::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
 use crate::loader::{
     Error, Limits, Loader, Options, Progress, Remedy, Services, Settings, Warehouse, dedup,
 };
-use crate::record::{self, EncodedRoute, Rejection, Route, Stamp, Tally};
+use crate::record::{self, EncodedRoute, FrameKind, Rejection, Route, Stamp, Tally};
 use crate::storage::keys::{Key, Number, Part};
 use crate::storage::manifest::{Manifest, checksum};
 use crate::storage::memory::{Faulty, Memory};
@@ -154,7 +154,8 @@ impl World {
         let write = |out: &mut Vec<u8>| {
             record::write_event(&route, sent.payload.as_bytes(), stamp, out);
         };
-        group.frame(1, sent.source, 1, write).unwrap();
+        let kind = if sent.part == 0 { FrameKind::Event } else { FrameKind::Part };
+        group.frame(kind as u8, sent.source, 1, write).unwrap();
         drop(self.log.append(group));
         self.sync();
     }
@@ -196,7 +197,8 @@ impl World {
         };
         let mut group = Group::with_capacity(1, 256);
         let write = |out: &mut Vec<u8>| record::write_tally(tally, out);
-        group.frame(2, "web_prod", dropped + suppressed, write).unwrap();
+        let kind = FrameKind::Tally as u8;
+        group.frame(kind, "web_prod", dropped + suppressed, write).unwrap();
         drop(self.log.append(group));
         self.sync();
     }
