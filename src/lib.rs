@@ -8,7 +8,7 @@
 //! 2. `journal`, `storage`, `columnar`, `limits`, `script`: mechanism, no meaning of events
 //! 3. `ingest`, `loader`: the two pipelines, which meet only at the journal
 //! 4. `http`
-//! 5. `app`, `cli`: composition; `dbt`: text for it
+//! 5. `app`, `cli`: composition; `dbt`, `sql`: text for it
 
 pub mod app;
 pub mod cli;
@@ -27,6 +27,7 @@ pub mod outcome;
 pub mod record;
 pub mod script;
 pub mod source;
+pub mod sql;
 pub mod storage;
 pub mod transform;
 pub mod unified;

@@ -12,6 +12,7 @@ mod map;
 mod replay;
 mod schema;
 mod serve;
+mod sql;
 mod tables;
 mod transform;
 mod transformations;
@@ -60,6 +61,8 @@ enum Command {
         #[command(subcommand)]
         command: journal::Command,
     },
+    /// Prints what a warehouse runs to have the lake: tables, loads, users, views.
+    Sql(sql::Arguments),
     /// Makes the files of committed batches again from the journal; verifies or restores them.
     Replay(replay::Arguments),
     /// Tells what a change of configuration or data does to columns.
@@ -149,6 +152,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Dbt(arguments) => dbt::run(&arguments),
         Command::Columns(arguments) => columns::run(&arguments),
         Command::Journal { command } => journal::run(&command),
+        Command::Sql(arguments) => sql::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Unified(arguments) => unified::run(&arguments),

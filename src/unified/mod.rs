@@ -9,7 +9,7 @@ pub mod glob;
 mod platform;
 pub mod suggest;
 
-pub use platform::{Platform, of_library, of_user_agent};
+pub use platform::{LIBRARY_WORDS, Platform, of_library, of_user_agent};
 
 use crate::record::Route;
 use crate::warehouse::{ColumnType, TableKind};

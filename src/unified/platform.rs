@@ -40,6 +40,36 @@ impl Platform {
     }
 }
 
+/// Words of the names of SDKs' libraries that tell a platform; the first entry with a word in the
+/// name decides.
+pub const LIBRARY_WORDS: [(Platform, &[&str]); 4] = [
+    (Platform::Desktop, &["electron"]),
+    (
+        Platform::Mobile,
+        &[
+            "android",
+            "ios",
+            "swift",
+            "kotlin",
+            "native",
+            "reactnative",
+            "flutter",
+            "unity",
+            "cordova",
+            "xamarin",
+            "maui",
+        ],
+    ),
+    (
+        Platform::Server,
+        &[
+            "node", "python", "ruby", "go", "java", "php", "net", "dotnet", "csharp", "rust",
+            "scala", "elixir", "clojure", "perl",
+        ],
+    ),
+    (Platform::Web, &["javascript", "js", "next", "browser", "web"]),
+];
+
 /// What the name of an SDK's library says, such as `analytics-node` or `RudderLabs JavaScript SDK`.
 #[must_use]
 pub fn of_library(name: &str) -> Option<Platform> {
@@ -47,32 +77,7 @@ pub fn of_library(name: &str) -> Option<Platform> {
         name.split(|c: char| !c.is_ascii_alphanumeric())
             .any(|word| words.iter().any(|known| word.eq_ignore_ascii_case(known)))
     };
-    if says(&["electron"]) {
-        Some(Platform::Desktop)
-    } else if says(&[
-        "android",
-        "ios",
-        "swift",
-        "kotlin",
-        "native",
-        "reactnative",
-        "flutter",
-        "unity",
-        "cordova",
-        "xamarin",
-        "maui",
-    ]) {
-        Some(Platform::Mobile)
-    } else if says(&[
-        "node", "python", "ruby", "go", "java", "php", "net", "dotnet", "csharp", "rust", "scala",
-        "elixir", "clojure", "perl",
-    ]) {
-        Some(Platform::Server)
-    } else if says(&["javascript", "js", "next", "browser", "web"]) {
-        Some(Platform::Web)
-    } else {
-        None
-    }
+    LIBRARY_WORDS.into_iter().find(|(_, words)| says(words)).map(|(platform, _)| platform)
 }
 
 /// What a user agent says.

@@ -7,6 +7,20 @@ const REDSHIFT_STRING_BYTES_MAX: u32 = 65_535;
 /// Strings of unknown length get at least this; the registry counts from here too.
 const STRING_BYTES_MIN: u32 = 256;
 
+/// Strings with few values over many rows: what the event is and where it came from.
+const FEW: [&str; 10] = [
+    "event",
+    "event_text",
+    "type",
+    "environment",
+    "platform",
+    "source_name",
+    "context_source_id",
+    "context_source_type",
+    "_source_schema",
+    "_source_table",
+];
+
 /// What is known of a column when its table is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Column<'c> {
@@ -76,7 +90,7 @@ const fn plain(dialect: Dialect, kind: ColumnType) -> &'static str {
 /// ClickHouse says in the type itself whether there may be nulls.
 fn clickhouse(column: &Column<'_>) -> String {
     let kind = plain(Dialect::Clickhouse, column.kind);
-    let few = column.kind == ColumnType::String && matches!(column.name, "event" | "event_text");
+    let few = column.kind == ColumnType::String && FEW.contains(&column.name);
     match (few, column.is_required) {
         (true, true) => "LowCardinality(String)".to_owned(),
         (true, false) => "LowCardinality(Nullable(String))".to_owned(),

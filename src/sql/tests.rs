@@ -1,0 +1,183 @@
+//! Names, files and statements for a small lake.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::lake::free_name;
+use super::{Batch, Dialect, File, Lake, Location, Origin, Part, Source, Statement, Table};
+use crate::clock::Timestamp;
+use crate::columnar::{Column, Schema};
+use crate::unified::Unified;
+use crate::warehouse::ColumnType;
+
+const DIALECTS: [Dialect; 7] = [
+    Dialect::Snowflake,
+    Dialect::Bigquery,
+    Dialect::Redshift,
+    Dialect::Postgres,
+    Dialect::Clickhouse,
+    Dialect::Duckdb,
+    Dialect::Databricks,
+];
+
+fn schema(columns: &[(&str, ColumnType, u64)]) -> Schema {
+    let column = |&(name, column_type, max_bytes): &(&str, ColumnType, u64)| Column {
+        name: name.to_owned(),
+        column_type,
+        required: matches!(name, "id" | "received_at"),
+        first_seen: Timestamp::from_millis(0),
+        max_bytes,
+    };
+    Schema { version: 2, columns: columns.iter().map(column).collect() }
+}
+
+/// A table `t` of two versions and a batch with a file of each.
+fn lake(dialect: Dialect, url: &str) -> Lake {
+    let columns = [
+        ("id", ColumnType::String, 256),
+        ("received_at", ColumnType::Datetime, 0),
+        ("event", ColumnType::String, 256),
+        ("it's", ColumnType::String, 131_072),
+    ];
+    let mut table = Table::new(dialect, ("web_prod", "t"), Origin::Source, &schema(&columns));
+    table.versions = BTreeMap::from([(1, 3), (2, 4)]);
+    let file = |part: u32, version| File {
+        path: format!("rudder-datalake/web_prod/t/2026/11/21/10/n-1-{part}.parquet"),
+        table: 0,
+        rows: 7,
+        bytes: 1_000 + u64::from(part),
+        version,
+    };
+    Lake {
+        dialect,
+        location: Location::parse(url),
+        tables: vec![table],
+        batches: vec![Batch {
+            id: "n-1".into(),
+            time: "2026-11-21T10:00:00Z".into(),
+            files: vec![file(0, 1), file(1, 2)],
+        }],
+        sources: vec![Source {
+            id: "web_prod".into(),
+            name: "web".into(),
+            environment: "prod".into(),
+            schema: "web_prod".into(),
+            platform: "web".into(),
+        }],
+        unified: Unified::new(Vec::new(), Vec::new()),
+        since: None,
+    }
+}
+
+fn script(lake: &Lake, part: Part) -> Vec<Statement> {
+    let mut found = Vec::new();
+    super::statements(lake, &[part], (None, None), &mut |statement| found.push(statement));
+    found
+}
+
+fn text(lake: &Lake, part: Part) -> String {
+    script(lake, part).iter().map(|statement| format!("{};\n", statement.sql)).collect()
+}
+
+#[test]
+fn names_that_are_cut_stay_apart() {
+    let mut taken = HashSet::new();
+    for (name, wanted) in [("abcdef", "abcd"), ("abcdxx", "ab_2"), ("abcdyy", "ab_3"), ("z", "z")] {
+        let label = free_name(name, 4, &taken);
+        assert_eq!(label, wanted);
+        taken.insert(label);
+    }
+    let long = "x".repeat(100);
+    let columns = [(long.as_str(), ColumnType::Int, 0)];
+    let of = |dialect| {
+        let table = Table::new(dialect, ("s", "t"), Origin::Source, &schema(&columns));
+        table.columns[0].label.len()
+    };
+    assert_eq!((of(Dialect::Postgres), of(Dialect::Redshift)), (63, 100));
+}
+
+#[test]
+fn files_are_where_each_warehouse_looks() {
+    let url = |url: &str, dialect| Location::parse(url).url(dialect, "k");
+    for (given, dialect, wanted) in [
+        ("/lake/", Dialect::Duckdb, "/lake/k"),
+        ("file:///lake", Dialect::Clickhouse, "/lake/k"),
+        ("s3://b/p/?endpoint=http://x", Dialect::Redshift, "s3://b/p/k"),
+        ("gs://b", Dialect::Snowflake, "gcs://b/k"),
+        ("gs://b", Dialect::Bigquery, "gs://b/k"),
+        ("az://c/p", Dialect::Databricks, "abfss://c@<account>.dfs.core.windows.net/p/k"),
+        ("az://c/p", Dialect::Snowflake, "azure://<account>.blob.core.windows.net/c/p/k"),
+    ] {
+        assert_eq!(url(given, dialect), wanted);
+    }
+}
+
+#[test]
+fn each_warehouse_loads_in_its_own_way() {
+    let load = |dialect| text(&lake(dialect, "s3://b/p"), Part::Load);
+    let snowflake = load(Dialect::Snowflake);
+    assert!(snowflake.contains("use_logical_type = true"), "{snowflake}");
+    assert!(snowflake.contains("match_by_column_name = case_insensitive"), "{snowflake}");
+    let databricks = load(Dialect::Databricks);
+    assert_eq!(databricks.matches("'mergeSchema' = 'true'").count(), 2, "{databricks}");
+    let bigquery = load(Dialect::Bigquery);
+    assert!(bigquery.contains("load data into `web_prod`.`t`\nfrom files"), "{bigquery}");
+    let duckdb = load(Dialect::Duckdb);
+    assert!(duckdb.contains("by name") && duckdb.contains("union_by_name = true"), "{duckdb}");
+    // Each version of the columns has a staging table or an insert of its own.
+    let clickhouse = load(Dialect::Clickhouse);
+    assert!(clickhouse.contains("insert_deduplication_token = 'n-1'"), "{clickhouse}");
+    assert!(clickhouse.contains("insert_deduplication_token = 'n-1-1'"), "{clickhouse}");
+    assert!(!clickhouse.contains('*'), "{clickhouse}");
+    let postgres = load(Dialect::Postgres);
+    assert_eq!(postgres.matches("create temporary table").count(), 2, "{postgres}");
+    assert_eq!(postgres.matches("on conflict do nothing").count(), 2, "{postgres}");
+    let redshift = load(Dialect::Redshift);
+    assert_eq!(redshift.matches("format as parquet manifest").count(), 2, "{redshift}");
+    assert_eq!(redshift.matches("insert into \"web_prod\".\"_keelrow_loads\"").count(), 1);
+}
+
+#[test]
+fn redshift_manifests_have_the_exact_sizes() {
+    let manifests = super::manifests(&lake(Dialect::Redshift, "s3://b/p"));
+    assert_eq!(manifests.len(), 2);
+    assert_eq!(manifests[0].name, "n-1/web_prod.t.1.json");
+    let entry: serde_json::Value = serde_json::from_str(&manifests[1].text).unwrap();
+    assert_eq!(
+        entry,
+        serde_json::json!({"entries": [{
+            "url": "s3://b/p/rudder-datalake/web_prod/t/2026/11/21/10/n-1-1.parquet",
+            "mandatory": true,
+            "meta": {"content_length": 1_001},
+        }]})
+    );
+}
+
+#[test]
+fn tables_are_made_once_and_widened_ever_after() {
+    for dialect in DIALECTS {
+        let ddl = text(&lake(dialect, "s3://b/p"), Part::Ddl);
+        assert!(ddl.contains("create table if not exists"), "{dialect:?}: {ddl}");
+        assert!(!ddl.contains("drop ") && !ddl.contains("create or replace table"), "{ddl}");
+    }
+    let redshift = script(&lake(Dialect::Redshift, "s3://b/p"), Part::Ddl);
+    let made = redshift.iter().find(|statement| statement.table == "t").unwrap();
+    assert!(made.sql.contains("\"event\" varchar(256)"), "{}", made.sql);
+    assert!(made.note.contains("65,535") && made.note.contains("it's"), "{}", made.note);
+    let bigquery = text(&lake(Dialect::Bigquery, "gs://b"), Part::Ddl);
+    assert!(
+        bigquery.contains("partition by date(`received_at`)\ncluster by `event`"),
+        "{bigquery}"
+    );
+    let clickhouse = text(&lake(Dialect::Clickhouse, "s3://b/p"), Part::Ddl);
+    assert!(clickhouse.contains("\"event\" LowCardinality(Nullable(String))"), "{clickhouse}");
+    let snowflake = text(&lake(Dialect::Snowflake, "s3://b/p"), Part::Ddl);
+    assert!(snowflake.contains("enable_schema_evolution = true"), "{snowflake}");
+    assert!(snowflake.contains("url = 's3://b/p/'"), "{snowflake}");
+}
+
+#[test]
+fn texts_are_quoted_as_each_warehouse_reads_them() {
+    assert_eq!(Dialect::Duckdb.literal(r"it's \"), r"'it''s \'");
+    assert_eq!(Dialect::Bigquery.literal(r"it's \"), r"'it\'s \\'");
+    assert_eq!(Dialect::Snowflake.table("a", "b"), r#""A"."B""#);
+}
