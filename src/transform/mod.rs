@@ -39,6 +39,8 @@ mod suppress;
 mod written;
 
 #[cfg(test)]
+mod carriers;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod properties;

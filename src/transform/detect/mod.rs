@@ -24,7 +24,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod variants;
+pub(super) mod variants;
 
 pub(super) use net::truncated_ip;
 pub(super) use number::json_number;

@@ -104,6 +104,12 @@ impl Decoded {
     /// break, long dashes, full width, the digits of other scripts, `\\u0040`; without those that
     /// cannot be seen. False if it has none.
     pub(super) fn fold(&mut self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        // The first bytes of all characters that are folded; most letters have others.
+        let disguised = |&byte: &u8| matches!(byte, 0xC2 | 0xD9 | 0xDB | 0xE0 | 0xE2 | 0xE3 | 0xEF);
+        if !bytes.iter().any(disguised) && memchr::memchr(b'\\', bytes).is_none() {
+            return false;
+        }
         self.text.clear();
         self.origin.clear();
         let (mut changed, mut at) = (false, 0);

@@ -66,8 +66,7 @@ impl Finder {
                 self.search_decoded(want, true);
             }
         }
-        let escapes =
-            || classes & SLASH != 0 && memchr::memmem::find(text.as_bytes(), b"\\u00").is_some();
+        let escapes = || classes & SLASH != 0 && memchr::memchr(b'\\', text.as_bytes()).is_some();
         if (classes & HIGH != 0 || escapes()) && self.decoded.fold(text) {
             self.search_decoded(want, false);
         }

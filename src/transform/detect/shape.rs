@@ -11,7 +11,7 @@ pub(super) fn is_harmless(bytes: &[u8], classes: u16) -> bool {
     match bytes.len() {
         // Base 32 ids of 26 characters, KSUIDs of 27. All digits may be something else.
         26 | 27 if classes & !ALNUM == 0 => {
-            classes & (LOWER | UPPER) != 0 && (classes & UPPER == 0 || !looks_paid(bytes))
+            classes & (LOWER | UPPER) != 0 && !looks_paid(bytes, classes & UPPER != 0)
         }
         // MD5, SHA-1, SHA-256, SHA-512.
         32 | 40 | 64 | 128 if classes & !ALNUM == 0 => {
@@ -33,13 +33,13 @@ fn count(bytes: &[u8], passes: impl Fn(u8) -> bool) -> usize {
     bytes.iter().map(|&byte| usize::from(passes(byte))).sum()
 }
 
-/// An IBAN or a base58 wallet has these lengths too; both have capitals.
-fn looks_paid(bytes: &[u8]) -> bool {
-    let iban = bytes[0].is_ascii_uppercase()
-        && bytes[1].is_ascii_uppercase()
+/// An IBAN or a base58 wallet has these lengths too; wallets have capitals.
+fn looks_paid(bytes: &[u8], has_capitals: bool) -> bool {
+    let iban = bytes[0].is_ascii_alphabetic()
+        && bytes[1].is_ascii_alphabetic()
         && bytes[2].is_ascii_digit()
         && bytes[3].is_ascii_digit();
-    iban || matches!(bytes[0], b'1' | b'3') || bytes.starts_with(b"AIza")
+    iban || has_capitals && matches!(bytes[0], b'1' | b'3' | b'r')
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {

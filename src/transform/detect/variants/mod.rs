@@ -21,6 +21,14 @@ const ROUNDS: usize = 400;
 /// Failures that are shown of each kind.
 const SHOWN: usize = 6;
 
+/// Some values of every type that is found by itself, with the type's name.
+pub(in crate::transform) fn samples(seed: u64, each: usize) -> Vec<(&'static str, String)> {
+    let mut dice = Dice::new(seed);
+    let alone = personal::KINDS.iter().filter(|kind| std::ptr::eq(kind.frames, frames::ANY));
+    let many = alone.flat_map(|kind| std::iter::repeat_n(kind, each));
+    many.map(|kind| (kind.name, (kind.make)(&mut dice))).collect()
+}
+
 /// What a text must not hold afterwards, and what it must.
 struct Case {
     before: String,
