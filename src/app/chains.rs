@@ -51,12 +51,21 @@ pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<Str
     if faults.is_empty() { Ok(Chain::new(stages)) } else { Err(faults) }
 }
 
-/// The files that the sources' transformations come from: a change calls for a reload.
+/// The files that the sources' transformations come from, scripts' libraries beside them and the
+/// suppression list with them: a change calls for a reload.
 #[must_use]
 pub fn paths(config: &Config) -> BTreeSet<PathBuf> {
     let folder = folder_of(&config.file);
     let names = config.sources.iter().flat_map(|source| &source.transforms);
-    names.filter_map(|name| find(&folder, name)).collect()
+    let mut paths: BTreeSet<PathBuf> = names.filter_map(|name| find(&folder, name)).collect();
+    let scripts = paths.iter().filter(|path| is_script(path));
+    let folders: BTreeSet<PathBuf> =
+        scripts.filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    for beside in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()) {
+        paths.extend(beside.flatten().map(|entry| entry.path()).filter(|path| is_script(path)));
+    }
+    paths.extend(config.privacy.suppression_file.clone());
+    paths
 }
 
 struct Files {

@@ -346,9 +346,13 @@ impl Desk<'_> {
         work.payload.clear();
         let mut rejection = Rejection { reason: fault.reason().to_owned(), ..Rejection::default() };
         let whole = fault != Fault::NotAnObject && fault != Fault::TooLarge;
+        let pseudonyms = &self.services.pseudonyms;
+        work.edits.begin(event);
+        if fault != Fault::NotAnObject && self.suppression.has(event, &work.edits, pseudonyms) {
+            self.tally("suppressed", true);
+            return Ok(());
+        }
         if whole {
-            work.edits.begin(event);
-            let pseudonyms = &self.services.pseudonyms;
             match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
                 Verdict::Keep => {}
                 Verdict::Drop { rule } => {
@@ -367,12 +371,45 @@ impl Desk<'_> {
             name(&mut rejection, &Fields::of(event), &work.edits);
             work.edits.write(event, &mut work.payload);
         }
+        if whole && !self.chain.rest().is_empty() {
+            // A script may take out what no pack does, so it sees rejected events too.
+            let fields = Fields::of(event);
+            let identity = Identity::of(&fields, None, self.source);
+            let message_id = enrich::message_id(&fields).map(Cow::into_owned);
+            let payload = work.payload.clone();
+            self.scripted.push(Scripted::rejected(payload, identity, message_id, fault.reason()));
+            return Ok(());
+        }
         if !whole || work.payload.len() > self.services.limits.rejected_bytes_max {
             work.payload.clear();
             work.payload.extend_from_slice(transform::shape(event).as_bytes());
         }
         let identity = Identity::of(&Fields::of(event), None, self.source);
         self.write_rejected(rejection, identity, 0)
+    }
+
+    /// Writes part `part` of an event that was rejected before the scripts saw it.
+    pub(super) fn write_rejected_part(
+        &mut self,
+        event: &str,
+        origin: &Scripted,
+        (reason, part): (&str, u32),
+    ) -> Result<(), Refusal> {
+        let Work { edits, payload, merged_parser, .. } = &mut *self.work;
+        let tape = merged_parser.parse(event.as_bytes()).map_err(|_| Refusal::Internal)?;
+        let mut rejection = Rejection { reason: reason.to_owned(), ..Rejection::default() };
+        edits.begin(tape.root());
+        name(&mut rejection, &Fields::of(tape.root()), edits);
+        if part > 0 {
+            rejection.message_id = origin.message_id(part);
+        }
+        payload.clear();
+        if event.len() > self.services.limits.rejected_bytes_max {
+            payload.extend_from_slice(transform::shape(tape.root()).as_bytes());
+        } else {
+            payload.extend_from_slice(event.as_bytes());
+        }
+        self.write_rejected(rejection, origin.identity(&self.source.id, part), part)
     }
 
     /// Writes a rejected event, or part of one, whose payload lies in the work's buffer.

@@ -20,6 +20,8 @@ pub(super) struct Scripted {
     failed: Vec<(String, Rejection)>,
     /// Which stage took the last part out, and whether it was the suppression list.
     dropped: Option<(String, bool)>,
+    /// Why it goes to the rejected table whatever the scripts make of it.
+    rejected: Option<&'static str>,
     identity: Identity,
     /// The messageId that the client sent.
     sent_id: Option<String>,
@@ -35,10 +37,21 @@ impl Scripted {
             parts: vec![event],
             failed: Vec::new(),
             dropped: None,
+            rejected: None,
             identity,
             sent_id,
             message_id,
         }
+    }
+
+    /// An event that was rejected for `reason`, whose payload the scripts are to see as well.
+    pub(super) fn rejected(
+        event: Vec<u8>,
+        identity: Identity,
+        sent_id: Option<String>,
+        reason: &'static str,
+    ) -> Self {
+        Self { rejected: Some(reason), ..Self::new(event, identity, sent_id) }
     }
 
     /// The messageId of part `part`.
@@ -109,7 +122,9 @@ impl Desk<'_> {
     fn write_scripted(&mut self, event: &Scripted) -> Result<(), Refusal> {
         let mut number = 0;
         for part in &event.parts {
-            if part.len() > self.services.limits.event_bytes_max {
+            if let Some(reason) = event.rejected {
+                self.write_rejected_part(part, event, (reason, number))?;
+            } else if part.len() > self.services.limits.event_bytes_max {
                 let rejection = Rejection { reason: "too_large".into(), ..Rejection::default() };
                 self.write_shape(&self.shape(part), rejection, event, number)?;
             } else {

@@ -178,3 +178,80 @@ async fn sigterm_commits_what_was_acknowledged_and_sighup_takes_over_sources() {
     assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
     assert!(text(&shown.stdout).contains("user_events"), "{}", text(&shown.stdout));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_pack_is_refused_with_its_place_and_the_old_one_stays() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, packs) = (folder.path().join("keelrow.toml"), folder.path().join("transforms"));
+    std::fs::create_dir(&packs).unwrap();
+    let pack = packs.join("own.toml");
+    std::fs::write(&pack, "[[rule]]\nkeys = [\"note\"]\naction = \"remove\"\n").unwrap();
+    let sources = configuration(folder.path()) + "transforms = [\"own\"]\n";
+    std::fs::write(&file, &sources).unwrap();
+    let mut served = Served::start(&file);
+    let public = served.wait_for("accepting events")["public"].as_str().unwrap().to_owned();
+    let wrong = "[[rule]]\nkeys = [\"note\"]\n\naction = \"vanish\"\n";
+    std::fs::write(&pack, wrong).unwrap();
+    served.signal("-HUP");
+    let refused = served.wait_for("new configuration refused, old one stays");
+    let faults = refused["faults"].as_str().unwrap();
+    assert!(faults.contains("own.toml") && faults.contains('4'), "{faults}");
+    assert!(faults.contains("action") && faults.contains("vanish"), "{faults}");
+    let event =
+        r#"{"userId":"u","event":"e","messageId":"m","properties":{"note":"x1","kept":"y1"}}"#;
+    assert_eq!(post(&public, "wk", event).await, 200);
+    served.signal("-TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    let rows = lake::rows(&folder.path().join("lake"));
+    let text = format!("{rows:?}");
+    assert!(text.contains("y1") && !text.contains("x1"), "{text}");
+    let check = run(&["check", "--config", file.to_str().unwrap()], "");
+    assert_eq!(check.status.code(), Some(2), "{}", text_of(&check));
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[test]
+fn transform_knows_shapes_names_and_a_folder_of_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, packs) = (folder.path().join("keelrow.toml"), folder.path().join("transforms"));
+    std::fs::create_dir_all(packs.join("cases")).unwrap();
+    let script = "export function transformEvent(event, metadata) {
+        const { sourceId, sourceName, sourceType } = metadata(event);
+        if (event.event === 'drop') return null;
+        const told = { ...event, told: [sourceId, sourceName, sourceType] };
+        return event.event === 'two' ? [told, told] : told; }";
+    std::fs::write(packs.join("own.js"), script).unwrap();
+    std::fs::write(packs.join("shop.toml"), "[[rule]]\nkeys = [\"n\"]\naction = \"remove\"\n")
+        .unwrap();
+    let case = r#"{"name": "n goes", "input": {"n": 1, "m": 2}, "expected": {"m": 2}}"#;
+    std::fs::write(packs.join("cases/shop.jsonl"), case).unwrap();
+    let two = "[[source]]\nname = \"web\"\nenvironment = \"qa\"\nwrite_key = \"qk\"\n";
+    let own = "platform = \"web\"\ntransforms = [\"own\", \"pii\"]\n";
+    std::fs::write(&file, configuration(folder.path()) + own + two).unwrap();
+    let file = file.to_str().unwrap();
+    let lines = r#"{"path":"/beacon/v1/batch","writeKey":"wk","body":{"batch":[{"event":"drop"},{"event":"two","m":"a@b.de"}]}}
+{"path":"/v1/track","writeKey":"wk","body":{"event":"drop"}}
+{"path":"/pixel/v1/track","writeKey":"qk","body":{"event":"e","properties":{"m":"a@b.de"}}}
+"#;
+    let told = r#""told":["web_prod","web","web"]"#;
+    let want = format!(
+        r#"{{"path":"/beacon/v1/batch","writeKey":"wk","body":{{"batch":[null,[{{"event":"two","m":"[email]",{told}}},{{"event":"two","m":"[email]",{told}}}]]}}}}
+{{"path":"/v1/track","writeKey":"wk","body":null}}
+{{"path":"/pixel/v1/track","writeKey":"qk","body":{{"event":"e","properties":{{"m":"[email]"}}}}}}
+"#
+    );
+    let output = run(&["transform", "--config", file], lines);
+    assert_eq!(text(&output.stdout), want, "{}", text(&output.stderr));
+    let ambiguous = run(&["transform", "--config", file, "--source", "web"], "{}\n");
+    assert_eq!(ambiguous.status.code(), Some(2));
+    assert!(text(&ambiguous.stderr).contains("line 1"), "{}", text_of(&ambiguous));
+    let by_id = run(&["transform", "--config", file, "--source", "web_qa"], "{\"a\":\"a@b.de\"}\n");
+    assert_eq!(text(&by_id.stdout), "{\"a\":\"[email]\"}\n");
+    let tested = run(&["transform", "test", "--config", file], "");
+    assert_eq!(tested.status.code(), Some(0), "{}", text_of(&tested));
+    assert!(text(&tested.stdout).contains("1 passed"), "{}", text_of(&tested));
+}

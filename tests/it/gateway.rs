@@ -33,11 +33,29 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(60);
 impl Gateway {
     /// Starts on `folder` with `sources`, the rest of a configuration.
     pub(crate) async fn start(folder: &Path, sources: &str) -> Self {
+        Self::try_start(folder, sources).await.unwrap()
+    }
+
+    /// The same, or why it does not start.
+    pub(crate) async fn try_start(
+        folder: &Path,
+        sources: &str,
+    ) -> Result<Self, keelrow::app::Error> {
+        Self::begin(folder, "", sources).await
+    }
+
+    /// The same with more keys for the section `http`.
+    pub(crate) async fn start_with(folder: &Path, http: &str, sources: &str) -> Self {
+        Self::begin(folder, http, sources).await.unwrap()
+    }
+
+    async fn begin(folder: &Path, http: &str, sources: &str) -> Result<Self, keelrow::app::Error> {
         let text = format!(
             r#"
             [http]
             listen = "127.0.0.1:0"
             admin_listen = "127.0.0.1:0"
+            {http}
             [journal]
             path = "{folder}/journal"
             max_bytes = "1GiB"
@@ -50,9 +68,9 @@ impl Gateway {
             .unwrap_or_else(|faults| panic!("{faults}"));
         let system = Arc::new(System::new());
         let world = World { clock: Arc::<System>::clone(&system), ids: system };
-        let app = App::start(config, world).await.unwrap();
+        let app = App::start(config, world).await?;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app, client }
+        Ok(Self { app, client })
     }
 
     pub(crate) async fn send(

@@ -28,11 +28,15 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// The rows of all Parquet files below `folder`, file by file, without their empty cells.
 pub(crate) fn rows(folder: &Path) -> Vec<Map<String, Value>> {
-    let is_parquet = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "parquet");
-    files(folder).iter().filter(|path| is_parquet(path)).flat_map(|path| file_rows(path)).collect()
+    files(folder).iter().filter(|path| is_parquet(path)).flat_map(|path| rows_of(path)).collect()
 }
 
-fn file_rows(path: &Path) -> Vec<Map<String, Value>> {
+pub(crate) fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "parquet")
+}
+
+/// The rows of one file, without their empty cells.
+pub(crate) fn rows_of(path: &Path) -> Vec<Map<String, Value>> {
     let file = std::fs::File::open(path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     reader.flat_map(|batch| batch_rows(&batch.unwrap())).collect()

@@ -15,3 +15,4 @@ mod lake;
 mod loading;
 mod privacy;
 mod tidy;
+mod transforms;

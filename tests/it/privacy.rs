@@ -146,7 +146,9 @@ async fn what_a_rule_finds_is_counted_for_each_source() {
         gateway.post("/v1/track", key, body).await;
     }
     let hits = |source: &str| {
-        format!("keelrow_rule_hits_total{{source=\"{source}\",pack=\"pii\",rule=\"email\"}}")
+        format!(
+            "keelrow_rule_hits_total{{source=\"{source}\",pack=\"transforms/pii.toml\",rule=\"email\"}}"
+        )
     };
     assert_eq!(gateway.metric(&hits("web_prod")).await, 2);
     assert_eq!(gateway.metric(&hits("app_prod")).await, 1);
