@@ -16,8 +16,8 @@ use crate::event::enrich::Fields;
 use crate::event::{Node, Parser, known};
 use crate::ingest;
 use crate::script::{self, Input, Limits, Metadata, Outcome, Runtime, Script};
-use crate::source::{LookupError, Sources};
-use crate::transform::Pseudonyms;
+use crate::source::{LookupError, Platform, Source, Sources};
+use crate::transform::{Pack, Pseudonyms};
 
 /// Arguments of `keelrow transform`.
 #[derive(Debug, clap::Args)]
@@ -121,9 +121,27 @@ impl Chains for Found {
             None => &self.nobody,
         };
         let (pseudonyms, limits) = (&self.pseudonyms, &self.limits);
-        let name = source.map(|source| source.name.clone());
-        let make = || stages(chain, pseudonyms, limits, name.as_deref());
+        let told = source.map(|source| Told::of(source)).unwrap_or_default();
+        let make = || stages(chain, pseudonyms, limits, &told);
         Ok(self.made.entry(id).or_insert_with(make))
+    }
+}
+
+/// What scripts are told of the source.
+#[derive(Clone, Default)]
+struct Told {
+    id: Option<String>,
+    name: Option<String>,
+    kind: Option<&'static str>,
+}
+
+impl Told {
+    fn of(source: &Source) -> Self {
+        Self {
+            id: Some(source.id.clone()),
+            name: Some(source.name.clone()),
+            kind: source.platform.map(Platform::as_str),
+        }
     }
 }
 
@@ -131,14 +149,14 @@ fn stages(
     chain: &ingest::Chain,
     pseudonyms: &Arc<Pseudonyms>,
     limits: &Limits,
-    source: Option<&str>,
+    told: &Told,
 ) -> Chain {
     let stage = |stage: ingest::Stage| -> Box<dyn Stage> {
         match stage {
             ingest::Stage::Pack(pack) => Box::new(PackStage::new(pack, Arc::clone(pseudonyms))),
             ingest::Stage::Script(script) => {
-                let (runtime, source) = (Runtime::new(limits.clone()), source.map(str::to_owned));
-                Box::new(ScriptStage { script, runtime, source })
+                let (runtime, told) = (Runtime::new(limits.clone()), told.clone());
+                Box::new(ScriptStage { script, runtime, told })
             }
         }
     };
@@ -149,7 +167,7 @@ fn stages(
 struct ScriptStage {
     script: Arc<Script>,
     runtime: Runtime,
-    source: Option<String>,
+    told: Told,
 }
 
 impl Stage for ScriptStage {
@@ -163,11 +181,13 @@ impl Stage for ScriptStage {
             .map(|(event, [message_id, name, kind, received_at])| Input {
                 event,
                 metadata: Metadata {
-                    source_name: self.source.as_deref(),
-                    message_id: Some(message_id),
-                    event_name: Some(name),
-                    event_type: Some(kind),
-                    received_at: Some(received_at),
+                    source_id: self.told.id.as_deref(),
+                    source_name: self.told.name.as_deref(),
+                    source_type: self.told.kind,
+                    message_id: some(message_id),
+                    event_name: some(name),
+                    event_type: some(kind),
+                    received_at: some(received_at),
                     ..Metadata::default()
                 },
             })
@@ -177,6 +197,11 @@ impl Stage for ScriptStage {
             Err(script::Stopped) => Vec::new(),
         }
     }
+}
+
+/// What an event does not have, scripts are not told of.
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn names(parser: &mut Parser, event: &str) -> [String; 4] {
@@ -196,7 +221,9 @@ fn parts(outcome: Result<Outcome, script::Error>) -> Result<Vec<String>, String>
 }
 
 fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
-    let usual = [PathBuf::from("transforms/cases")];
+    // Beside the configuration, as the transformations are.
+    let folder = config.file.parent().unwrap_or_else(|| Path::new(""));
+    let usual = [folder.join("transforms/cases")];
     let files = case_files(if paths.is_empty() { &usual } else { paths })?;
     let key = Pseudonyms::new(cases::CASE_KEY, 1).map_err(|error| Failure::other(&error))?;
     let (key, limits) = (Arc::new(key), script_limits(config));
@@ -204,8 +231,9 @@ fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
     for file in &files {
         let mut chain = |names: &[String], metadata: &Value| {
             let chain = chains::compile_names(config, names).map_err(|faults| faults.join("; "))?;
-            let source = metadata.get("sourceName").and_then(Value::as_str);
-            Ok(stages(&chain, &key, &limits, source))
+            let text = |key| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+            let told = Told { id: text("sourceId"), name: text("sourceName"), kind: None };
+            Ok(stages(&chain, &key, &limits, &told))
         };
         let (name, text) = (file.display().to_string(), fs::read_to_string(file)?);
         let report = cases::run(&name, &text, &usual_for(file), &mut chain);
@@ -223,13 +251,21 @@ fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the cases of a file are for: the sample script of its name, else the default pack.
+/// What the cases of a file are for: the transformation or the sample of its name in the folder
+/// above, else the built-in pack of its name, else the default pack.
 fn usual_for(file: &Path) -> String {
-    let folders = file.parent().and_then(Path::parent).zip(file.file_stem());
-    let sample = folders
-        .map(|(folder, stem)| folder.join("samples").join(stem).with_extension("js"))
-        .and_then(|sample| sample.canonicalize().ok());
-    sample.map_or_else(|| DEFAULT_TRANSFORMS.to_owned(), |sample| sample.display().to_string())
+    let stem = file.file_stem().unwrap_or_default();
+    let folder = file.parent().and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+    let own =
+        [("", "toml"), ("", "js"), ("samples", "js")].into_iter().find_map(|(below, ending)| {
+            folder.join(below).join(stem).with_extension(ending).canonicalize().ok()
+        });
+    let stem = stem.to_string_lossy();
+    match own {
+        Some(own) => own.display().to_string(),
+        None if Pack::builtin_names().any(|name| name == stem) => stem.into_owned(),
+        None => DEFAULT_TRANSFORMS.to_owned(),
+    }
 }
 
 /// The files named, and those of the folders named, in order.
