@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Baseline(BaselineArgs),
     /// Measures CPU per event of keelrow and of the bare server in interleaved rounds.
     Compare(CompareArgs),
+    /// What the default transformations add to taking events in, on against off.
+    Cost(CostArgs),
     /// Proves from a lake, and ledgers of what was sent, that every event was loaded once.
     Verify(VerifyArgs),
     /// Kills keelrow again and again under load, then proves that nothing was lost or doubled.
@@ -173,6 +175,23 @@ impl CompareArgs {
     pub(crate) fn does(&self, measure: Measure) -> bool {
         self.only.is_empty() || self.only.contains(&measure)
     }
+}
+
+/// Options of `cost`.
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// The keelrow program.
+    #[arg(long)]
+    pub(crate) keelrow: PathBuf,
+    /// Interleaved rounds.
+    #[arg(long, default_value_t = 9)]
+    pub(crate) rounds: usize,
+    /// Events of a round.
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) events: usize,
+    /// Connections.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) connections: usize,
 }
 
 /// Options of `verify`.

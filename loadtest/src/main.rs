@@ -77,6 +77,11 @@ fn dispatch(runtime: &tokio::runtime::Runtime, cli: &Cli) -> anyhow::Result<bool
             output.answer(&compared, command::compare::text)?;
             Ok(true)
         }
+        Command::Cost(args) => {
+            let cost = runtime.block_on(command::cost::run(args))?;
+            output.answer(&cost, command::cost::Cost::text)?;
+            Ok(cost.holds)
+        }
         Command::Verify(args) => {
             let report = runtime.block_on(command::verify::run(args))?;
             output.answer(&report, lake::verify::Report::text)?;

@@ -1,6 +1,7 @@
 //! The commands: each turns its options into one report, which `main` prints.
 
 pub(crate) mod compare;
+pub(crate) mod cost;
 pub(crate) mod crash;
 pub(crate) mod privacy;
 pub(crate) mod run;

@@ -31,7 +31,16 @@ const FINDS_MAX: usize = 200;
 /// Endpoints whose answers are searched; those that do not exist answer 404, which is searched too.
 const ADMIN: [&str; 6] =
     ["/metrics", "/", "/status", "/health/live", "/health/ready", "/nothing/here"];
-const PUBLIC: [&str; 4] = ["/health", "/version", "/docs", "/openapi.json"];
+const PUBLIC: [&str; 6] = ["/health", "/", "/version", "/docs", "/openapi.json", "/robots.txt"];
+/// Commands that show what is in the lake and the journal; those that a version of the program does
+/// not have complain, which is searched too.
+const COMMANDS: [&[&str]; 5] = [
+    &["tables"],
+    &["tables", "--json"],
+    &["check", "--show"],
+    &["columns", "suggest"],
+    &["journal", "verify"],
+];
 
 /// What `privacy` found.
 #[derive(Debug, Serialize)]
@@ -149,6 +158,7 @@ pub(crate) async fn run(args: &PrivacyArgs) -> anyhow::Result<Proof> {
             super::caught_up(&server, &setup.lake(), 1).await;
             answers(&mut search, &server, &keys).await?;
             server.stop(STOP_MAX).await?;
+            outputs(&mut search, args, &setup, &extra)?;
         }
         search_all(&mut search, &setup)?;
     }
@@ -258,6 +268,26 @@ async fn answers(search: &mut Search<'_>, server: &Server, keys: &Keys) -> anyho
     for path in PUBLIC.into_iter().map(str::to_owned).chain(config) {
         let answer = client::get(&server.address, &path, PATIENCE).await?;
         search.bytes(&answer.body, &format!("answer of {}", path.split('?').next().unwrap_or("")));
+    }
+    Ok(())
+}
+
+/// What the program's own commands tell of what it wrote.
+fn outputs(
+    search: &mut Search<'_>,
+    args: &PrivacyArgs,
+    setup: &Setup,
+    extra: &[(String, String)],
+) -> anyhow::Result<()> {
+    let file = setup.file()?;
+    for words in COMMANDS {
+        let mut command = std::process::Command::new(&args.keelrow);
+        command.args(words).arg("--config").arg(&file).envs(setup.environment(0, 0));
+        command.envs(extra.iter().map(|(name, value)| (name, value)));
+        let output = command.output().context("run a command of keelrow's")?;
+        let name = format!("output of {}", words.join(" "));
+        search.bytes(&output.stdout, &name);
+        search.bytes(&output.stderr, &name);
     }
     Ok(())
 }

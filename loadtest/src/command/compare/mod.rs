@@ -6,7 +6,7 @@ mod loader;
 mod marks;
 mod page;
 mod product;
-mod shapes;
+pub(super) mod shapes;
 mod start;
 mod sync;
 
@@ -31,7 +31,7 @@ use crate::profile::Profile;
 use crate::server::{Server, Setup};
 
 /// Threads whose name begins so belong to the loader, not to taking events in.
-const LOADER: &str = "loader";
+pub(super) const LOADER: &str = "loader";
 
 /// What `compare` found.
 #[derive(Debug, Serialize)]
@@ -205,7 +205,7 @@ impl Stage<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a round stay below 2^53")]
-fn us_each(ns: u64, events: u64) -> f64 {
+pub(super) fn us_each(ns: u64, events: u64) -> f64 {
     ns as f64 / 1_000.0 / events.max(1) as f64
 }
 

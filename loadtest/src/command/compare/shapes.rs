@@ -131,7 +131,7 @@ impl Bench<'_> {
 }
 
 /// Requests of `profile` with `events` events in all.
-pub(super) fn requests(
+pub(in crate::command) fn requests(
     profile: &Profile,
     events: usize,
     seed: u64,
@@ -150,7 +150,7 @@ pub(super) fn requests(
 }
 
 /// Sends all of `requests` as fast as they are answered; anything but 200 ends the comparison.
-pub(super) async fn send(
+pub(in crate::command) async fn send(
     profile: &Profile,
     server: &Server,
     requests: Vec<Request>,
@@ -178,7 +178,7 @@ pub(super) async fn send(
 }
 
 /// Waits until keelrow's threads rest, so that its loader does not run into the other's round.
-pub(super) async fn quiet(watch: &mut Watch) -> anyhow::Result<()> {
+pub(in crate::command) async fn quiet(watch: &mut Watch) -> anyhow::Result<()> {
     let began = clock::monotonic();
     let mut last = watch.cpu_ns("");
     while began.elapsed() < Duration::from_secs(60) {
