@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// What the default transformations add to taking events in, on against off.
     Cost(CostArgs),
+    /// Measures the CPU that loading an event takes, by the size of batches and number of tables.
+    Loader(LoaderArgs),
     /// Proves from a lake, and ledgers of what was sent, that every event was loaded once.
     Verify(VerifyArgs),
     /// Kills keelrow again and again under load, then proves that nothing was lost or doubled.
@@ -147,8 +149,8 @@ pub(crate) struct CompareArgs {
     /// Threads of the bare server.
     #[arg(long, default_value_t = 1)]
     pub(crate) baseline_threads: usize,
-    /// Sizes of the loads that the loader is measured with; 0 leaves it out.
-    #[arg(long, value_delimiter = ',', default_values_t = [60_000, 1_650])]
+    /// Events of the batches that the loader is measured with; 0 leaves it out.
+    #[arg(long, value_delimiter = ',', default_values_t = [33_000, 1_650])]
     pub(crate) loader_events: Vec<usize>,
     /// Folder of the journal.
     #[arg(long)]
@@ -192,6 +194,23 @@ pub(crate) struct CostArgs {
     /// Connections.
     #[arg(long, default_value_t = 16)]
     pub(crate) connections: usize,
+}
+
+/// Options of `loader`.
+#[derive(Debug, Args)]
+pub(crate) struct LoaderArgs {
+    /// The keelrow program.
+    #[arg(long)]
+    pub(crate) keelrow: PathBuf,
+    /// Rounds, each with a server of its own.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+    /// Events of a batch.
+    #[arg(long, value_delimiter = ',', default_values_t = [33_000, 1_650])]
+    pub(crate) events: Vec<usize>,
+    /// Profiles whose events are loaded: 56 event tables in one schema; 262 tables in 14 schemas.
+    #[arg(long, value_delimiter = ',', default_values = ["event-tables", "corpus"])]
+    pub(crate) profiles: Vec<String>,
 }
 
 /// Options of `verify`.

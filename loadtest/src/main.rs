@@ -82,6 +82,11 @@ fn dispatch(runtime: &tokio::runtime::Runtime, cli: &Cli) -> anyhow::Result<bool
             output.answer(&cost, command::cost::Cost::text)?;
             Ok(cost.holds)
         }
+        Command::Loader(args) => {
+            let measured = runtime.block_on(command::loader::run(args))?;
+            output.answer(&measured, command::loader::text)?;
+            Ok(true)
+        }
         Command::Verify(args) => {
             let report = runtime.block_on(command::verify::run(args))?;
             output.answer(&report, lake::verify::Report::text)?;

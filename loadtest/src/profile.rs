@@ -12,11 +12,12 @@ use crate::payload::Client;
 use crate::schedule::Arrivals;
 
 /// The profiles that come with the program, by name.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("single", include_str!("../profiles/single.toml")),
     ("batch50", include_str!("../profiles/batch50.toml")),
     ("batch50-gzip", include_str!("../profiles/batch50-gzip.toml")),
     ("corpus", include_str!("../profiles/corpus.toml")),
+    ("event-tables", include_str!("../profiles/event-tables.toml")),
     ("overload", include_str!("../profiles/overload.toml")),
 ];
 

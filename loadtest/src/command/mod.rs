@@ -3,6 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod cost;
 pub(crate) mod crash;
+pub(crate) mod loader;
 pub(crate) mod privacy;
 pub(crate) mod run;
 pub(crate) mod verify;

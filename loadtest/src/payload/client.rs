@@ -17,6 +17,8 @@ pub(crate) enum Client {
     Web,
     /// A browser's track events of one size, for figures.
     WebTrack,
+    /// A browser's track events of 56 names, each with properties of its own, for figures.
+    EventTables,
     /// An Electron application.
     Desktop,
     /// A phone.
@@ -31,7 +33,7 @@ impl Client {
     /// What the server's configuration calls it.
     pub(crate) const fn platform(self) -> &'static str {
         match self {
-            Self::Web | Self::WebTrack | Self::Portal => "web",
+            Self::Web | Self::WebTrack | Self::EventTables | Self::Portal => "web",
             Self::Desktop => "desktop",
             Self::Mobile => "mobile",
             Self::Server => "server",
@@ -52,6 +54,7 @@ impl Client {
         match self {
             Self::Web => include_str!("../../payloads/web.json"),
             Self::WebTrack => include_str!("../../payloads/web_track.json"),
+            Self::EventTables => include_str!("../../payloads/event_tables.json"),
             Self::Desktop => include_str!("../../payloads/desktop.json"),
             Self::Mobile => include_str!("../../payloads/mobile.json"),
             Self::Server => include_str!("../../payloads/server.json"),

@@ -97,7 +97,10 @@ fn marks(compared: &Compared) -> Vec<Mark> {
         marks.push(Mark::new(figure, sustained.memory_mib, 0, (300.0, 150.0)));
     }
     for row in &compared.loader {
-        let figure = format!("loader, {} events, events per CPU-second", row.events);
+        let figure = format!(
+            "loader, {}, {:.0} events a batch, events per CPU-second",
+            row.profile, row.events
+        );
         let marked =
             if row.events >= 30_000 { (80_000.0, 130_000.0) } else { (30_000.0, 45_000.0) };
         marks.push(Mark::new(figure, row.events_per_cpu_second, 0, marked));

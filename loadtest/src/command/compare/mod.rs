@@ -2,7 +2,6 @@
 //! a neighbour who slows the machine slows both. Ratios are made round by round.
 
 mod ack;
-mod loader;
 mod marks;
 mod page;
 mod product;
@@ -18,10 +17,10 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use self::ack::Acknowledged;
-use self::loader::LoaderRow;
 use self::product::Sustained;
 use self::shapes::{Bench, Row, SHAPES};
 use self::sync::Synced;
+use super::loader::{self, LoaderRow};
 use super::{Spread, Workplace};
 use crate::cli::{CompareArgs, Measure};
 use crate::clock;
@@ -119,8 +118,11 @@ pub(crate) async fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
     let mut loader = Vec::new();
     let sizes = args.loader_events.iter().copied().filter(|events| *events > 0);
     for events in sizes.filter(|_| args.does(Measure::Loader)) {
-        progress.show(&format!("loader, {events} events"));
-        loader.push(loader::measure(args, workplace.path(), events).await?);
+        for profile in loader::PROFILES {
+            progress.show(&format!("loader, {profile}, batches of {events} events"));
+            let work = loader::Work { keelrow: &args.keelrow, profile, events };
+            loader.push(loader::row(&work, args.rounds, workplace.path()).await?);
+        }
     }
     progress.end();
     let Rounds { shapes, sync, ack, product, start_ms } = rounds;
@@ -221,7 +223,7 @@ fn spread<T>(rounds: &[T], each: impl Fn(&T) -> f64) -> Option<Spread> {
 }
 
 /// A figure's cell in a table.
-fn cell(spread: &Option<Spread>, digits: usize) -> String {
+pub(super) fn cell(spread: &Option<Spread>, digits: usize) -> String {
     spread.as_ref().map_or_else(|| "-".to_owned(), |spread| spread.text(digits))
 }
 
