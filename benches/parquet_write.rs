@@ -20,8 +20,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use keelrow::clock::Timestamp;
 use keelrow::columnar::{
-    Column, Compression, Event, Files, Home, Leaves, Names, Open, Plan, Schema, Settings, Table,
-    TableBuilder, Tables,
+    Column, Compression, Event, Files, Home, Leaves, Names, Open, Plan, Schema, Settings, Tables,
 };
 use keelrow::record::Route;
 use keelrow::unified::Unified;
@@ -333,29 +332,31 @@ fn empty_columns(bencher: Bencher<'_, '_>, empty: usize) {
         max_bytes: 256,
     };
     let schema = Schema { version: 1, columns: (0..empty).map(column).collect() };
-    let settings = Arc::new(settings(Compression::Auto));
+    let home = Home::Schema { schema: "s".into(), table: "t".into() };
+    let names = Interned(vec!["t".into(), "id".into()]);
     let mut bytes = 0;
     bencher
         .with_inputs(|| {
-            let table = Table {
-                name: "t".into(),
-                kind: TableKind::Event,
-                initial: vec![("id".into(), ColumnType::String, true)],
-                constants: Vec::new(),
-            };
-            let plan = Plan::Cut(schema.clone());
-            let mut builder =
-                TableBuilder::open(Arc::clone(&settings), table, plan, Box::new(Nowhere));
+            let known = [(home.clone(), schema.clone())];
+            let mut tables = tables(Compression::Auto, Sets::Event, &known);
+            let route = tables.route(&Route { schema: "s".into(), ..Route::default() });
             for row in 0..1_000 {
-                builder.begin_row(row);
                 let text = format!("id-{row}");
                 let cell = Cell { value: Scalar::Text(&text), text: &text, origin: u32::MAX };
-                builder.cell_named("id", &cell, &NoLeaves);
-                builder.end_row().unwrap();
+                let mut sink = tables.event(Event {
+                    route,
+                    event_type: "track",
+                    received_at: row,
+                    names: &names,
+                    leaves: &NoLeaves,
+                });
+                sink.row(TableId(0), TableKind::Event);
+                sink.cell(ColumnId(1), cell);
+                sink.finish().unwrap();
             }
-            builder
+            tables
         })
-        .bench_local_values(|builder| bytes = builder.finish().unwrap()[0].bytes);
+        .bench_local_values(|tables| bytes = tables.finish().unwrap()[0].parts[0].bytes);
     eprintln!("{bytes} bytes of file");
 }
 

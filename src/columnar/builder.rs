@@ -12,13 +12,16 @@ mod part;
 mod settle;
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 
-use super::column::{Birth, Column, VALUE_BYTES, slot as exact_slot};
+use super::column::{Birth, Column, Text, VALUE_BYTES, slot as exact_slot};
+use super::encode::Encoder;
 use super::file::PartWriter;
 use super::ids::Ids;
 use super::overflow::{Aside, Leaves};
 use super::schema::Schema;
+use super::texts::{Renumbering, Texts};
 use super::{Error, Footer, Settings};
 use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar};
 
@@ -27,19 +30,40 @@ use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar};
 const COLUMN_BYTES: u64 = 320;
 
 pub(super) use part::Span;
-pub use part::{Files, Part, Plan, PlannedPart, Table};
+pub(super) use part::Table;
+pub use part::{Files, Part, Plan, PlannedPart};
 
 /// A column of one [`TableBuilder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(pub(super) u32);
+pub(super) struct Slot(pub(super) u32);
 
 impl Slot {
     /// No column: past the cap, or not looked up yet.
     pub(super) const NONE: Self = Self(u32::MAX);
 }
 
+/// What the tables of a batch share: texts, and the encoder of column chunks.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) texts: Texts,
+    pub(super) encoder: Encoder,
+}
+
+/// A cell on its way to one table or several.
+#[derive(Debug)]
+pub(super) struct Given<'c> {
+    pub(super) cell: &'c Cell<'c>,
+    text: Text<'c>,
+}
+
+impl<'c> Given<'c> {
+    pub(super) const fn new(cell: &'c Cell<'c>) -> Self {
+        Self { cell, text: Text::new(cell.text) }
+    }
+}
+
 /// Takes rows of one table and writes its parts.
-pub struct TableBuilder {
+pub(super) struct TableBuilder {
     settings: Arc<Settings>,
     table: Table,
     columns: Vec<Column>,
@@ -78,8 +102,12 @@ impl std::fmt::Debug for TableBuilder {
 
 impl TableBuilder {
     /// Opens the builder of one table for one batch.
-    #[must_use]
-    pub fn open(settings: Arc<Settings>, table: Table, plan: Plan, files: Box<dyn Files>) -> Self {
+    pub(super) fn open(
+        settings: Arc<Settings>,
+        table: Table,
+        plan: Plan,
+        files: Box<dyn Files>,
+    ) -> Self {
         let (schema, rewrite) = match plan {
             Plan::Cut(schema) => (schema, None),
             Plan::Rewrite(parts) => {
@@ -122,52 +150,66 @@ impl TableBuilder {
     }
 
     /// Starts a row of an event that arrived at `received_at` (microseconds since 1970).
-    pub fn begin_row(&mut self, received_at: i64) {
+    pub(super) fn begin_row(&mut self, received_at: i64) {
         self.received_at = received_at;
         self.span.join(Span { min: received_at, max: received_at });
     }
 
     /// Adds a cell to the row, by the id of its column; `name` is asked once for an id.
     #[inline]
-    pub fn cell<'n>(
+    pub(super) fn cell<'n>(
         &mut self,
         id: ColumnId,
         name: impl FnOnce() -> &'n str,
-        cell: &Cell<'_>,
+        given: &mut Given<'_>,
+        texts: &mut Texts,
         leaves: &dyn Leaves,
     ) {
         let known = self.ids.get(id);
         if known != Slot::NONE {
-            self.cell_at(known, cell, leaves);
+            self.cell_at(known, given, texts, leaves);
             return;
         }
-        let slot = self.cell_named(name(), cell, leaves);
+        let slot = self.cell_named(name(), given, texts, leaves);
         if slot != Slot::NONE {
             self.ids.set(id, slot);
         }
     }
 
     /// Adds a cell to the row, by the name of its column; returns where that is.
-    pub fn cell_named(&mut self, name: &str, cell: &Cell<'_>, leaves: &dyn Leaves) -> Slot {
-        let slot = self.find_or_bear(name, &cell.value);
+    pub(super) fn cell_named(
+        &mut self,
+        name: &str,
+        given: &mut Given<'_>,
+        texts: &mut Texts,
+        leaves: &dyn Leaves,
+    ) -> Slot {
+        let slot = self.find_or_bear(name, &given.cell.value);
         if slot == Slot::NONE {
-            self.bytes += self.aside.overflow(self.row, name, cell, leaves);
+            self.bytes += self.aside.overflow(self.row, name, given.cell, leaves);
         } else {
-            self.cell_at(slot, cell, leaves);
+            self.cell_at(slot, given, texts, leaves);
         }
         slot
     }
 
     /// Adds a cell to the row, in a column found before.
     #[inline]
-    pub fn cell_at(&mut self, slot: Slot, cell: &Cell<'_>, leaves: &dyn Leaves) {
+    pub(super) fn cell_at(
+        &mut self,
+        slot: Slot,
+        given: &mut Given<'_>,
+        texts: &mut Texts,
+        leaves: &dyn Leaves,
+    ) {
+        let Given { cell, text } = given;
         let Some(column) = self.columns.get_mut(slot.0 as usize) else { return };
         let row = self.row;
         let first = column.see(row);
         self.bytes += VALUE_BYTES + cell.text.len() as u64;
         // Should a tentative column become float, not every integer can stay.
         if first
-            && column.put(row, &cell.value, cell.text)
+            && column.put(row, &cell.value, text, texts)
             && (column.birth != Birth::Tentative || !may_leave(column.column_type, &cell.value))
         {
             return;
@@ -178,26 +220,25 @@ impl TableBuilder {
 
     /// Takes the column for this row, so that a cell of that name goes to a variant; the value, if
     /// there is one, is given by [`TableBuilder::fill`].
-    pub fn claim(&mut self, slot: Slot) {
+    pub(super) fn claim(&mut self, slot: Slot) {
         if let Some(column) = self.columns.get_mut(slot.0 as usize) {
             column.see(self.row);
         }
     }
 
     /// Gives the value of a claimed column, once a row; its type must take it.
-    pub fn fill(&mut self, slot: Slot, value: Scalar<'_>, text: &str) {
+    pub(super) fn fill(&mut self, slot: Slot, value: Scalar<'_>, text: &str, texts: &mut Texts) {
         if let Some(column) = self.columns.get_mut(slot.0 as usize) {
             if column.is_filled(self.row) {
                 return;
             }
             self.bytes += VALUE_BYTES + text.len() as u64;
-            column.put(self.row, &value, text);
+            column.put(self.row, &value, &mut Text::new(text), texts);
         }
     }
 
     /// The column `name`, if there is one.
-    #[must_use]
-    pub fn slot(&self, name: &str) -> Option<Slot> {
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied().map(Slot)
     }
 
@@ -205,7 +246,7 @@ impl TableBuilder {
     ///
     /// # Errors
     /// [`Error::Plan`] for a row more than planned, else as [`TableBuilder::close_row_group`].
-    pub fn end_row(&mut self) -> Result<(), Error> {
+    pub(super) fn end_row(&mut self, shared: &mut Shared) -> Result<(), Error> {
         for n in 0..self.required.len() {
             let Some(column) =
                 self.required.get(n).and_then(|&at| self.columns.get_mut(at as usize))
@@ -214,13 +255,14 @@ impl TableBuilder {
             };
             if !column.is_filled(self.row) {
                 // The layout gives these in every row; a row without must not cost its batch.
-                column.put(self.row, &Scalar::Datetime(self.received_at), "");
+                let arrival = Scalar::Datetime(self.received_at);
+                column.put(self.row, &arrival, &mut Text::new(""), &mut shared.texts);
             }
         }
         self.row += 1;
         match &self.rewrite {
             None if self.bytes >= self.settings.row_group_bytes || self.row == u32::MAX => {
-                self.close_row_group()
+                self.close_row_group(shared)
             }
             None => Ok(()),
             Some(parts) => {
@@ -230,7 +272,7 @@ impl TableBuilder {
                 });
                 match planned {
                     None => Err(self.plan_error("more rows than planned")),
-                    Some(rows) if rows == u64::from(self.row) => self.close_row_group(),
+                    Some(rows) if rows == u64::from(self.row) => self.close_row_group(shared),
                     Some(_) => Ok(()),
                 }
             }
@@ -238,20 +280,17 @@ impl TableBuilder {
     }
 
     /// Bytes of the open row group, counted from its rows, and of the builder's own structures.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes + self.columns.len() as u64 * COLUMN_BYTES
     }
 
     /// Rows of the open row group.
-    #[must_use]
-    pub const fn open_rows(&self) -> u32 {
+    pub(super) const fn open_rows(&self) -> u32 {
         self.row
     }
 
     /// Number of columns if it has reached 80 % of the cap, for a warning.
-    #[must_use]
-    pub fn near_cap(&self) -> Option<usize> {
+    pub(super) fn near_cap(&self) -> Option<usize> {
         let count = self.columns.len();
         (count * 5 >= self.settings.columns_max * 4).then_some(count)
     }
@@ -259,17 +298,17 @@ impl TableBuilder {
     /// Writes the open row group to its part; does nothing without rows.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Parquet`] from the file; the builder is of no use afterwards.
-    pub fn close_row_group(&mut self) -> Result<(), Error> {
+    /// [`Error::Io`] from the file; the builder is of no use afterwards.
+    pub(super) fn close_row_group(&mut self, shared: &mut Shared) -> Result<(), Error> {
         if self.row == 0 {
             return Ok(());
         }
-        self.settle()?;
+        self.settle(&mut shared.texts)?;
         let widened = self.columns.iter().any(|column| column.birth != Birth::Known);
         if widened && self.part.is_some() {
             self.close_part()?;
         }
-        self.write_group()?;
+        self.write_group(shared)?;
         let closes = match &self.rewrite {
             None => self.part.as_ref().is_some_and(|part| part.bytes() >= self.settings.part_bytes),
             Some(parts) => {
@@ -287,11 +326,11 @@ impl TableBuilder {
     ///
     /// # Errors
     /// As [`TableBuilder::close_row_group`]; [`Error::Plan`] if planned rows did not come.
-    pub fn finish(mut self) -> Result<Vec<Part>, Error> {
+    pub(super) fn finish(mut self, shared: &mut Shared) -> Result<Vec<Part>, Error> {
         if self.rewrite.is_some() && self.row > 0 {
             return Err(self.plan_error("a row group has fewer rows than planned"));
         }
-        self.close_row_group()?;
+        self.close_row_group(shared)?;
         if self.part.is_some() && self.rewrite.is_none() {
             self.close_part()?;
         }
@@ -302,20 +341,24 @@ impl TableBuilder {
     }
 
     /// Drops what the mapper's ids stand for: it gives them anew.
-    pub fn forget_ids(&mut self) {
+    pub(super) fn forget_ids(&mut self) {
         self.ids.clear();
+    }
+
+    /// Gives the texts of the open row group their new numbers.
+    pub(super) fn renumber(&mut self, renumbering: &mut Renumbering, texts: &mut Texts) {
+        for column in &mut self.columns {
+            column.renumber(renumbering, texts);
+        }
     }
 
     fn plan_error(&self, reason: &'static str) -> Error {
         Error::Plan { table: self.table.name.clone(), reason }
     }
 
-    fn write_group(&mut self) -> Result<(), Error> {
+    fn write_group(&mut self, shared: &mut Shared) -> Result<(), Error> {
         for column in &mut self.columns {
             column.settle();
-        }
-        if self.rewrite.is_none() {
-            self.widen_schema();
         }
         let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
         let part = match &mut self.part {
@@ -327,20 +370,24 @@ impl TableBuilder {
                     part: number,
                     source,
                 })?;
-                let part = PartWriter::open(sink, &self.columns, &self.settings)
-                    .map_err(|source| parquet_error(&self.table.name, number, source))?;
+                let part = PartWriter::open(sink, &self.columns)
+                    .map_err(|source| write_error(&self.table.name, number, source))?;
                 none.insert(part)
             }
         };
-        part.write_group(&mut self.columns, self.row, self.span, &self.settings)
-            .map_err(|source| parquet_error(&self.table.name, number, source))?;
+        let compression = self.settings.compression;
+        part.write_group(&mut self.columns, (self.row, self.span), compression, shared)
+            .map_err(|source| write_error(&self.table.name, number, source))?;
+        if self.rewrite.is_none() {
+            self.widen_schema();
+        }
         self.row = 0;
         self.span = Span::NONE;
         self.bytes = 0;
         Ok(())
     }
 
-    /// Notes what the row group about to be written made wider.
+    /// Notes what the row group that was written made wider.
     fn widen_schema(&mut self) {
         let old = &self.schema;
         let same = self.columns.len() == old.columns.len()
@@ -372,7 +419,7 @@ impl TableBuilder {
         let schema = Arc::clone(&self.schema);
         let part = part
             .finish(number, schema, &footer)
-            .map_err(|source| parquet_error(&self.table.name, number, source))?;
+            .map_err(|source| write_error(&self.table.name, number, source))?;
         self.parts.push(part);
         self.base_version = self.schema.version;
         if let Some(parts) = &mut self.rewrite {
@@ -385,8 +432,8 @@ impl TableBuilder {
     }
 }
 
-fn parquet_error(table: &str, part: u32, source: parquet::errors::ParquetError) -> Error {
-    Error::Parquet { table: table.to_owned(), part, source }
+fn write_error(table: &str, part: u32, source: io::Error) -> Error {
+    Error::Io { action: "write", table: table.to_owned(), part, source }
 }
 
 /// True for an integer that a float column would not take, in a column that may become one.

@@ -1,12 +1,13 @@
 //! The values of one column in the open row group.
 //!
-//! Values stand close together, numbers, times and booleans as 64-bit slots, strings in one growing
-//! buffer with their ends; which rows they belong to is kept as runs of rows without a gap. So a
-//! column that every row fills needs nothing for it, and one that few rows fill costs next to
-//! nothing until its array is made. A column whose type is not decided yet has the type of its
+//! Values stand close together, numbers, times and booleans as 64-bit slots, strings as numbers of
+//! the batch's texts; which rows they belong to is kept as runs of rows without a gap. So a column
+//! that every row fills needs nothing for it, and one that few rows fill costs next to nothing until
+//! it is encoded. A column whose type is not decided yet has the type of its
 //! first value and turns from int to float, or from datetime to string, when a value asks for it.
 
 use super::schema;
+use super::texts::{Renumbering, Texts, UNNUMBERED};
 use crate::warehouse::{ColumnType, Scalar};
 
 /// Bytes that a value adds to the builder's size; strings add their length as well.
@@ -48,13 +49,34 @@ struct Cold {
     late: Vec<(u32, Late)>,
     /// What the last row group needed, to make room at once.
     values: usize,
-    bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Late {
     Slot(i64),
-    Text(String),
+    Text(u32),
+}
+
+/// The text of a cell, numbered when the first string column asks for it.
+#[derive(Debug)]
+pub(super) struct Text<'t> {
+    pub(super) text: &'t str,
+    number: u32,
+}
+
+impl<'t> Text<'t> {
+    /// Not numbered yet.
+    pub(super) const fn new(text: &'t str) -> Self {
+        Self { text, number: UNNUMBERED }
+    }
+
+    #[inline]
+    fn number(&mut self, texts: &mut Texts) -> u32 {
+        if self.number == UNNUMBERED {
+            self.number = texts.number(self.text);
+        }
+        self.number
+    }
 }
 
 /// The values and their rows.
@@ -65,9 +87,8 @@ pub(super) struct Values {
     next: u32,
     /// Slots of all types but strings; floats as bits.
     pub(super) fixed: Vec<i64>,
-    /// Ends of the strings in `bytes`.
-    pub(super) ends: Vec<i32>,
-    pub(super) bytes: Vec<u8>,
+    /// Numbers of texts.
+    pub(super) texts: Vec<u32>,
     /// Where rows go on after a gap: first row and number of the value.
     runs: Vec<(u32, u32)>,
 }
@@ -80,7 +101,7 @@ impl Column {
             column_type: schema.column_type,
             birth,
             values: Values::default(),
-            cold: Box::new(Cold { schema, constant: None, late: Vec::new(), values: 0, bytes: 0 }),
+            cold: Box::new(Cold { schema, constant: None, late: Vec::new(), values: 0 }),
         }
     }
 
@@ -116,6 +137,17 @@ impl Column {
         self.cold.schema.max_bytes
     }
 
+    /// Raises the bound for a string of `bytes` bytes.
+    pub(super) fn raise_bound(&mut self, bytes: u64) {
+        let bound = schema::text_bound(bytes);
+        self.cold.schema.max_bytes = self.cold.schema.max_bytes.max(bound);
+    }
+
+    /// What it holds.
+    pub(super) const fn values(&self) -> &Values {
+        &self.values
+    }
+
     /// Notes that `row` gives a cell; false if it gave one before.
     #[inline]
     pub(super) fn see(&mut self, row: u32) -> bool {
@@ -131,25 +163,38 @@ impl Column {
     /// `row` must be above all rows put before. The value is read where it stands: a copy of the
     /// whole enum right after it was made stalls on its parts (a third of the time of a cell).
     #[inline]
-    pub(super) fn put(&mut self, row: u32, value: &Scalar<'_>, text: &str) -> bool {
+    pub(super) fn put(
+        &mut self,
+        row: u32,
+        value: &Scalar<'_>,
+        text: &mut Text<'_>,
+        texts: &mut Texts,
+    ) -> bool {
         if self.column_type == ColumnType::String {
-            self.push_text(row, text);
+            let number = text.number(texts);
+            self.push_text(row, number);
             return true;
         }
         let Some(slot) = slot(self.column_type, value) else {
-            return self.birth == Birth::Tentative && self.turn(row, value, text);
+            return self.birth == Birth::Tentative && self.turn(row, value, text, texts);
         };
         self.push_fixed(row, slot);
         if self.birth == Birth::Tentative && self.column_type == ColumnType::Datetime {
             // Kept until no string can come any more that is no time.
-            self.values.push_string(text.as_bytes());
+            self.values.texts.push(text.number(texts));
         }
         true
     }
 
     /// Turns a tentative column to the type that takes `value` too, if there is one.
     #[cold]
-    fn turn(&mut self, row: u32, value: &Scalar<'_>, text: &str) -> bool {
+    fn turn(
+        &mut self,
+        row: u32,
+        value: &Scalar<'_>,
+        text: &mut Text<'_>,
+        texts: &mut Texts,
+    ) -> bool {
         match (self.column_type, value) {
             (ColumnType::Int, Scalar::Float(float)) => {
                 self.values.ints_to_floats();
@@ -158,7 +203,8 @@ impl Column {
             }
             (ColumnType::Datetime, Scalar::Text(_)) => {
                 self.values.fixed = Vec::new();
-                self.push_text(row, text);
+                let number = text.number(texts);
+                self.push_text(row, number);
                 self.column_type = ColumnType::String;
             }
             _ => return false,
@@ -176,12 +222,11 @@ impl Column {
     }
 
     #[inline]
-    fn push_text(&mut self, row: u32, text: &str) {
-        if self.values.ends.capacity() == 0 {
-            self.values.ends.reserve(self.cold.values);
-            self.values.bytes.reserve(self.cold.bytes);
+    fn push_text(&mut self, row: u32, number: u32) {
+        if self.values.texts.capacity() == 0 {
+            self.values.texts.reserve(self.cold.values);
         }
-        self.values.push_text(row, text.as_bytes());
+        self.values.push_text(row, number);
     }
 
     /// True if the type takes the value exactly.
@@ -191,12 +236,13 @@ impl Column {
 
     /// Puts the value of a row that others may have passed; the type must accept it and the row
     /// must have none. Rows come in ascending order.
-    pub(super) fn put_late(&mut self, row: u32, value: &Scalar<'_>, text: &str) {
+    pub(super) fn put_late(&mut self, row: u32, value: &Scalar<'_>, text: &str, texts: &mut Texts) {
+        let text = &mut Text::new(text);
         let late = &mut self.cold.late;
         if row >= self.values.next && late.is_empty() {
-            self.put(row, value, text);
+            self.put(row, value, text, texts);
         } else if self.column_type == ColumnType::String {
-            late.push((row, Late::Text(text.to_owned())));
+            late.push((row, Late::Text(text.number(texts))));
         } else if let Some(slot) = slot(self.column_type, value) {
             late.push((row, Late::Slot(slot)));
         }
@@ -208,35 +254,32 @@ impl Column {
         self.values.is_filled(row) || self.cold.late.last().is_some_and(|&(late, _)| late == row)
     }
 
-    /// Settles type and order of the values, and the bound of the strings.
+    /// Settles type and order of the values.
     pub(super) fn settle(&mut self) {
         if !self.cold.late.is_empty() {
             let late = std::mem::take(&mut self.cold.late);
             self.values.merge(&late);
         }
-        if self.column_type == ColumnType::String {
-            let bound = schema::text_bound(self.values.longest());
-            self.cold.schema.max_bytes = self.cold.schema.max_bytes.max(bound);
-        } else {
-            self.values.ends = Vec::new();
-            self.values.bytes = Vec::new();
+        if self.column_type != ColumnType::String {
+            self.values.texts = Vec::new();
         }
     }
 
-    /// Bytes of the values.
-    pub(super) fn size(&self) -> usize {
-        size_of_val(self.values.fixed.as_slice()) + self.values.bytes.len()
-    }
-
-    /// Takes the values out; the column stays and is known from now on.
-    pub(super) fn take(&mut self) -> Values {
+    /// Drops the values; the column stays and is known from now on.
+    pub(super) fn clear(&mut self) {
         self.birth = Birth::Known;
         if self.cold.constant.is_none() {
             self.seen = 0;
         }
         self.cold.values = self.values.count();
-        self.cold.bytes = self.values.bytes.len();
-        std::mem::take(&mut self.values)
+        self.values = Values::default();
+    }
+
+    /// Gives its texts their new numbers.
+    pub(super) fn renumber(&mut self, renumbering: &mut Renumbering, texts: &mut Texts) {
+        for number in &mut self.values.texts {
+            *number = renumbering.keep(*number, texts);
+        }
     }
 }
 
@@ -280,17 +323,9 @@ impl Values {
     }
 
     #[inline]
-    fn push_text(&mut self, row: u32, text: &[u8]) {
-        self.note_row(row, self.ends.len());
-        self.push_string(text);
-    }
-
-    #[inline]
-    fn push_string(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        // A row group holds at most 1 GiB and one event more, so the end always fits; one that did
-        // not would be refused as not ascending when the array is made.
-        self.ends.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MIN));
+    fn push_text(&mut self, row: u32, number: u32) {
+        self.note_row(row, self.texts.len());
+        self.texts.push(number);
     }
 
     #[inline]
@@ -304,7 +339,7 @@ impl Values {
 
     /// Number of values.
     pub(super) fn count(&self) -> usize {
-        self.fixed.len().max(self.ends.len())
+        self.fixed.len().max(self.texts.len())
     }
 
     /// Rows without a gap, as first row, number of the first value and number of values.
@@ -340,38 +375,22 @@ impl Values {
         ((row - first) as usize) < end - value as usize
     }
 
-    /// The n-th string.
-    fn string(&self, n: usize) -> &[u8] {
-        let end = |n: usize| usize::try_from(self.ends.get(n).copied().unwrap_or(0)).unwrap_or(0);
-        let start = n.checked_sub(1).map_or(0, end);
-        self.bytes.get(start..end(n)).unwrap_or_default()
-    }
-
-    fn longest(&self) -> u64 {
-        let mut start = 0;
-        let mut longest = 0;
-        for &end in &self.ends {
-            longest = longest.max(end - start);
-            start = end;
-        }
-        u64::try_from(longest).unwrap_or(0)
-    }
-
     /// Builds the values anew with those that came late.
     fn merge(&mut self, late: &[(u32, Late)]) {
         let old = std::mem::take(self);
         let mut late = late.iter().peekable();
-        let push_late = |values: &mut Self, (row, late): &(u32, Late)| match late {
-            Late::Slot(slot) => values.push_fixed(*row, *slot),
-            Late::Text(text) => values.push_text(*row, text.as_bytes()),
+        let push_late = |values: &mut Self, &(row, late): &(u32, Late)| match late {
+            Late::Slot(slot) => values.push_fixed(row, slot),
+            Late::Text(number) => values.push_text(row, number),
         };
         for (n, row) in old.rows().enumerate() {
             while let Some(late) = late.next_if(|(at, _)| *at < row) {
                 push_late(self, late);
             }
-            match old.fixed.get(n) {
-                Some(&slot) => self.push_fixed(row, slot),
-                None => self.push_text(row, old.string(n)),
+            match (old.fixed.get(n), old.texts.get(n)) {
+                (Some(&slot), _) => self.push_fixed(row, slot),
+                (None, Some(&number)) => self.push_text(row, number),
+                (None, None) => {}
             }
         }
         for late in late {
@@ -411,14 +430,12 @@ mod tests {
     #[test]
     fn late_values_find_their_place() {
         let mut values = Values::default();
-        for (row, text) in [(1, "one"), (2, "two"), (6, "six")] {
-            values.push_text(row, text.as_bytes());
+        for row in [1, 2, 6] {
+            values.push_text(row, row);
         }
-        let late = [(0, "zero"), (4, "four"), (7, "seven")];
-        values.merge(&late.map(|(row, text)| (row, Late::Text(text.to_owned()))));
+        values.merge(&[0, 4, 7].map(|row| (row, Late::Text(row))));
         assert_eq!(values.rows().collect::<Vec<_>>(), [0, 1, 2, 4, 6, 7]);
-        let texts: Vec<&[u8]> = (0..6).map(|n| values.string(n)).collect();
-        assert_eq!(texts.concat(), b"zeroonetwofoursixseven");
+        assert_eq!(values.texts, [0, 1, 2, 4, 6, 7]);
     }
 
     #[test]

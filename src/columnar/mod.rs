@@ -4,11 +4,11 @@
 //! means. The loader owns the open [`Tables`], drives them with the mapper's cells and decides when
 //! a batch ends. The result is a function of the rows, the schema versions and the row counts of
 //! the row groups alone, so that a batch written again from its plan has the same bytes: see
-//! [`TableBuilder`].
+//! `builder`.
 
-mod arrays;
 mod builder;
 mod column;
+mod encode;
 mod file;
 mod footer;
 mod ids;
@@ -18,12 +18,13 @@ mod schema;
 mod settings;
 mod sink;
 mod tables;
+mod texts;
 mod unified_rows;
 
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Files, Part, Plan, PlannedPart, Slot, Table, TableBuilder};
+pub use builder::{Files, Part, Plan, PlannedPart};
 pub use footer::{Footer, FooterError, read_footer};
 pub use overflow::Leaves;
 pub use reader::{Chunk, FileReader, ReadError};
@@ -49,17 +50,6 @@ pub enum Error {
         /// The cause.
         #[source]
         source: io::Error,
-    },
-    /// The Parquet library refused.
-    #[error("cannot encode part {part} of table {table}")]
-    Parquet {
-        /// The table's name.
-        table: String,
-        /// Number of the part.
-        part: u32,
-        /// The cause.
-        #[source]
-        source: parquet::errors::ParquetError,
     },
     /// The rows do not fit the plan: another program version or another journal made it.
     #[error("plan of table {table} does not fit its rows: {reason}")]

@@ -1,6 +1,7 @@
 //! The sink that sends an event's cells to its own tables and to the unified ones.
 
 use super::Error;
+use super::builder::Given;
 use super::overflow::Leaves;
 use super::tables::{Names, Opened, RouteId, Tables};
 use crate::warehouse::{Cell, ColumnId, Sink, TableId, TableKind};
@@ -71,8 +72,10 @@ impl<'t> EventSink<'t> {
             if let (Some(route), Some(Opened { builder, unified: Some(unified), .. })) =
                 (route, opened)
             {
-                unified.begin_row(builder, &self.event, kind, route);
-                unified.fill_lineage(builder, &route.schema, &target.table_name, &target.relation);
+                let texts = &mut tables.shared.texts;
+                unified.begin_row((builder, texts), &self.event, kind, route);
+                let lineage = [&route.schema, &target.table_name, &target.relation];
+                unified.fill_lineage((builder, texts), lineage.map(String::as_str));
                 tables.taken.push(target.table);
                 tables.current.push(target.table);
             }
@@ -85,9 +88,10 @@ impl<'t> EventSink<'t> {
         for at in tables.current.drain(..) {
             let Some(table) = tables.tables.get_mut(at) else { continue };
             if let Some(unified) = &mut table.unified {
-                unified.end_row(&mut table.builder, &tables.unified, self.event.leaves);
+                let to = (&mut table.builder, &mut tables.shared.texts);
+                unified.end_row(to, &tables.unified, self.event.leaves);
             }
-            let ended = table.builder.end_row();
+            let ended = table.builder.end_row(&mut tables.shared);
             table.recount(&mut tables.bytes);
             if let (Err(error), None) = (ended, &self.error) {
                 self.error = Some(error);
@@ -110,15 +114,18 @@ impl Sink for EventSink<'_> {
     fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
         let tables = &mut *self.tables;
         let Event { names, leaves, .. } = self.event;
+        let (given, texts) = (&mut Given::new(&cell), &mut tables.shared.texts);
         for &at in &tables.current {
             let Some(table) = tables.tables.get_mut(at) else { continue };
             match &mut table.unified {
-                None => table.builder.cell(column, || names.column(column), &cell, leaves),
+                None => {
+                    table.builder.cell(column, || names.column(column), given, texts, leaves);
+                }
                 Some(unified) => unified.cell(
-                    &mut table.builder,
+                    (&mut table.builder, texts),
                     &tables.unified,
                     (column, names),
-                    &cell,
+                    given,
                     leaves,
                 ),
             }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::builder::{Files, Part, Plan, Table, TableBuilder};
+use super::builder::{Files, Part, Plan, Shared, Table, TableBuilder};
 use super::sink::{Event, EventSink};
 use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
@@ -70,6 +70,9 @@ pub struct Finished {
     pub parts: Vec<Part>,
 }
 
+/// Bytes of texts that may stay beyond what the open row groups can hold.
+const TEXT_BYTES_KEPT: u64 = 4 << 20;
+
 /// The open tables of one batch.
 pub struct Tables {
     settings: Arc<Settings>,
@@ -82,6 +85,7 @@ pub struct Tables {
     by_home: HashMap<Home, usize>,
     targets: HashMap<(RouteId, TableId), Targets, foldhash::fast::RandomState>,
     pub(super) bytes: u64,
+    pub(super) shared: Shared,
     /// Unified tables that have a row of the current event.
     pub(super) taken: Vec<usize>,
     /// Tables that the open row goes to: its own, then unified ones.
@@ -147,6 +151,7 @@ impl Tables {
             by_home: HashMap::new(),
             targets: HashMap::default(),
             bytes: 0,
+            shared: Shared::default(),
             taken: Vec::new(),
             current: Vec::new(),
         }
@@ -201,10 +206,24 @@ impl Tables {
             .rev()
             .max_by_key(|table| table.builder.bytes());
         if let Some(table) = largest {
-            table.builder.close_row_group()?;
+            table.builder.close_row_group(&mut self.shared)?;
             table.recount(&mut self.bytes);
+            self.drop_texts();
         }
         Ok(self.bytes > memory / 2)
+    }
+
+    /// Forgets the texts that only closed row groups held, once they may be half of all.
+    pub(super) fn drop_texts(&mut self) {
+        // What the open row groups hold is no more than what is counted for them.
+        if self.shared.texts.size() <= self.bytes.saturating_mul(2) + TEXT_BYTES_KEPT {
+            return;
+        }
+        let texts = &mut self.shared.texts;
+        let mut renumbering = texts.renumber();
+        for table in &mut self.tables {
+            table.builder.renumber(&mut renumbering, texts);
+        }
     }
 
     /// Tables that have reached 80 % of the cap on columns, with their number of columns.
@@ -223,21 +242,16 @@ impl Tables {
         }
     }
 
-    /// The builders, to be finished by several threads.
-    #[must_use]
-    pub fn into_builders(self) -> Vec<(Home, TableBuilder)> {
-        self.tables.into_iter().map(|table| (table.home, table.builder)).collect()
-    }
-
     /// Closes all tables, in the order in which they were opened.
     ///
     /// # Errors
     /// As [`TableBuilder::finish`].
     pub fn finish(self) -> Result<Vec<Finished>, Error> {
-        self.into_builders()
-            .into_iter()
-            .map(|(home, builder)| Ok(Finished { home, parts: builder.finish()? }))
-            .collect()
+        let Self { tables, mut shared, .. } = self;
+        let finished = |Opened { home, builder, .. }: Opened| {
+            Ok(Finished { home, parts: builder.finish(&mut shared)? })
+        };
+        tables.into_iter().map(finished).collect()
     }
 
     pub(super) fn targets(

@@ -5,11 +5,12 @@
 //! core column that the gateway fills goes to the variant column of its type, as any value does
 //! that its column cannot take.
 
-use super::builder::{Slot, TableBuilder};
+use super::builder::{Given, Slot, TableBuilder};
 use super::ids::Ids;
 use super::overflow::Leaves;
 use super::sink::Event;
 use super::tables::Names;
+use super::texts::Texts;
 use crate::record::Route;
 use crate::unified::{Alias, Feed, Platform, Unified, of_library, of_user_agent};
 use crate::warehouse::{Cell, ColumnId, Scalar, TableKind};
@@ -131,7 +132,7 @@ impl UnifiedRows {
     /// Starts a row and fills what is known before its cells.
     pub(super) fn begin_row(
         &mut self,
-        builder: &mut TableBuilder,
+        (builder, texts): (&mut TableBuilder, &mut Texts),
         event: &Event<'_>,
         kind: TableKind,
         route: &Route,
@@ -147,11 +148,12 @@ impl UnifiedRows {
         for (slot, text) in given {
             builder.claim(slot);
             if !text.is_empty() {
-                builder.fill(slot, Scalar::Text(text), text);
+                builder.fill(slot, Scalar::Text(text), text, texts);
             }
         }
         builder.claim(core.event_date);
-        builder.fill(core.event_date, Scalar::Int(event.received_at.div_euclid(DAY_MICROS)), "");
+        let day = Scalar::Int(event.received_at.div_euclid(DAY_MICROS));
+        builder.fill(core.event_date, day, "", texts);
         builder.claim(core.session_id);
         builder.claim(core.time_adjusted);
         if matches!(kind, TableKind::Pages | TableKind::Screens) {
@@ -168,15 +170,13 @@ impl UnifiedRows {
     /// Fills where the row comes from.
     pub(super) fn fill_lineage(
         &self,
-        builder: &mut TableBuilder,
-        schema: &str,
-        table: &str,
-        relation: &str,
+        (builder, texts): (&mut TableBuilder, &mut Texts),
+        [schema, table, relation]: [&str; 3],
     ) {
         let Core { source_schema, source_table, relation: of, .. } = self.core;
         for (slot, text) in [(source_schema, schema), (source_table, table), (of, relation)] {
             builder.claim(slot);
-            builder.fill(slot, Scalar::Text(text), text);
+            builder.fill(slot, Scalar::Text(text), text, texts);
         }
     }
 
@@ -184,35 +184,35 @@ impl UnifiedRows {
     #[inline]
     pub(super) fn cell(
         &mut self,
-        builder: &mut TableBuilder,
+        (builder, texts): (&mut TableBuilder, &mut Texts),
         plan: &Unified,
         (id, names): (ColumnId, &dyn Names),
-        cell: &Cell<'_>,
+        given: &mut Given<'_>,
         leaves: &dyn Leaves,
     ) {
         let mut known = self.roles.get(id);
         if !known.is_set {
-            known = self.look_up(builder, plan, (id, names), cell, leaves);
+            known = self.look_up((builder, texts), plan, (id, names), given, leaves);
         } else if known.slot != Slot::NONE {
-            builder.cell_at(known.slot, cell, leaves);
+            builder.cell_at(known.slot, given, texts, leaves);
         }
         if known.extra != 0
             && let Some(&extra) = self.extras.get(usize::from(known.extra) - 1)
         {
-            self.feed(builder, extra, cell);
+            self.feed((builder, texts), extra, given.cell);
         }
     }
 
     /// Ends the row but for [`TableBuilder::end_row`].
     pub(super) fn end_row(
         &mut self,
-        builder: &mut TableBuilder,
+        (builder, texts): (&mut TableBuilder, &mut Texts),
         plan: &Unified,
         leaves: &dyn Leaves,
     ) {
         if !self.platform_is_given {
             let name = Platform::name(Platform::of(self.library, self.user_agent));
-            builder.fill(self.core.platform, Scalar::Text(name), name);
+            builder.fill(self.core.platform, Scalar::Text(name), name, texts);
         }
         if self.aliases.is_empty() {
             return;
@@ -228,7 +228,7 @@ impl UnifiedRows {
             self.given.push(alias.canonical);
             let text = self.texts.get(text).unwrap_or_default();
             if let Some(slot) = self.core.as_text(canonical) {
-                builder.fill(slot, Scalar::Text(text), text);
+                builder.fill(slot, Scalar::Text(text), text, texts);
                 continue;
             }
             let value = match value {
@@ -238,7 +238,8 @@ impl UnifiedRows {
                 Some(Fixed::Datetime(value)) => Scalar::Datetime(value),
                 None => Scalar::Text(text),
             };
-            builder.cell_named(canonical, &Cell { value, text, origin }, leaves);
+            let cell = Cell { value, text, origin };
+            builder.cell_named(canonical, &mut Given::new(&cell), texts, leaves);
         }
         self.aliases = held;
     }
@@ -252,10 +253,10 @@ impl UnifiedRows {
     #[cold]
     fn look_up(
         &mut self,
-        builder: &mut TableBuilder,
+        (builder, texts): (&mut TableBuilder, &mut Texts),
         plan: &Unified,
         (id, names): (ColumnId, &dyn Names),
-        cell: &Cell<'_>,
+        given: &mut Given<'_>,
         leaves: &dyn Leaves,
     ) -> Known {
         let mut known = UNKNOWN;
@@ -272,7 +273,7 @@ impl UnifiedRows {
             known.extra = u16::try_from(at + 1).unwrap_or(0);
         }
         if let Some(column) = role.column {
-            known.slot = builder.cell_named(column, cell, leaves);
+            known.slot = builder.cell_named(column, given, texts, leaves);
         }
         // A column past the cap is looked up each time: it has no place to be kept.
         known.is_set = role.column.is_none() || known.slot != Slot::NONE;
@@ -282,12 +283,19 @@ impl UnifiedRows {
         known
     }
 
-    fn feed(&mut self, builder: &mut TableBuilder, extra: Extra, cell: &Cell<'_>) {
+    fn feed(
+        &mut self,
+        (builder, texts): (&mut TableBuilder, &mut Texts),
+        extra: Extra,
+        cell: &Cell<'_>,
+    ) {
         let text = cell.text;
         match extra.feeds {
-            Some(Feed::SessionId) => builder.fill(self.core.session_id, Scalar::Text(text), text),
+            Some(Feed::SessionId) => {
+                builder.fill(self.core.session_id, Scalar::Text(text), text, texts)
+            }
             Some(Feed::TimeAdjusted) => {
-                builder.fill(self.core.time_adjusted, Scalar::Text(text), text);
+                builder.fill(self.core.time_adjusted, Scalar::Text(text), text, texts);
             }
             Some(Feed::Library) => self.library = of_library(text),
             Some(Feed::UserAgent) => self.user_agent = of_user_agent(text),

@@ -24,7 +24,7 @@ use crate::warehouse::{
 
 /// Version of the rules by which records become rows. It goes up with every change that gives
 /// other rows, columns or bytes for the same records and settings.
-pub const MAPPING_VERSION: u32 = 1;
+pub const MAPPING_VERSION: u32 = 2;
 
 /// `context_destination_id` of every row.
 const DESTINATION: &str = "keelrow";

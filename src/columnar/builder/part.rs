@@ -9,15 +9,15 @@ use crate::warehouse::{ColumnType, TableKind};
 
 /// What a table is and which columns it has from the start.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(in crate::columnar) struct Table {
     /// Its name, for pins and errors.
-    pub name: String,
+    pub(in crate::columnar) name: String,
     /// Its kind, for the layout's types.
-    pub kind: TableKind,
+    pub(in crate::columnar) kind: TableKind,
     /// Columns of every file, in order: name, type, required.
-    pub initial: Vec<(String, ColumnType, bool)>,
+    pub(in crate::columnar) initial: Vec<(String, ColumnType, bool)>,
     /// Columns with the same time in every row.
-    pub constants: Vec<(String, Timestamp)>,
+    pub(in crate::columnar) constants: Vec<(String, Timestamp)>,
 }
 
 /// Makes the files of one table.

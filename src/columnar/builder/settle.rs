@@ -7,11 +7,12 @@ use crate::columnar::Error;
 use crate::columnar::column::{Birth, natural_type};
 use crate::columnar::overflow::{Aside, OVERFLOW};
 use crate::columnar::schema::type_name;
+use crate::columnar::texts::Texts;
 use crate::warehouse::{ColumnType, Scalar};
 
 impl TableBuilder {
     /// Places the cells that waited, and so settles the columns of the row group.
-    pub(super) fn settle(&mut self) -> Result<(), Error> {
+    pub(super) fn settle(&mut self, texts: &mut Texts) -> Result<(), Error> {
         let mut aside = std::mem::take(&mut self.aside);
         let misfits = aside.take_misfits();
         let mut variants: HashMap<(u32, ColumnType), Option<u32>> = HashMap::new();
@@ -23,7 +24,7 @@ impl TableBuilder {
                 && base.accepts(value)
             {
                 if !base.is_filled(misfit.row) {
-                    base.put_late(misfit.row, value, text);
+                    base.put_late(misfit.row, value, text, texts);
                 }
                 continue;
             }
@@ -37,12 +38,12 @@ impl TableBuilder {
                         && column.accepts(value)
                         && !column.is_filled(misfit.row) =>
                 {
-                    column.put_late(misfit.row, value, text);
+                    column.put_late(misfit.row, value, text, texts);
                 }
                 _ => aside.give_up(misfit),
             }
         }
-        let placed = self.place_overflow(&mut aside);
+        let placed = self.place_overflow(&mut aside, texts);
         aside.clear();
         self.aside = aside;
         placed
@@ -66,7 +67,7 @@ impl TableBuilder {
         self.bear_within_cap(&name, column_type, Birth::Decided)
     }
 
-    pub(super) fn place_overflow(&mut self, aside: &mut Aside) -> Result<(), Error> {
+    fn place_overflow(&mut self, aside: &mut Aside, texts: &mut Texts) -> Result<(), Error> {
         if !aside.overflows() {
             return Ok(());
         }
@@ -79,7 +80,7 @@ impl TableBuilder {
         };
         if let Some(column) = self.columns.get_mut(at as usize) {
             aside.drain_overflow(|row, text| {
-                column.put_late(row, &Scalar::Text(text), text);
+                column.put_late(row, &Scalar::Text(text), text, texts);
             });
         }
         Ok(())

@@ -16,6 +16,7 @@ use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::builder::{Given, Shared, Table, TableBuilder};
 use super::*;
 use crate::clock::Timestamp;
 use crate::warehouse::{Cell, Scalar, TableKind};
@@ -98,16 +99,59 @@ pub(super) fn table(name: &str) -> Table {
     }
 }
 
-pub(super) fn open(settings: Settings, plan: Plan) -> (TableBuilder, Memory) {
+pub(super) fn open(settings: Settings, plan: Plan) -> (Bench, Memory) {
     let files = Memory::default();
     let builder = TableBuilder::open(Arc::new(settings), table("t"), plan, Box::new(files.clone()));
-    (builder, files)
+    (Bench::new(builder), files)
 }
 
-pub(super) fn row(builder: &mut TableBuilder, cells: &[(&str, Scalar<'_>, &str)]) {
+/// A builder with all it needs.
+pub(super) struct Bench {
+    pub(super) builder: TableBuilder,
+    pub(super) shared: Shared,
+}
+
+impl Bench {
+    pub(super) fn new(builder: TableBuilder) -> Self {
+        Self { builder, shared: Shared::default() }
+    }
+
+    pub(super) fn cell(&mut self, name: &str, cell: &Cell<'_>, leaves: &dyn Leaves) {
+        let given = &mut Given::new(cell);
+        self.builder.cell_named(name, given, &mut self.shared.texts, leaves);
+    }
+
+    pub(super) fn end_row(&mut self) -> Result<(), Error> {
+        self.builder.end_row(&mut self.shared)
+    }
+
+    pub(super) fn close_row_group(&mut self) -> Result<(), Error> {
+        self.builder.close_row_group(&mut self.shared)
+    }
+
+    pub(super) fn finish(mut self) -> Result<Vec<Part>, Error> {
+        self.builder.finish(&mut self.shared)
+    }
+}
+
+impl std::ops::Deref for Bench {
+    type Target = TableBuilder;
+
+    fn deref(&self) -> &TableBuilder {
+        &self.builder
+    }
+}
+
+impl std::ops::DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut TableBuilder {
+        &mut self.builder
+    }
+}
+
+pub(super) fn row(builder: &mut Bench, cells: &[(&str, Scalar<'_>, &str)]) {
     builder.begin_row(1_000_000);
     for &(name, value, text) in cells {
-        builder.cell_named(name, &Cell { value, text, origin: u32::MAX }, &Made);
+        builder.cell(name, &Cell { value, text, origin: u32::MAX }, &Made);
     }
     builder.end_row().unwrap();
 }

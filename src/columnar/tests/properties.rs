@@ -86,7 +86,7 @@ impl Leaves for Row<'_> {
     }
 }
 
-fn feed(builder: &mut TableBuilder, steps: &[Step], closes: bool) -> Result<(), Error> {
+fn feed(builder: &mut Bench, steps: &[Step], closes: bool) -> Result<(), Error> {
     for (at, step) in steps.iter().enumerate() {
         match step {
             Step::Close if closes => builder.close_row_group()?,
@@ -96,7 +96,7 @@ fn feed(builder: &mut TableBuilder, steps: &[Step], closes: bool) -> Result<(), 
                 for (origin, leaf) in leaves.iter().enumerate() {
                     let origin = u32::try_from(origin).unwrap();
                     let cell = Cell { value: leaf.value.scalar(), text: &leaf.text, origin };
-                    builder.cell_named(&leaf.name, &cell, &Row(leaves));
+                    builder.cell(&leaf.name, &cell, &Row(leaves));
                 }
                 builder.end_row()?;
             }
@@ -105,7 +105,7 @@ fn feed(builder: &mut TableBuilder, steps: &[Step], closes: bool) -> Result<(), 
     Ok(())
 }
 
-fn opened(settings: &Settings, plan: Plan) -> (TableBuilder, Memory) {
+fn opened(settings: &Settings, plan: Plan) -> (Bench, Memory) {
     let files = Memory::default();
     let mut table = table("t");
     table.initial = vec![
@@ -114,7 +114,8 @@ fn opened(settings: &Settings, plan: Plan) -> (TableBuilder, Memory) {
     ];
     table.constants = vec![("uuid_ts".to_owned(), settings.batch_time)];
     let settings = Arc::new(settings.clone());
-    (TableBuilder::open(settings, table, plan, Box::new(files.clone())), files)
+    let builder = TableBuilder::open(settings, table, plan, Box::new(files.clone()));
+    (Bench::new(builder), files)
 }
 
 /// Where a leaf may be.

@@ -1,6 +1,8 @@
 //! Where a value goes: its column, a variant, the overflow; and what the file looks like.
 
-use parquet::basic::{Compression as Codec, Encoding, LogicalType, Repetition, TimeUnit, Type};
+use parquet::basic::{
+    Compression as Codec, Encoding, LogicalType, Repetition, TimeUnit, Type, ZstdLevel,
+};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::*;
@@ -210,7 +212,7 @@ fn a_plan_that_does_not_fit_is_refused() {
     let (mut wider, _) = open(settings(), planned(&parts));
     for _ in 0..2 {
         wider.begin_row(0);
-        wider.cell_named("b", &cell, &Made);
+        wider.cell("b", &cell, &Made);
         wider.end_row().unwrap();
     }
     wider.begin_row(0);
@@ -228,12 +230,12 @@ fn sample_file() -> Bytes {
         ("event_date".to_owned(), ColumnType::Date, false),
     ];
     table.constants = vec![("uuid_ts".to_owned(), settings.batch_time)];
-    let mut builder = TableBuilder::open(
+    let mut builder = Bench::new(TableBuilder::open(
         Arc::new(settings),
         table,
         Plan::Cut(Schema::empty()),
         Box::new(files.clone()),
-    );
+    ));
     let large = "some text of no great worth ".repeat(100);
     for n in 0..1_500 {
         let id = format!("id-{n}");
@@ -271,9 +273,10 @@ fn files_are_what_the_contract_says() {
     let keys = metadata.file_metadata().key_value_metadata().unwrap();
     assert!(keys.iter().all(|pair| pair.key.starts_with("keelrow.")), "no Arrow schema");
     let group = metadata.row_group(0);
+    let zstd = Codec::ZSTD(ZstdLevel::default());
     let micros = Some(LogicalType::timestamp(true, TimeUnit::MICROS));
     for (at, name, physical, logical, repetition, codec) in [
-        (0, "id", Type::BYTE_ARRAY, Some(LogicalType::String), Repetition::REQUIRED, Codec::SNAPPY),
+        (0, "id", Type::BYTE_ARRAY, Some(LogicalType::String), Repetition::REQUIRED, zstd),
         (1, "received_at", Type::INT64, micros.clone(), Repetition::REQUIRED, Codec::SNAPPY),
         (
             2,
@@ -320,7 +323,7 @@ fn required_columns_are_never_empty() {
     ];
     let plan = Plan::Cut(Schema::empty());
     let mut builder =
-        TableBuilder::open(Arc::new(settings()), table, plan, Box::new(files.clone()));
+        Bench::new(TableBuilder::open(Arc::new(settings()), table, plan, Box::new(files.clone())));
     row(&mut builder, &[("received_at", Scalar::Text("soon"), "soon")]);
     builder.finish().unwrap();
     let row = &rows_of(&files.files()[0])[0];

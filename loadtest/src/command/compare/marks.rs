@@ -102,7 +102,7 @@ fn marks(compared: &Compared) -> Vec<Mark> {
             row.profile, row.events
         );
         let marked =
-            if row.events >= 30_000 { (80_000.0, 130_000.0) } else { (30_000.0, 45_000.0) };
+            if row.events >= 30_000.0 { (80_000.0, 130_000.0) } else { (30_000.0, 45_000.0) };
         marks.push(Mark::new(figure, row.events_per_cpu_second, 0, marked));
     }
     marks.push(Mark::new("start to first accepted event, ms", compared.start_ms, 0, (100.0, 30.0)));

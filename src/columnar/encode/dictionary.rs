@@ -1,0 +1,155 @@
+//! The distinct values of a chunk, in the order in which they come, and whether a dictionary pays.
+
+use crate::columnar::texts::{Texts, UNNUMBERED};
+
+use super::PAGE_BYTES;
+use super::bits::width_of;
+
+/// Distinct texts.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// The place of each text of the batch among the distinct ones; all unset between chunks.
+    by_text: Vec<u32>,
+    distinct: Vec<u32>,
+    /// How often each is there.
+    counts: Vec<u32>,
+    /// The place of each value.
+    pub(super) places: Vec<u32>,
+}
+
+impl Words {
+    /// Finds the distinct texts; whether a dictionary makes the chunk smaller.
+    pub(super) fn collect(&mut self, values: &[u32], texts: &Texts) -> bool {
+        self.distinct.clear();
+        self.counts.clear();
+        self.places.clear();
+        if self.by_text.len() < texts.len() {
+            self.by_text.resize(texts.len(), UNNUMBERED);
+        }
+        for &text in values {
+            let Some(place) = self.by_text.get_mut(text as usize) else { continue };
+            if *place == UNNUMBERED {
+                // No more than values.
+                *place = u32::try_from(self.distinct.len()).unwrap_or(UNNUMBERED);
+                self.distinct.push(text);
+                self.counts.push(0);
+            }
+            if let Some(count) = self.counts.get_mut(*place as usize) {
+                *count += 1;
+            }
+            self.places.push(*place);
+        }
+        let (mut once, mut all) = (0, 0);
+        for (&text, &count) in self.distinct.iter().zip(&self.counts) {
+            let bytes = 4 + texts.get(text).len();
+            once += bytes;
+            all += bytes * count as usize;
+            if let Some(place) = self.by_text.get_mut(text as usize) {
+                *place = UNNUMBERED;
+            }
+        }
+        once <= PAGE_BYTES && once + places_bytes(values.len(), self.distinct.len()) < all
+    }
+
+    /// The distinct texts.
+    pub(super) fn distinct(&self) -> &[u32] {
+        &self.distinct
+    }
+}
+
+/// A chunk of numbers with more distinct ones has no dictionary.
+const NUMBERS_MAX: usize = 2_048;
+
+/// Places of the table by which they are found: a power of two.
+const TABLE: usize = 4 * NUMBERS_MAX;
+
+/// Distinct numbers.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    /// One more than a place among the distinct ones; all 0 between chunks.
+    table: Vec<u16>,
+    distinct: Vec<i64>,
+    /// The place of each value.
+    pub(super) places: Vec<u32>,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { table: vec![0; TABLE], distinct: Vec::new(), places: Vec::new() }
+    }
+}
+
+impl Numbers {
+    /// Finds the distinct numbers, if they are few; whether a dictionary makes the chunk smaller
+    /// than the other encoding does: as they are, or as differences.
+    pub(super) fn collect(&mut self, values: &[i64], are_floats: bool) -> bool {
+        self.distinct.clear();
+        self.places.clear();
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        let mut are_few = true;
+        for &value in values {
+            let Some(place) = self.place(value) else {
+                are_few = false;
+                break;
+            };
+            (least, most) = (least.min(value), most.max(value));
+            self.places.push(place);
+        }
+        for at in 0..self.distinct.len() {
+            self.forget(at);
+        }
+        let width = if are_floats { 64 } else { 1 + width_of(most.abs_diff(least)) as usize };
+        let other = values.len() * width / 8;
+        are_few && self.distinct.len() * 8 + places_bytes(values.len(), self.distinct.len()) < other
+    }
+
+    /// The distinct numbers.
+    pub(super) fn distinct(&self) -> &[i64] {
+        &self.distinct
+    }
+
+    fn place(&mut self, value: i64) -> Option<u32> {
+        let mut at = start(value);
+        loop {
+            let found = *self.table.get(at)?;
+            if found == 0 {
+                break;
+            }
+            if self.distinct.get(usize::from(found) - 1) == Some(&value) {
+                return Some(u32::from(found) - 1);
+            }
+            at = (at + 1) % TABLE;
+        }
+        if self.distinct.len() >= NUMBERS_MAX {
+            return None;
+        }
+        self.distinct.push(value);
+        let place = u16::try_from(self.distinct.len()).ok()?;
+        *self.table.get_mut(at)? = place;
+        Some(u32::from(place) - 1)
+    }
+
+    /// Empties the places that a number may have taken. All of them are emptied one after the other,
+    /// so none has to be found past an emptied one.
+    fn forget(&mut self, number: usize) {
+        let Some(&value) = self.distinct.get(number) else { return };
+        let mut at = start(value);
+        while let Some(place) = self.table.get_mut(at).filter(|place| **place != 0) {
+            *place = 0;
+            at = (at + 1) % TABLE;
+        }
+    }
+}
+
+/// Where the search for a number starts.
+const fn start(value: i64) -> usize {
+    let mixed =
+        (value.cast_unsigned() ^ value.cast_unsigned() >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The highest bits, which are the best mixed ones, as many as the table has places for.
+    ((mixed >> 32) as u32 >> (u32::BITS - TABLE.ilog2())) as usize
+}
+
+/// About the bytes of as many places in a dictionary.
+const fn places_bytes(values: usize, distinct: usize) -> usize {
+    values * width_of(distinct.saturating_sub(1) as u64) as usize / 8
+}
