@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use keelrow::event::Parser;
 use keelrow::warehouse::{
-    Cell, ColumnId, Dialect, Layout, Mapper, Origin, Sink, TableId, TableKind,
+    Cell, ColumnId, Dialect, Layout, Mapper, Names, Origin, Sink, TableId, TableKind,
 };
 use serde_json::Value;
 
@@ -27,12 +27,12 @@ struct Count {
 }
 
 impl Sink for Count {
-    fn row(&mut self, table: TableId, _: TableKind) {
+    fn row(&mut self, _: &dyn Names, table: TableId, _: TableKind) {
         self.rows += 1;
         black_box(table);
     }
 
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+    fn cell(&mut self, _: &dyn Names, column: ColumnId, cell: Cell<'_>) {
         self.cells += 1;
         self.bytes += cell.text.len();
         black_box((column, cell.value));

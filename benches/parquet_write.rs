@@ -20,11 +20,11 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use keelrow::clock::Timestamp;
 use keelrow::columnar::{
-    Column, Compression, Event, Files, Home, Leaves, Names, Open, Plan, Schema, Settings, Tables,
+    Column, Compression, Event, Files, Home, Leaves, Open, Plan, Schema, Settings, Tables,
 };
 use keelrow::record::Route;
 use keelrow::unified::Unified;
-use keelrow::warehouse::{Cell, ColumnId, ColumnType, Scalar, Sink, TableId, TableKind};
+use keelrow::warehouse::{Cell, ColumnId, ColumnType, Names, Scalar, Sink, TableId, TableKind};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -243,18 +243,17 @@ fn feed(tables: &mut Tables, names: &Interned, data: &[Prepared], sets: Sets) {
             route,
             event_type: "track",
             received_at: 1_781_481_939_865_000 + n as i64 * 1_000,
-            names,
             leaves: &NoLeaves,
         });
         if sets != Sets::Event {
-            sink.row(TableId(0), TableKind::Tracks);
+            sink.row(names, TableId(0), TableKind::Tracks);
             for (column, value) in &event.cells[..event.common] {
-                sink.cell(*column, value.cell());
+                sink.cell(names, *column, value.cell());
             }
         }
-        sink.row(event.table, TableKind::Event);
+        sink.row(names, event.table, TableKind::Event);
         for (column, value) in &event.cells {
-            sink.cell(*column, value.cell());
+            sink.cell(names, *column, value.cell());
         }
         sink.finish().unwrap();
     }
@@ -347,11 +346,10 @@ fn empty_columns(bencher: Bencher<'_, '_>, empty: usize) {
                     route,
                     event_type: "track",
                     received_at: row,
-                    names: &names,
                     leaves: &NoLeaves,
                 });
-                sink.row(TableId(0), TableKind::Event);
-                sink.cell(ColumnId(1), cell);
+                sink.row(&names, TableId(0), TableKind::Event);
+                sink.cell(&names, ColumnId(1), cell);
                 sink.finish().unwrap();
             }
             tables

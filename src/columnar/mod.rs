@@ -31,7 +31,7 @@ pub use reader::{Chunk, FileReader, ReadError};
 pub use schema::{Column, Schema, SchemaError, base_of_variant, type_name, type_of};
 pub use settings::{Compression, Pin, Settings, Standard};
 pub use sink::{Event, EventSink};
-pub use tables::{Finished, Home, Names, Open, RouteId, Tables};
+pub use tables::{Finished, Home, Open, RouteId, Tables};
 
 use std::io;
 

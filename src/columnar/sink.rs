@@ -3,8 +3,8 @@
 use super::Error;
 use super::builder::Given;
 use super::overflow::Leaves;
-use super::tables::{Names, Opened, RouteId, Tables};
-use crate::warehouse::{Cell, ColumnId, Sink, TableId, TableKind};
+use super::tables::{Opened, RouteId, Tables};
+use crate::warehouse::{Cell, ColumnId, Names, Sink, TableId, TableKind};
 
 /// An event whose rows come next.
 #[derive(Clone, Copy)]
@@ -15,8 +15,6 @@ pub struct Event<'a> {
     pub event_type: &'a str,
     /// Arrival in microseconds since 1970.
     pub received_at: i64,
-    /// The mapper's names.
-    pub names: &'a dyn Names,
     /// Where its cells come from: usually its tape.
     pub leaves: &'a dyn Leaves,
 }
@@ -54,8 +52,8 @@ impl<'t> EventSink<'t> {
         self.error.map_or(Ok(()), Err)
     }
 
-    fn begin_row(&mut self, id: TableId, kind: TableKind) -> Result<(), Error> {
-        let targets = self.tables.targets(id, kind, &self.event)?;
+    fn begin_row(&mut self, names: &dyn Names, id: TableId, kind: TableKind) -> Result<(), Error> {
+        let targets = self.tables.targets(id, kind, names, self.event.route)?;
         let tables = &mut *self.tables;
         if let Some(at) = targets.table
             && let Some(own) = tables.tables.get_mut(at)
@@ -101,19 +99,19 @@ impl<'t> EventSink<'t> {
 }
 
 impl Sink for EventSink<'_> {
-    fn row(&mut self, table: TableId, kind: TableKind) {
+    fn row(&mut self, names: &dyn Names, table: TableId, kind: TableKind) {
         self.end_row();
         if self.error.is_none()
-            && let Err(error) = self.begin_row(table, kind)
+            && let Err(error) = self.begin_row(names, table, kind)
         {
             self.error = Some(error);
         }
     }
 
     #[inline]
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+    fn cell(&mut self, names: &dyn Names, column: ColumnId, cell: Cell<'_>) {
         let tables = &mut *self.tables;
-        let Event { names, leaves, .. } = self.event;
+        let leaves = self.event.leaves;
         let (given, texts) = (&mut Given::new(&cell), &mut tables.shared.texts);
         for &at in &tables.current {
             let Some(table) = tables.tables.get_mut(at) else { continue };

@@ -13,15 +13,7 @@ use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
 use crate::record::Route;
 use crate::unified::{self, Unified};
-use crate::warehouse::{ColumnId, ColumnType, TableId, TableKind};
-
-/// The mapper's names.
-pub trait Names {
-    /// Name of a table.
-    fn table(&self, id: TableId) -> &str;
-    /// Name of a column.
-    fn column(&self, id: ColumnId) -> &str;
-}
+use crate::warehouse::{ColumnType, Names, TableId, TableKind};
 
 /// Which table, and so which folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -258,13 +250,14 @@ impl Tables {
         &mut self,
         id: TableId,
         kind: TableKind,
-        event: &Event<'_>,
+        names: &dyn Names,
+        route_id: RouteId,
     ) -> Result<Targets, Error> {
-        if let Some(targets) = self.targets.get(&(event.route, id)) {
+        if let Some(targets) = self.targets.get(&(route_id, id)) {
             return Ok(targets.clone());
         }
-        let route = self.routes.get(event.route.0 as usize).cloned().unwrap_or_default();
-        let name = event.names.table(id).to_ascii_lowercase();
+        let route = self.routes.get(route_id.0 as usize).cloned().unwrap_or_default();
+        let name = names.table(id).to_ascii_lowercase();
         let home = Home::Schema { schema: route.schema.clone(), table: name.clone() };
         let table = if self.only_unified { None } else { Some(self.opened(home, kind, None)?) };
         let plan = Arc::clone(&self.unified);
@@ -284,7 +277,7 @@ impl Tables {
             }
         }
         let targets = Targets { table, unified: unified.into() };
-        self.targets.insert((event.route, id), targets.clone());
+        self.targets.insert((route_id, id), targets.clone());
         Ok(targets)
     }
 

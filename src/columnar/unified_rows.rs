@@ -9,11 +9,10 @@ use super::builder::{Given, Slot, TableBuilder};
 use super::ids::Ids;
 use super::overflow::Leaves;
 use super::sink::Event;
-use super::tables::Names;
 use super::texts::Texts;
 use crate::record::Route;
 use crate::unified::{Alias, Feed, Platform, Unified, of_library, of_user_agent};
-use crate::warehouse::{Cell, ColumnId, Scalar, TableKind};
+use crate::warehouse::{Cell, ColumnId, Names, Scalar, TableKind};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 

@@ -10,7 +10,6 @@ pub mod admin;
 mod auth;
 mod body;
 mod cors;
-mod docs;
 mod edge;
 mod error;
 mod events;

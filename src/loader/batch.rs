@@ -3,13 +3,13 @@
 //! Every step may be repeated: after an error [`Pending::commit`] is called again and goes on where
 //! it was; after a crash recovery makes the same [`Pending`] from the plan.
 
-use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::Error;
+use super::local::Content;
 use super::plan::{FORMAT, Plan, PlannedFile};
 use super::range::{Cut, Desk};
 use super::rows::LocalFile;
@@ -17,11 +17,14 @@ use crate::columnar;
 use crate::storage::keys::{DataFile, Hour, Key};
 use crate::storage::manifest::{Counts, File, Manifest, Range, checksum, hex_sha256};
 use crate::storage::registry::Widened;
-use crate::storage::{Class, Store, utc_text};
+use crate::storage::{self, Class, Put, Store, utc_text};
 
 /// Files from this size on go up one at a time, so that uploads hold one large file or a few
 /// small ones in memory.
 const SMALL_FILE_BYTES: u64 = 8 << 20;
+
+/// Small files that go to a folder together.
+const GROUP_FILES: usize = 64;
 
 /// Where a batch starts from in its chain.
 #[derive(Clone, Debug)]
@@ -97,9 +100,9 @@ impl Pending {
         Err(differs(format!("{which} differs")))
     }
 
-    /// The local files, in the order of the plan and the manifest.
-    pub(super) fn local_paths(&self) -> impl Iterator<Item = &std::path::Path> {
-        self.cut.files.iter().map(|file| file.path.as_path())
+    /// The files' bytes, in the order of the plan and the manifest.
+    pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.cut.files.iter().map(|file| &file.content)
     }
 
     fn planned_files(&self) -> Vec<PlannedFile> {
@@ -181,13 +184,16 @@ impl Pending {
         let todo: Vec<usize> = (0..self.done.len()).filter(|at| self.done[*at].is_none()).collect();
         let mut small = Vec::new();
         for at in todo {
-            let path = &self.cut.files[at].path;
-            let meta = fs::metadata(path).map_err(local("look at", path))?;
-            if meta.len() < SMALL_FILE_BYTES {
+            let content = &self.cut.files[at].content;
+            let size = content.size().map_err(local("look at", content))?;
+            if size < SMALL_FILE_BYTES {
                 small.push(at);
             } else {
                 self.done[at] = Some(self.put_file(store, at)?);
             }
+        }
+        if store.takes_groups() {
+            return small.chunks(GROUP_FILES).try_for_each(|group| self.put_group(store, group));
         }
         let workers = store.uploads().min(small.len());
         if workers <= 1 {
@@ -234,17 +240,46 @@ impl Pending {
         failed
     }
 
+    /// Puts several small files whose syncs the store does together.
+    fn put_group(&mut self, store: &Store, group: &[usize]) -> Result<(), Error> {
+        let mut objects = Vec::with_capacity(group.len());
+        for &at in group {
+            objects.push((Key::Data(self.keys[at].clone()), self.read_file(at)?));
+        }
+        let outcomes = store.put_all_new(&objects);
+        for ((&at, (key, bytes)), outcome) in group.iter().zip(objects).zip(outcomes) {
+            self.done[at] = Some(self.file_put(store, at, (&key, bytes), outcome)?);
+        }
+        Ok(())
+    }
+
     fn put_file(&self, store: &Store, at: usize) -> Result<File, Error> {
-        let (local_file, key) = (&self.cut.files[at], &self.keys[at]);
-        let path = &local_file.path;
-        let bytes = Bytes::from(fs::read(path).map_err(local("read", path))?);
-        let key = Key::Data(key.clone());
+        let bytes = self.read_file(at)?;
+        let key = Key::Data(self.keys[at].clone());
+        let outcome = store.put_new(&key, &bytes);
+        self.file_put(store, at, (&key, bytes), outcome)
+    }
+
+    fn read_file(&self, at: usize) -> Result<Bytes, Error> {
+        let content = &self.cut.files[at].content;
+        content.read().map_err(local("read", content))
+    }
+
+    /// What the manifest says of a file, after it was put.
+    fn file_put(
+        &self,
+        store: &Store,
+        at: usize,
+        (key, bytes): (&Key, Bytes),
+        outcome: Result<Put, storage::Error>,
+    ) -> Result<File, Error> {
+        let local_file = &self.cut.files[at];
         let action = "put a file of a batch";
-        let bytes = match store.put_new(&key, &bytes) {
+        let bytes = match outcome {
             Ok(_) => bytes,
             Err(error) if error.class() == Class::Conflict => {
-                let found = store.get(&key).map_err(Error::storage(action))?;
-                self.keep_found(&key, local_file, found)?
+                let found = store.get(key).map_err(Error::storage(action))?;
+                self.keep_found(key, local_file, found)?
             }
             Err(error) => return Err(Error::storage(action)(error)),
         };
@@ -326,7 +361,7 @@ impl Pending {
     }
 }
 
-fn local(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
+fn local(action: &'static str, content: &Content) -> impl FnOnce(std::io::Error) -> Error {
+    let path = content.path().to_owned();
     move |source| Error::Local { action, path, source }
 }

@@ -1,13 +1,12 @@
-//! Where open tables get their columns from, and where their local files go.
+//! Where open tables get their columns from, and where their parts go.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Error;
+use super::local::{Parts, TableParts};
 use super::plan::PlannedFile;
 use super::rows::LocalFile;
 use crate::columnar::{Files, Finished, Home, Open, Plan, PlannedPart, Schema};
@@ -18,7 +17,7 @@ use crate::storage::registry::Registry;
 /// Opens the tables of one batch.
 pub(super) struct Opener {
     registry: Registry,
-    folder: PathBuf,
+    parts: Arc<Parts>,
     /// The parts of each table, where a plan says so.
     planned: Option<HashMap<TableFolder, Vec<PlannedPart>>>,
     opened: usize,
@@ -27,7 +26,7 @@ pub(super) struct Opener {
 impl Opener {
     /// For a batch that is cut: tables have the registry's latest columns.
     pub(super) fn cut(registry: Registry, folder: PathBuf) -> Self {
-        Self { registry, folder, planned: None, opened: 0 }
+        Self { registry, parts: Parts::new(folder), planned: None, opened: 0 }
     }
 
     /// For a batch that is made again: tables have the columns of the plan's versions.
@@ -51,7 +50,12 @@ impl Opener {
             // A plan names the parts of a table in their order.
             planned.entry(key.folder).or_default().push(part);
         }
-        Ok(Self { registry, folder, planned: Some(planned), opened: 0 })
+        Ok(Self { registry, parts: Parts::new(folder), planned: Some(planned), opened: 0 })
+    }
+
+    /// Where the parts are once they are finished.
+    pub(super) fn parts(&self) -> Arc<Parts> {
+        Arc::clone(&self.parts)
     }
 }
 
@@ -68,7 +72,7 @@ impl Open for Opener {
                 None => Schema::empty(),
             }),
         };
-        let files = LocalFiles { folder: self.folder.clone(), table: self.opened };
+        let files = TableParts { parts: Arc::clone(&self.parts), table: self.opened };
         self.opened += 1;
         Ok((plan, Box::new(files)))
     }
@@ -88,27 +92,9 @@ fn table_folder(home: &Home) -> Result<TableFolder, storage::Error> {
     })
 }
 
-/// The local files of one table: they hold transformed data only, and are for us alone.
-struct LocalFiles {
-    folder: PathBuf,
-    table: usize,
-}
-
-fn local_path(folder: &Path, table: usize, part: u32) -> PathBuf {
-    folder.join(format!("{table}-{part}"))
-}
-
-impl Files for LocalFiles {
-    fn create(&mut self, part: u32) -> io::Result<Box<dyn Write + Send>> {
-        let path = local_path(&self.folder, self.table, part);
-        let file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Box::new(io::BufWriter::new(file)))
-    }
-}
-
 /// The local files of all tables, in the order of their keys. `finished` is in the order in which
 /// the tables were opened.
-pub(super) fn local_files(finished: Vec<Finished>, folder: &Path) -> Result<Vec<LocalFile>, Error> {
+pub(super) fn local_files(finished: Vec<Finished>, parts: &Parts) -> Result<Vec<LocalFile>, Error> {
     let mut files = Vec::new();
     for (number, table) in finished.into_iter().enumerate() {
         let home =
@@ -116,7 +102,7 @@ pub(super) fn local_files(finished: Vec<Finished>, folder: &Path) -> Result<Vec<
         files.extend(table.parts.into_iter().map(|part| LocalFile {
             folder: home.clone(),
             part: part.number,
-            path: local_path(folder, number, part.number),
+            content: parts.take(number, part.number),
             schema: part.schema,
             row_groups: part.row_groups,
             min_received_at: part.min_received_at,

@@ -117,15 +117,15 @@ impl Replay {
         let plan = Plan::from_bytes(&key, &bytes).map_err(Error::storage(action))?;
         let pending = self.make(writer, &plan, bytes)?;
         let mut outcomes = Vec::with_capacity(manifest.files.len());
-        for (file, local) in manifest.files.iter().zip(pending.local_paths()) {
-            let made = fs::read(local).map_err(|source| Error::Local {
+        for (file, content) in manifest.files.iter().zip(pending.contents()) {
+            let made = content.read().map_err(|source| Error::Local {
                 action: "read",
-                path: local.to_owned(),
+                path: content.path().to_owned(),
                 source,
             })?;
             let fate = match out {
                 Some(out) => write_below(out, &file.path, &made)?,
-                None => self.compare(file, &Bytes::from(made))?,
+                None => self.compare(file, &made)?,
             };
             outcomes.push(Outcome { path: file.path.clone(), fate });
         }

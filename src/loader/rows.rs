@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Error;
+use super::local::Content;
 use super::plan::PlannedFile;
 use crate::clock::Timestamp;
 use crate::columnar::Schema;
@@ -57,8 +58,8 @@ pub struct LocalFile {
     pub folder: TableFolder,
     /// Which of the batch's files of this table, from 0.
     pub part: u32,
-    /// Where it is.
-    pub path: PathBuf,
+    /// Its bytes.
+    pub content: Content,
     /// Its columns; a version above the registry's if they are wider.
     pub schema: Arc<Schema>,
     /// Rows of each row group.

@@ -1,26 +1,24 @@
 //! The product's own workshop: the warehouse mapping into the columnar tables.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::local::Parts;
 use super::opener::{Opener, local_files};
 use super::plan::PlannedFile;
-use super::recorder::Recorder;
 use super::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
 use super::settings::{Compiled, SettingError, Settings};
 use super::{Error, SharedSettings};
-use crate::columnar::{Event, Leaves, Names, RouteId, Tables};
+use crate::columnar::{Event, Leaves, RouteId, Tables};
 use crate::event::{Node, Parser, Tape, known};
 use crate::record::Route;
 use crate::storage::keys::Part;
 use crate::storage::registry::Registry;
-use crate::warehouse::{
-    ColumnId, Dialect, Layout, Mapper, Origin, Rejected, Sink, TableId, Unmappable,
-};
+use crate::warehouse::{Dialect, Layout, Mapper, Origin, Rejected, Sink, Unmappable};
 
 /// Version of the rules by which records become rows. It goes up with every change that gives
 /// other rows, columns or bytes for the same records and settings.
@@ -42,12 +40,11 @@ pub struct Warehouse {
 struct Mapping {
     parser: Parser,
     mapper: Mapper,
-    recorder: Recorder,
 }
 
 impl Mapping {
     fn new(dialect: Dialect) -> Self {
-        Self { parser: Parser::new(), mapper: Mapper::new(dialect), recorder: Recorder::default() }
+        Self { parser: Parser::new(), mapper: Mapper::new(dialect) }
     }
 }
 
@@ -78,6 +75,7 @@ impl Warehouse {
             }
         }
         let unified = Arc::new(compiled.unified.clone());
+        let parts = opener.parts();
         Ok(MappedRows {
             tables: Tables::new(compiled.of_batch(batch), unified, Box::new(opener)),
             mapping: Arc::clone(&self.mapping),
@@ -86,7 +84,7 @@ impl Warehouse {
             usual_layout: Layout::default(),
             dialect: compiled.dialect,
             writer: batch.writer.clone(),
-            folder: batch.folder.clone(),
+            parts,
         })
     }
 }
@@ -131,20 +129,7 @@ struct MappedRows {
     usual_layout: Layout,
     dialect: Dialect,
     writer: Part,
-    folder: PathBuf,
-}
-
-/// The mapper's names, for the tables.
-struct MapperNames<'a>(&'a Mapper);
-
-impl Names for MapperNames<'_> {
-    fn table(&self, id: TableId) -> &str {
-        self.0.table_name(id)
-    }
-
-    fn column(&self, id: ColumnId) -> &str {
-        self.0.column_name(id)
-    }
+    parts: Arc<Parts>,
 }
 
 /// Rows of ours have no leaves.
@@ -174,35 +159,20 @@ impl MappedRows {
         uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
 
-    /// Gives what the mapper noted to the tables.
-    fn give(
-        tables: &mut Tables,
-        mapping: (&Mapper, &Recorder),
-        about: (RouteId, &str, i64),
-        leaves: &dyn Leaves,
-    ) -> Result<(), Error> {
-        let (mapper, recorder) = mapping;
-        let (route, event_type, received_at) = about;
-        let names = MapperNames(mapper);
-        let mut sink =
-            tables.event(Event { route, event_type, received_at, names: &names, leaves });
-        recorder.give(&mut sink);
-        sink.finish().map_err(Error::Rows)
-    }
-
     fn reject(&mut self, incoming: Incoming<'_>, why: Why<'_>) -> Result<(), Error> {
         let minted = self.minted(incoming.position);
         let route = self.route_id(incoming.route);
         let mapping = Arc::clone(&self.mapping);
         let mut mapping = mapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let Mapping { parser, mapper, recorder } = &mut *mapping;
-        recorder.clear();
+        let Mapping { parser, mapper } = &mut *mapping;
         let received_at = incoming.event.received_at;
+        let event = Event { route, event_type: "", received_at, leaves: &NoLeaves };
+        let mut sink = self.tables.event(event);
         match why {
-            Why::Before => before(incoming, &minted, parser, mapper, recorder),
-            Why::Now(unmappable) => now(incoming, &minted, unmappable, parser, mapper, recorder),
+            Why::Before => before(incoming, &minted, parser, mapper, &mut sink),
+            Why::Now(unmappable) => now(incoming, &minted, unmappable, parser, mapper, &mut sink),
         }
-        Self::give(&mut self.tables, (mapper, recorder), (route, "", received_at), &NoLeaves)
+        sink.finish().map_err(Error::Rows)
     }
 }
 
@@ -288,9 +258,13 @@ fn now(
 }
 
 /// The event's type as the core column has it.
-fn event_type(tape: &Tape<'_>) -> String {
-    let text = tape.root().member(known::TYPE).and_then(Node::text);
-    text.unwrap_or_default().to_ascii_lowercase()
+fn event_type<'t>(tape: &Tape<'t>) -> Cow<'t, str> {
+    let text = tape.root().member(known::TYPE).and_then(Node::text).unwrap_or_default();
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        text
+    }
 }
 
 impl Rows for MappedRows {
@@ -302,8 +276,7 @@ impl Rows for MappedRows {
         let route = self.route_id(incoming.route);
         let shared = Arc::clone(&self.mapping);
         let mut mapping = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Mapping { parser, mapper, recorder } = &mut *mapping;
-        recorder.clear();
+        let Mapping { parser, mapper } = &mut *mapping;
         let received_at = incoming.event.received_at;
         let refused = match parser.parse(incoming.event.payload) {
             Err(_) => UNPARSABLE,
@@ -321,11 +294,14 @@ impl Rows for MappedRows {
                 };
                 let layout = self.layouts.get(&incoming.route.source_id);
                 let layout = layout.unwrap_or(&self.usual_layout);
-                match mapper.map(tape.root(), &origin, layout, recorder) {
+                let event_type = event_type(&tape);
+                let event = Event { route, event_type: &event_type, received_at, leaves: &tape };
+                let mut sink = self.tables.event(event);
+                match mapper.map(tape.root(), &origin, layout, &mut sink) {
+                    // Nothing was given to the sink.
                     Err(unmappable) => unmappable,
                     Ok(()) => {
-                        let about = (route, &*event_type(&tape), received_at);
-                        Self::give(&mut self.tables, (mapper, recorder), about, &tape)?;
+                        sink.finish().map_err(Error::Rows)?;
                         return Ok(Mapped::Loaded);
                     }
                 }
@@ -350,7 +326,7 @@ impl Rows for MappedRows {
         for (home, columns) in self.tables.near_cap() {
             tracing::warn!(?home, columns, "a table nears the most columns it may have");
         }
-        local_files(self.tables.finish().map_err(Error::Rows)?, &self.folder)
+        local_files(self.tables.finish().map_err(Error::Rows)?, &self.parts)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -124,6 +124,7 @@ impl Folder {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes and syncs the file and gives it its name; the folder is not synced yet.
     fn link_new(
         &self,
         aside: &Path,
@@ -133,34 +134,116 @@ impl Folder {
     ) -> Result<bool, Error> {
         file.write_all(body).map_err(io_error("write", aside))?;
         file.sync_all().map_err(io_error("sync", aside))?;
-        let target = self.root.join(key);
+        self.link(aside, &self.root.join(key))
+    }
+
+    fn link(&self, aside: &Path, target: &Path) -> Result<bool, Error> {
         let Some(parent) = target.parent() else { return Ok(false) };
         self.make(parent)?;
-        let created = match fs::hard_link(aside, &target) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        match fs::hard_link(aside, target) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => {
                 if error.kind() == io::ErrorKind::NotFound {
                     // The folder was removed behind our back: look again next time.
                     self.lock_synced().clear();
                 }
-                return Err(io_error("link", &target)(error));
+                Err(io_error("link", target)(error))
             }
-        };
-        // Also where it was there before: the one who made it may have died before its sync.
-        sync_folder(parent)?;
-        Ok(created)
+        }
     }
+
+    /// Writes a file aside.
+    fn write_aside(&self, body: &[u8]) -> Result<(PathBuf, File), Error> {
+        let (path, mut file) = self.create_aside()?;
+        match file.write_all(body) {
+            Ok(()) => Ok((path, file)),
+            Err(error) => {
+                // The sweep of a later start removes what cannot be removed now.
+                drop(fs::remove_file(&path));
+                Err(io_error("write", &path)(error))
+            }
+        }
+    }
+}
+
+/// Threads that wait for the disk at once, so that it can do several syncs as one.
+const SYNC_THREADS: usize = 8;
+
+/// Calls `sync` for each of `0..count` on several threads. They do nothing but wait for the disk:
+/// what they would allocate costs each of them more than its syncs.
+fn sync_together(
+    count: usize,
+    sync: impl Fn(usize) -> Result<(), Error> + Sync,
+) -> Vec<Option<Error>> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..SYNC_THREADS.min(count) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        return;
+                    }
+                    if let Err(error) = sync(at) {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push((at, error));
+                    }
+                }
+            });
+        }
+    });
+    let mut errors: Vec<Option<Error>> = (0..count).map(|_| None).collect();
+    for (at, error) in failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        errors[at] = Some(error);
+    }
+    errors
 }
 
 impl Backend for Folder {
     fn put_new(&self, key: &str, body: &Bytes) -> Result<bool, Error> {
         let (aside, mut file) = self.create_aside()?;
-        let linked = self.link_new(&aside, &mut file, key, body);
+        let linked = self.link_new(&aside, &mut file, key, body).and_then(|created| {
+            // Also where it was there before: the one who made it may have died before its sync.
+            self.root.join(key).parent().map_or(Ok(()), sync_folder)?;
+            Ok(created)
+        });
         let removed = fs::remove_file(&aside).map_err(io_error("remove", &aside));
         let created = linked?;
         removed?;
         Ok(created)
+    }
+
+    fn put_all_new(&self, objects: &[(&str, &Bytes)]) -> Option<Vec<Result<bool, Error>>> {
+        let asides: Vec<_> = objects.iter().map(|(_, body)| self.write_aside(body)).collect();
+        let unsynced = sync_together(asides.len(), |at| match &asides[at] {
+            Ok((path, file)) => file.sync_all().map_err(io_error("sync", path)),
+            Err(_) => Ok(()),
+        });
+        let mut folders: Vec<PathBuf> = Vec::new();
+        let mut outcomes = Vec::with_capacity(objects.len());
+        for (((key, _), aside), unsynced) in objects.iter().zip(asides).zip(unsynced) {
+            let target = self.root.join(key);
+            outcomes.push(match (aside, unsynced) {
+                (Err(error), _) => Err(error),
+                (Ok((path, _)), unsynced) => {
+                    let linked = unsynced.map_or_else(|| self.link(&path, &target), Err);
+                    let removed = fs::remove_file(&path).map_err(io_error("remove", &path));
+                    linked.and_then(|created| removed.map(|()| created))
+                }
+            });
+            folders.extend(target.parent().map(Path::to_owned));
+        }
+        let unsynced = sync_together(folders.len(), |at| match &outcomes[at] {
+            Ok(_) => sync_folder(&folders[at]),
+            Err(_) => Ok(()),
+        });
+        for (outcome, unsynced) in outcomes.iter_mut().zip(unsynced) {
+            if let Some(error) = unsynced {
+                *outcome = Err(error);
+            }
+        }
+        Some(outcomes)
     }
 
     fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
@@ -226,6 +309,31 @@ mod tests {
         assert_eq!(lake.get("x/y/none").unwrap(), None);
         assert_eq!(lake.list("x/").unwrap(), ["x/y/z.json"]);
         assert!(lake.list("none/").unwrap().is_empty());
+    }
+
+    #[test]
+    fn several_files_are_put_as_each_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let lake = Folder::open(dir.path()).unwrap();
+        lake.put_new("a/taken", &body("first")).unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let bodies: Vec<Bytes> = (0..40).map(|n| Bytes::from(format!("body {n}"))).collect();
+        let names: Vec<String> = (0..37).map(|n| format!("{}/{n}", n % 5)).collect();
+        let names = names.iter().map(String::as_str).chain(["a/taken", "file/below", "a/new"]);
+        let objects: Vec<(&str, &Bytes)> = names.zip(&bodies).collect();
+        let outcomes = lake.put_all_new(&objects).unwrap();
+        for ((key, body), outcome) in objects.iter().zip(outcomes) {
+            match *key {
+                "a/taken" => assert!(!outcome.unwrap()),
+                "file/below" => assert!(outcome.unwrap_err().to_string().contains("file")),
+                _ => {
+                    assert!(outcome.unwrap(), "{key}");
+                    assert_eq!(lake.get(key).unwrap().as_ref(), Some(*body));
+                }
+            }
+        }
+        assert_eq!(lake.get("a/taken").unwrap(), Some(body("first")));
+        assert_eq!(fs::read_dir(dir.path().join(ASIDE)).unwrap().count(), 0);
     }
 
     #[test]

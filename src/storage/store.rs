@@ -23,6 +23,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// What the store said, see [`Error::class`].
     fn put_new(&self, key: &str, body: &Bytes) -> Result<bool, Error>;
 
+    /// Does the same for several objects whose syncs can be done together; `None` from a store that
+    /// gains nothing by it.
+    fn put_all_new(&self, _objects: &[(&str, &Bytes)]) -> Option<Vec<Result<bool, Error>>> {
+        None
+    }
+
     /// Reads a whole object; `None` if there is none.
     ///
     /// # Errors
@@ -133,6 +139,27 @@ impl Store {
                 }),
             }
         })
+    }
+
+    /// Whether several objects cost less when they are put by [`Store::put_all_new`].
+    #[must_use]
+    pub fn takes_groups(&self) -> bool {
+        self.backend.put_all_new(&[]).is_some()
+    }
+
+    /// Stores several objects as [`Store::put_new`] does each; the outcomes are in their order.
+    #[must_use]
+    pub fn put_all_new(&self, objects: &[(Key, Bytes)]) -> Vec<Result<Put, Error>> {
+        let names: Vec<String> = objects.iter().map(|(key, _)| key.to_string()).collect();
+        let named: Vec<(&str, &Bytes)> =
+            names.iter().zip(objects).map(|(name, (_, body))| (name.as_str(), body)).collect();
+        let mut first_try = self.backend.put_all_new(&named).unwrap_or_default().into_iter();
+        let put = |(key, body): &(Key, Bytes)| match first_try.next() {
+            Some(Ok(true)) => Ok(Put::Created),
+            // What else became of it is found out as for one object.
+            _ => self.put_new(key, body),
+        };
+        objects.iter().map(put).collect()
     }
 
     /// Reads a whole object; `None` if there is none.

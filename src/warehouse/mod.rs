@@ -158,15 +158,23 @@ impl std::fmt::Debug for Cell<'_> {
     }
 }
 
-/// Takes the rows of events, cell by cell.
+/// What the numbers of tables and columns stand for.
+pub trait Names {
+    /// Name of a table.
+    fn table(&self, id: TableId) -> &str;
+    /// Name of a column.
+    fn column(&self, id: ColumnId) -> &str;
+}
+
+/// Takes the rows of events, cell by cell, with the names that the ids stand for at the time.
 pub trait Sink {
     /// Starts a row; the cells up to the next call are its own. No column comes twice in a row.
-    fn row(&mut self, table: TableId, kind: TableKind);
+    fn row(&mut self, names: &dyn Names, table: TableId, kind: TableKind);
     /// Adds a cell to the row.
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>);
+    fn cell(&mut self, names: &dyn Names, column: ColumnId, cell: Cell<'_>);
     /// Adds a cell whose text is JSON because the source asked for it (`jsonPaths`); a cell like
     /// any other where nobody needs to know.
-    fn json(&mut self, column: ColumnId, cell: Cell<'_>) {
-        self.cell(column, cell);
+    fn json(&mut self, names: &dyn Names, column: ColumnId, cell: Cell<'_>) {
+        self.cell(names, column, cell);
     }
 }

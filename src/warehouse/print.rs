@@ -3,8 +3,8 @@
 use crate::event::{Kind, Node, known, text};
 
 use super::{
-    Cell, ColumnId, ColumnType, Layout, Mapper, Origin, Scalar, Sink, TableId, TableKind, datetime,
-    names, raw_path,
+    Cell, ColumnId, ColumnType, Layout, Mapper, Names, Origin, Scalar, Sink, TableId, TableKind,
+    datetime, names, raw_path,
 };
 
 /// Appends `{"error":"..."}`.
@@ -76,11 +76,11 @@ struct Rows {
 }
 
 impl Sink for Rows {
-    fn row(&mut self, table: TableId, kind: TableKind) {
+    fn row(&mut self, _: &dyn Names, table: TableId, kind: TableKind) {
         self.list.push(Row { table, kind, cells: Vec::new() });
     }
 
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+    fn cell(&mut self, _: &dyn Names, column: ColumnId, cell: Cell<'_>) {
         let mut json = String::new();
         match cell.value {
             Scalar::Bool(value) => json.push_str(if value { "true" } else { "false" }),
@@ -105,8 +105,8 @@ impl Sink for Rows {
         }
     }
 
-    fn json(&mut self, column: ColumnId, cell: Cell<'_>) {
-        self.cell(column, cell);
+    fn json(&mut self, names: &dyn Names, column: ColumnId, cell: Cell<'_>) {
+        self.cell(names, column, cell);
         if let Some(cell) = self.list.last_mut().and_then(|row| row.cells.last_mut()) {
             cell.as_text = true;
         }

@@ -50,8 +50,7 @@ class Job:
 
     def as_sent(self):
         return {"name": self.name, "sdk": self.sdk.name, "url": self.url, "writeKey": self.key,
-                "interval_ms": self.interval_ms, "leave": self.leave, "calls": self.calls,
-                "user_agent": self.sdk.user_agent}
+                "interval_ms": self.interval_ms, "user_agent": self.sdk.user_agent, "calls": self.calls}
 
 
 def all_calls(sdk, scenario):
@@ -136,7 +135,7 @@ class Browser:
     def close(self, job):
         """Closes the page; returns the hosts it asked and the errors it had."""
         answer = self._ask(job, do="close", name=job.name)
-        return answer.get("asked", []), answer.get("faults", [answer.get("error")])
+        return answer["asked"], answer["faults"]
 
     def __enter__(self):
         return self

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Parser;
 use crate::record::Route;
 use crate::unified::{Block, Unified};
-use crate::warehouse::{ColumnId, ColumnType, Sink as _, TableId};
+use crate::warehouse::{ColumnId, ColumnType, Names, Sink as _, TableId};
 
 /// Interns names for the test.
 #[derive(Default)]
@@ -84,14 +84,13 @@ impl Bench {
             route,
             event_type,
             received_at: 86_400_000_000 * 3 + 5,
-            names: &self.names,
             leaves: &Made,
         });
         for &(table, kind, cells) in rows {
-            sink.row(TableId(self.names.id(table)), kind);
+            sink.row(&self.names, TableId(self.names.id(table)), kind);
             for &(name, value, text) in cells {
                 let cell = Cell { value, text, origin: u32::MAX };
-                sink.cell(ColumnId(self.names.id(name)), cell);
+                sink.cell(&self.names, ColumnId(self.names.id(name)), cell);
             }
         }
         sink.finish()

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::{Error, MEMORY_BYTES};
-use crate::columnar::{Chunk, Event, FileReader, Leaves, Names, RouteId, Tables, base_of_variant};
+use crate::columnar::{Chunk, Event, FileReader, Leaves, RouteId, Tables, base_of_variant};
 use crate::loader;
 use crate::record::Route;
 use crate::storage::Store;
@@ -18,7 +18,7 @@ use crate::storage::keys::{DataFile, Key, TableFolder};
 use crate::storage::manifest::{File, Manifest};
 use crate::unified::Block;
 use crate::warehouse::{
-    Cell, ColumnId, ColumnType, Scalar, Sink as _, TableId, TableKind, datetime,
+    Cell, ColumnId, ColumnType, Names, Scalar, Sink as _, TableId, TableKind, datetime,
 };
 
 /// Columns of the same time in every row of a batch: the unified table has its own.
@@ -356,10 +356,9 @@ impl Member {
             route,
             event_type: self.event_type(),
             received_at: self.arrival(),
-            names,
             leaves: &leaves,
         });
-        sink.row(self.table, self.kind);
+        sink.row(names, self.table, self.kind);
         let mut spelled = String::new();
         for (at, column) in self.columns.iter().enumerate() {
             let Some(value) = chunk.value(at, self.row) else { continue };
@@ -370,12 +369,12 @@ impl Member {
                     spelled.clear();
                     spell(sent, &mut spelled);
                     let text = if let Scalar::Text(text) = value { text } else { &spelled };
-                    sink.cell(*id, Cell { value: sent, text, origin: u32::MAX });
+                    sink.cell(names, *id, Cell { value: sent, text, origin: u32::MAX });
                 }
                 Column::Overflow(id) => {
                     for (origin, text) in (0..).zip(&values) {
                         // Taken as it is: it finds no column by this name.
-                        sink.cell(*id, Cell { value: Scalar::Text(text), text, origin });
+                        sink.cell(names, *id, Cell { value: Scalar::Text(text), text, origin });
                     }
                 }
             }

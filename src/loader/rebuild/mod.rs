@@ -333,8 +333,9 @@ impl Rebuild {
             }
             None => Opener::cut(self.desk.registry.clone(), batch.folder.clone()),
         };
+        let parts = opener.parts();
         let tables = self.fill(chain, source, (&settings, &batch), opener)?;
-        let files = local_files(tables.finish().map_err(super::Error::Rows)?, &batch.folder)?;
+        let files = local_files(tables.finish().map_err(super::Error::Rows)?, &parts)?;
         let hour = Hour::parse(&source.hour).ok_or_else(|| wrong("its hour is none"))?;
         let rebuilds =
             Rebuilds { writer: source.writer.clone(), number, manifest: checksum(bytes) };

@@ -3,7 +3,6 @@
 //! becomes one row of `table`, `{"t":""}` cannot be mapped.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::clock::{Clock, Fixed, Timestamp};
-use crate::columnar::{self, Event, Leaves, Names, Tables};
+use crate::columnar::{self, Event, Leaves, Tables};
 use crate::journal::disk::memory::Disk;
 use crate::journal::disk::{self, Log, Stepper};
 use crate::journal::{Group, Journal};
+use crate::loader::local::Parts;
 use crate::loader::opener::{Opener, local_files};
 use crate::loader::plan::PlannedFile;
 use crate::loader::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
@@ -29,7 +29,7 @@ use crate::storage::memory::{Faulty, Memory};
 use crate::storage::registry::Registry;
 use crate::storage::{self, Backend, Store};
 use crate::unified::Unified;
-use crate::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind};
+use crate::warehouse::{Cell, ColumnId, Names, Scalar, Sink, TableId, TableKind};
 
 /// 2026-11-21T10:00:00Z.
 pub(super) const START: i64 = 1_795_255_200_000;
@@ -318,9 +318,10 @@ impl Shop {
             columnar::Settings::new(batch.writer.as_str(), batch.number.0, batch.from, batch.time);
         settings.row_group_bytes = self.row_group_bytes;
         let unified = Arc::new(Unified { blocks: Vec::new(), escaped: Vec::new() });
+        let parts = opener.parts();
         Box::new(ShopRows {
             tables: Tables::new(settings, unified, Box::new(opener)),
-            folder: batch.folder.clone(),
+            parts,
             names: Interned::default(),
         })
     }
@@ -352,7 +353,7 @@ impl Workshop for Shop {
 #[derive(Debug)]
 struct ShopRows {
     tables: Tables,
-    folder: PathBuf,
+    parts: Arc<Parts>,
     names: Interned,
 }
 
@@ -405,14 +406,14 @@ impl ShopRows {
             route,
             event_type: "track",
             received_at: from.event.received_at,
-            names: &self.names,
             leaves: &NoLeaves,
         });
-        sink.row(table, kind);
+        sink.row(&self.names, table, kind);
         for (column, (_, value)) in columns.into_iter().zip(cells) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let scalar = value.as_i64().map_or(Scalar::Text(&text), Scalar::Int);
-            sink.cell(ColumnId(column), Cell { value: scalar, text: &text, origin: u32::MAX });
+            let cell = Cell { value: scalar, text: &text, origin: u32::MAX };
+            sink.cell(&self.names, ColumnId(column), cell);
         }
         sink.finish().map_err(Error::Rows)
     }
@@ -454,6 +455,6 @@ impl Rows for ShopRows {
 
     fn finish(self: Box<Self>) -> Result<Vec<LocalFile>, Error> {
         let finished: Result<_, columnar::Error> = self.tables.finish();
-        local_files(finished.map_err(Error::Rows)?, &self.folder)
+        local_files(finished.map_err(Error::Rows)?, &self.parts)
     }
 }

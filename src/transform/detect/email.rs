@@ -19,8 +19,7 @@ const FILE_ENDINGS: [&str; 31] = [
 pub(super) fn around(text: &str, at: usize) -> Option<(usize, usize)> {
     let end = domain_end(text, at + 1)?;
     let start = local_start(text, at)?;
-    // The one user that everybody is at a host of repositories.
-    (text.get(start..at) != Some("git")).then_some((start, end))
+    Some((start, end))
 }
 
 fn local_start(text: &str, at: usize) -> Option<usize> {

@@ -87,15 +87,17 @@ impl Mapper {
             match id.kind {
                 IdKind::Named(name) => {
                     let cell = Cell { value: Scalar::Text(name), text: name, origin: NO_TOKEN };
-                    sink.cell(ColumnId(columns[0]), cell);
+                    sink.cell(&self.named(), ColumnId(columns[0]), cell);
                 }
                 IdKind::Sent(node) => {
                     let value: Value = self.text_value(node);
-                    sink.cell(ColumnId(columns[0]), self.made.cell(&value, event.text));
+                    let cell = self.made.cell(&value, event.text);
+                    sink.cell(&self.named(), ColumnId(columns[0]), cell);
                 }
             }
             let value = self.text_value(id.value);
-            sink.cell(ColumnId(columns[1]), self.made.cell(&value, event.text));
+            let cell = self.made.cell(&value, event.text);
+            sink.cell(&self.named(), ColumnId(columns[1]), cell);
         }
     }
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use crate::event::{Kind, Node, Parser, known};
 use crate::warehouse::{
-    Cell, ColumnId, Dialect, JsonPaths, Layout, Mapper, Scalar, Sink, TableId, TableKind, raw_path,
+    Cell, ColumnId, Dialect, JsonPaths, Layout, Mapper, Names, Scalar, Sink, TableId, TableKind,
+    raw_path,
 };
 
 use super::tests::ORIGIN;
@@ -37,7 +38,7 @@ struct Cells {
 }
 
 impl Sink for Cells {
-    fn row(&mut self, _: TableId, kind: TableKind) {
+    fn row(&mut self, _: &dyn Names, _: TableId, kind: TableKind) {
         self.kind = Some(kind);
         self.row.clear();
         if kind == TableKind::Discards {
@@ -45,7 +46,7 @@ impl Sink for Cells {
         }
     }
 
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+    fn cell(&mut self, _: &dyn Names, column: ColumnId, cell: Cell<'_>) {
         assert!(!self.row.contains(&column), "a column came twice in a row");
         self.row.push(column);
         let table = self.kind.unwrap();

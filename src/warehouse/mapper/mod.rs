@@ -33,7 +33,9 @@ use crate::event::{Node, Tape};
 
 use super::names::{NameMode, Namer};
 use super::rules::EventKind;
-use super::{ColumnId, ColumnType, Dialect, JsonPaths, Layout, Sink, TableId, TableKind};
+use super::{
+    self as warehouse, ColumnId, ColumnType, Dialect, JsonPaths, Layout, Sink, TableId, TableKind,
+};
 
 use discards::Loser;
 use intern::Names;
@@ -128,6 +130,22 @@ struct Owner {
     event: u32,
     slot: u32,
     row: u32,
+}
+
+/// The names of a mapper, for the sink it gives cells to.
+struct Named<'m> {
+    columns: &'m Names,
+    tables: &'m Names,
+}
+
+impl warehouse::Names for Named<'_> {
+    fn table(&self, id: TableId) -> &str {
+        self.tables.name(id.0)
+    }
+
+    fn column(&self, id: ColumnId) -> &str {
+        self.columns.name(id.0)
+    }
 }
 
 /// Maps events to cells.
@@ -301,6 +319,10 @@ impl Mapper {
             return Err(Unmappable::because("the event has too many distinct paths"));
         }
         self.write_rows(&event, sink)
+    }
+
+    const fn named(&self) -> Named<'_> {
+        Named { columns: &self.columns.names, tables: &self.tables }
     }
 
     fn begin_event(&mut self, event: Node<'_>) {

@@ -52,7 +52,8 @@ impl Mapper {
     /// Writes one row of `rejected`.
     pub fn rejected(&mut self, rejected: &Rejected<'_>, sink: &mut impl Sink) {
         let set = self.standard.set(false);
-        sink.row(set.table(TableKind::Rejected), TableKind::Rejected);
+        let names = &self.named();
+        sink.row(names, set.table(TableKind::Rejected), TableKind::Rejected);
         let mut time = String::new();
         datetime::write(rejected.received_at, &mut time);
         let values = [
@@ -74,7 +75,7 @@ impl Mapper {
                 1 => Scalar::Datetime(rejected.received_at),
                 _ => Scalar::Text(text),
             };
-            sink.cell(ColumnId(column), Cell { value, text, origin: NO_TOKEN });
+            sink.cell(names, ColumnId(column), Cell { value, text, origin: NO_TOKEN });
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind, datetim
 
 use super::discards::{DiscardReason, Loser, RawPaths};
 use super::value::{NO_TOKEN, Own, Value, is_blank};
-use super::{Event, EventTable, Fixed, Mapper, Unmappable};
+use super::{Event, EventTable, Fixed, Mapper, Named, Unmappable};
 
 /// Names of events whose tables are remembered, in each of the eight modes.
 const KEPT_EVENTS_MAX: usize = 16_384;
@@ -152,7 +152,7 @@ impl Mapper {
             self.owners.clear();
             self.row_stamp = 1;
         }
-        sink.row(table, kind);
+        sink.row(&self.named(), table, kind);
     }
 
     /// Writes a standard value; the column is taken in this row.
@@ -160,7 +160,8 @@ impl Mapper {
         let Some(value) = fixed.value else { return };
         let stamp = self.row_stamp;
         self.owner(fixed.column).row = stamp;
-        sink.cell(ColumnId(fixed.column), self.made.cell(&value, event.text));
+        let cell = self.made.cell(&value, event.text);
+        sink.cell(&self.named(), ColumnId(fixed.column), cell);
         self.written.push(fixed);
     }
 
@@ -184,7 +185,8 @@ impl Mapper {
 
     /// Writes the leaves that no standard column of this row stands against.
     fn put_slots(&mut self, context_only: bool, event: &Event<'_>, sink: &mut impl Sink) {
-        let Self { slots, owners, made, row_stamp, .. } = self;
+        let Self { slots, owners, made, row_stamp, columns, tables, .. } = self;
+        let names = &Named { columns: &columns.names, tables };
         for slot in slots.iter_mut() {
             if slot.lost || (context_only && !slot.in_context) {
                 continue;
@@ -196,9 +198,9 @@ impl Mapper {
             slot.written = true;
             let (column, cell) = (ColumnId(slot.column), made.cell(&slot.value, event.text));
             if slot.value.own == Own::Json {
-                sink.json(column, cell);
+                sink.json(names, column, cell);
             } else {
-                sink.cell(column, cell);
+                sink.cell(names, column, cell);
             }
         }
     }
@@ -410,9 +412,12 @@ impl Mapper {
                 loser.token >= context_from && context.is_some_and(|next| loser.token < next);
             let (row_table, row_id) = rows[usize::from(!in_context)];
             let path = paths.get(loser.token);
-            sink.row(table, TableKind::Discards);
+            let names = &self.named();
+            sink.row(names, table, TableKind::Discards);
             let text = |text| Cell { value: Scalar::Text(text), text, origin: NO_TOKEN };
-            let mut cell = |place: usize, cell: Cell<'_>| sink.cell(ColumnId(columns[place]), cell);
+            let mut cell = |place: usize, cell: Cell<'_>| {
+                sink.cell(names, ColumnId(columns[place]), cell);
+            };
             cell(0, text(path));
             cell(1, self.made.cell(&value, event.text));
             cell(2, text(loser.reason.label()));

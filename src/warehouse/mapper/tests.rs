@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::event::Parser;
 use crate::warehouse::{
-    Cell, ColumnId, Dialect, Layout, Mapper, Origin, Scalar, Sink, TableId, TableKind, Unmappable,
+    Cell, ColumnId, Dialect, Layout, Mapper, Names, Origin, Scalar, Sink, TableId, TableKind,
+    Unmappable,
 };
 
 /// A row with its names, values as `type:text`.
@@ -16,12 +17,12 @@ pub(super) struct Row {
 struct Rows(Vec<(TableId, Vec<(ColumnId, String)>)>, HashSet<ColumnId>);
 
 impl Sink for Rows {
-    fn row(&mut self, table: TableId, _: TableKind) {
+    fn row(&mut self, _: &dyn Names, table: TableId, _: TableKind) {
         self.0.push((table, Vec::new()));
         self.1.clear();
     }
 
-    fn cell(&mut self, column: ColumnId, cell: Cell<'_>) {
+    fn cell(&mut self, _: &dyn Names, column: ColumnId, cell: Cell<'_>) {
         let text = match cell.value {
             Scalar::Bool(value) => format!("bool:{value}"),
             Scalar::Int(value) => format!("int:{value}"),
