@@ -1,6 +1,6 @@
 //! `keelrow serve`: runs until it is told to stop.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 pub(super) fn start_logging(json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_max_level(tracing::Level::INFO)
         .with_target(false);
     // A second start in one process, as tests have, keeps the first's.

@@ -225,30 +225,35 @@ impl Keys {
         }
     }
 
+    /// The id of a key that was met lately.
     #[inline]
-    pub(super) fn intern(&mut self, key: &str) -> KeyId {
-        let short = Short::of(key.as_bytes());
-        if let Some(short) = short
-            && let Some(recent) = self.recent.get(short.place())
-            && recent.key == short
-        {
-            return KeyId(recent.id);
-        }
-        self.intern_in_table(key, short)
+    pub(super) fn recent(&self, key: &[u8]) -> Option<KeyId> {
+        let key = Short::of(key)?;
+        self.recent
+            .get(key.place())
+            .filter(|recent| recent.key == key)
+            .map(|recent| KeyId(recent.id))
     }
 
-    fn intern_in_table(&mut self, key: &str, short: Option<Short>) -> KeyId {
-        let hash = self.hasher.hash_one(key.as_bytes());
-        let (text, ends) = (&self.text, &self.ends);
-        let known = self.table.find(hash, |&id| text_of(text, ends, id) == key).copied();
-        let id = known.unwrap_or_else(|| self.add(key, hash));
-        if let Some(key) = short {
+    /// The id of a key that is spelled as it reads.
+    pub(super) fn intern(&mut self, key: &str) -> KeyId {
+        let id = self.intern_unescaped(key);
+        if let Some(key) = Short::of(key.as_bytes()) {
             if self.recent.is_empty() {
                 self.recent = vec![Recent { key: Short::NONE, id: 0 }; RECENT];
             }
-            self.recent[key.place()] = Recent { key, id };
+            self.recent[key.place()] = Recent { key, id: id.0 };
         }
-        KeyId(id)
+        id
+    }
+
+    /// The id of a key that was spelled with escapes. It is not kept at hand: what is found there
+    /// may be copied as it is spelled.
+    pub(super) fn intern_unescaped(&mut self, key: &str) -> KeyId {
+        let hash = self.hasher.hash_one(key.as_bytes());
+        let (text, ends) = (&self.text, &self.ends);
+        let known = self.table.find(hash, |&id| text_of(text, ends, id) == key).copied();
+        KeyId(known.unwrap_or_else(|| self.add(key, hash)))
     }
 
     fn add(&mut self, key: &str, hash: u64) -> u32 {
@@ -297,6 +302,8 @@ mod tests {
         let ids: Vec<_> = texts.iter().map(|text| keys.intern(text)).collect();
         for (text, id) in texts.iter().zip(ids) {
             assert_eq!((keys.intern(text), keys.text(id)), (id, text.as_str()));
+            let short = text.len() <= SHORT_BYTES_MAX as usize;
+            assert_eq!(keys.recent(text.as_bytes()), short.then_some(id));
         }
         assert_eq!(keys.len(), known::TEXTS.len() + texts.len());
     }

@@ -160,7 +160,7 @@ struct Walk<'b, 'p> {
 struct Key {
     id: KeyId,
     /// Offset of the key's opening quote.
-    start: Option<usize>,
+    start: Option<u32>,
     flags: u8,
 }
 
@@ -171,8 +171,8 @@ impl Walk<'_, '_> {
         let mut stack = [0_u32; DEPTH_MAX];
         let mut depth = 0;
         let mut in_object = false;
-        let mut key = NO_KEY;
         loop {
+            let key = if in_object { self.member_key()? } else { NO_KEY };
             self.skip_space();
             let kind = self.value(key)?;
             if kind.is_container() {
@@ -184,7 +184,6 @@ impl Walk<'_, '_> {
                 in_object = kind == Kind::Object;
                 self.skip_space();
                 if self.peek() != Some(if in_object { b'}' } else { b']' }) {
-                    key = if in_object { self.member_key()? } else { NO_KEY };
                     continue;
                 }
             }
@@ -195,15 +194,9 @@ impl Walk<'_, '_> {
                     return if self.at == self.bytes.len() { Ok(()) } else { self.invalid() };
                 };
                 match (self.peek(), in_object) {
-                    (Some(b','), true) => {
+                    (Some(b','), _) => {
                         self.at += 1;
                         self.skip_space();
-                        key = self.member_key()?;
-                        break;
-                    }
-                    (Some(b','), false) => {
-                        self.at += 1;
-                        key = NO_KEY;
                         break;
                     }
                     (Some(b'}'), true) | (Some(b']'), false) => {
@@ -257,22 +250,33 @@ impl Walk<'_, '_> {
         }
         let start = self.at;
         let flags = self.string()?;
-        let spelled = self.text.get(start + 1..self.at - 1).unwrap_or_default();
-        let id = if flags & ESCAPED == 0 {
-            self.parser.document.keys.intern(spelled)
-        } else {
-            self.parser.key.clear();
-            text::unescape_into(spelled, &mut self.parser.key);
-            self.parser.document.keys.intern(&self.parser.key)
+        let spelled = self.bytes.get(start + 1..self.at - 1).unwrap_or_default();
+        let key = match self.parser.document.keys.recent(spelled) {
+            // No key at hand holds a backslash.
+            Some(id) => Key { id, start: Some(as_u32(start)), flags: 0 },
+            None => self.intern(start, flags),
         };
         self.skip_space();
         if self.peek() != Some(b':') {
             return self.invalid();
         }
         self.at += 1;
+        Ok(key)
+    }
+
+    /// Interns the key that was just passed.
+    fn intern(&mut self, start: usize, flags: u8) -> Key {
+        let spelled = self.text.get(start + 1..self.at - 1).unwrap_or_default();
+        let id = if flags & ESCAPED == 0 {
+            self.parser.document.keys.intern(spelled)
+        } else {
+            self.parser.key.clear();
+            text::unescape_into(spelled, &mut self.parser.key);
+            self.parser.document.keys.intern_unescaped(&self.parser.key)
+        };
         let escaped = if flags & ESCAPED == 0 { 0 } else { KEY_ESCAPED };
         let dirty = if flags & DIRTY == 0 { 0 } else { KEY_DIRTY };
-        Ok(Key { id, start: Some(start), flags: escaped | dirty })
+        Key { id, start: Some(as_u32(start)), flags: escaped | dirty }
     }
 
     /// Reads a scalar, or the opening of a container, and puts its token on the tape.
@@ -300,7 +304,7 @@ impl Walk<'_, '_> {
             start: as_u32(start),
             end: as_u32(self.at),
             next: as_u32(index + 1),
-            key_start: as_u32(key.start.unwrap_or(start)),
+            key_start: key.start.unwrap_or_else(|| as_u32(start)),
             key: key.id,
             kind,
             flags: flags | key.flags,
@@ -359,10 +363,20 @@ impl Walk<'_, '_> {
     /// Passes the string that opens at the cursor; the flags say what is in it.
     #[inline]
     fn string(&mut self) -> Result<u8, Error> {
-        let mut flags = 0;
         self.at += 1;
+        self.at += text::plain_run(self.bytes.get(self.at..).unwrap_or_default());
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(0);
+        }
+        self.rest_of_string()
+    }
+
+    /// Passes the rest of a string from its first escape on.
+    #[cold]
+    fn rest_of_string(&mut self) -> Result<u8, Error> {
+        let mut flags = 0;
         loop {
-            self.at += text::plain_run(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -371,6 +385,7 @@ impl Walk<'_, '_> {
                 Some(b'\\') => flags |= ESCAPED | self.escape()?,
                 _ => return self.invalid(),
             }
+            self.at += text::plain_run(self.bytes.get(self.at..).unwrap_or_default());
         }
     }
 

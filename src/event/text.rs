@@ -1,5 +1,7 @@
 //! JSON strings: from their spelling to their text and back.
 
+use super::simd;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends the text of `spelled`, the inside of a checked JSON string: escapes resolved, NUL left
@@ -81,32 +83,23 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
-///
-/// Eight bytes at a time: a borrow can only reach bytes above a real hit, so the lowest flagged
-/// byte is always right.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut at = 0;
-    while let Some(&word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(word);
-        let quote = word ^ (ONES * b'"' as u64);
-        let slash = word ^ (ONES * b'\\' as u64);
-        let hits = (word.wrapping_sub(ONES * 0x20) & !word)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash);
-        let hits = hits & HIGH;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        let hits = simd::specials(block);
         if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
+            return at + hits.trailing_zeros() as usize;
         }
-        at += 8;
+        at += 16;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
-        .unwrap_or(rest.len())
+    at + plain_bytes(bytes.get(at..).unwrap_or_default())
+}
+
+/// The same for the last few bytes of a text.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    let special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    bytes.iter().position(special).unwrap_or(bytes.len())
 }
 
 #[cfg(test)]

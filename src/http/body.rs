@@ -66,7 +66,12 @@ pub(super) async fn read(
         // Nobody waits for a stalled sender: the connection is closed with the answer.
         Err(_) => return Err(Refusal::UnreadableBody.into()),
     };
-    let bytes = inflate(packed, &codings, limits.bytes_max, &mut permit).await?;
+    if codings.is_empty() {
+        return Ok((packed, permit));
+    }
+    // On the heap: decoders take kilobytes, which a plain body's future would be moved with.
+    let inflated = Box::pin(inflate(packed, &codings, limits.bytes_max, &mut permit));
+    let bytes = inflated.await?;
     Ok((bytes, permit))
 }
 

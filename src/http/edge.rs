@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::body::Drains;
+use super::docs::Docs;
 use super::error::{ForeignOrigin, TEXT};
 use super::server::{Handle, Peer};
 use super::stats::Stats;
@@ -54,7 +55,7 @@ pub(super) struct Shared<P> {
     pub(super) parts: Parts<P>,
     pub(super) in_flight: Budget,
     pub(super) drains: Drains,
-    pub(super) docs: pages::Docs,
+    pub(super) docs: Docs,
 }
 
 /// The public routes, ready to answer. Cheap to clone.
@@ -77,7 +78,7 @@ impl<P: Pipeline> Edge<P> {
         let in_flight = Budget::new(parts.options.load().max_in_flight);
         parts.stats.watch_in_flight(in_flight.clone());
         let drains = Drains::new(parts.tasks.clone());
-        let docs = pages::Docs::new();
+        let docs = Docs::new(pages::OPENAPI);
         let shared = Arc::new(Shared { parts, in_flight, drains, docs });
         let router = Routes::new().router.fallback(not_found).with_state(Arc::clone(&shared));
         Self { shared, router }

@@ -10,6 +10,7 @@ pub mod admin;
 mod auth;
 mod body;
 mod cors;
+mod docs;
 mod edge;
 mod error;
 mod events;

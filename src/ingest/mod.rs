@@ -160,8 +160,9 @@ impl Ingest {
     async fn prepare(&self, submission: Submission) -> Result<Prepared, Refusal> {
         let now = self.services.clock.now();
         let live = self.live.load();
+        // What is rare is boxed, so that the future of what is not stays small to move.
         if submission.body.len() > INLINE_BYTES_MAX {
-            return self.prepare_aside(submission, Arc::clone(&live), now).await;
+            return Box::pin(self.prepare_aside(submission, Arc::clone(&live), now)).await;
         }
         let prepared = self.scratch.with(|scratch| {
             request::prepare(&self.services, &live, scratch, &submission, now, None)
@@ -170,7 +171,7 @@ impl Ingest {
             Ok(prepared) => Ok(prepared),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::NeedsScripts) => {
-                self.scripts.prepare(Arc::clone(&live), submission, now).await
+                Box::pin(self.scripts.prepare(Arc::clone(&live), submission, now)).await
             }
         }
     }

@@ -139,6 +139,21 @@ async fn a_single_event_is_enriched_and_durable() {
 }
 
 #[tokio::test]
+async fn a_large_body_is_worked_on_aside_and_comes_to_the_same() {
+    let bench = bench();
+    let body = r#"{"userId":"u","event":"e","messageId":"m"}"#;
+    let large = " ".repeat(INLINE_BYTES_MAX) + body;
+    for body in [body, &large] {
+        let form = Form::Single(EventType::Track);
+        assert_eq!(bench.post("wk-web", form, body).await, Ok(1));
+    }
+    let records = bench.records();
+    assert_eq!((records.len(), &records[0]), (2, &records[1]));
+    assert_eq!(bench.post("wk-web", Form::Batch, &large).await, Err(Refusal::EmptyBatch));
+    assert_eq!(bench.in_flight.used(), 0);
+}
+
+#[tokio::test]
 async fn a_batch_is_judged_event_by_event() {
     let bench = bench();
     let large = format!(r#"{{"type":"track","userId":"u","x":"{}"}}"#, "y".repeat(5_000));

@@ -12,6 +12,8 @@ import subprocess
 from jobs import HERE, SCRIPTS
 
 BUILD_LIMIT_S = 300
+# What the lines of a failed build that name its cause have in them.
+CAUSES = ("resol", "dial tcp", "error[", "error:", "cannot find")
 
 
 class Built:
@@ -68,5 +70,7 @@ def make(tool, *arguments, **how):
     except subprocess.TimeoutExpired:
         raise Missing(f"{tool} was not done within {BUILD_LIMIT_S} s") from None
     if done.returncode != 0:
-        lines = (done.stderr + done.stdout).strip().splitlines() or [f"{tool} failed"]
-        raise Missing(f"{tool}: {next((line for line in lines if 'rror' in line or 'dial' in line), lines[-1])[:200]}")
+        lines = (done.stderr + done.stdout).splitlines()
+        # The first that tells a cause; what follows it are hints.
+        causes = [line for line in lines if any(word in line for word in CAUSES)] or lines or ["failed"]
+        raise Missing(f"{tool}: {causes[0].strip()[:250]}")

@@ -50,7 +50,8 @@ class Job:
 
     def as_sent(self):
         return {"name": self.name, "sdk": self.sdk.name, "url": self.url, "writeKey": self.key,
-                "interval_ms": self.interval_ms, "user_agent": self.sdk.user_agent, "calls": self.calls}
+                "interval_ms": self.interval_ms, "leave": self.leave, "calls": self.calls,
+                "user_agent": self.sdk.user_agent}
 
 
 def all_calls(sdk, scenario):
@@ -135,7 +136,7 @@ class Browser:
     def close(self, job):
         """Closes the page; returns the hosts it asked and the errors it had."""
         answer = self._ask(job, do="close", name=job.name)
-        return answer["asked"], answer["faults"]
+        return answer.get("asked", []), answer.get("faults", [answer.get("error")])
 
     def __enter__(self):
         return self

@@ -45,8 +45,10 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Proxy:
-    def __init__(self, upstream_port, faults=(), prefix=""):
-        self.upstream_port, self.prefix = upstream_port, prefix
+    """`patience_s` is how long a gateway that is not there is waited for, as load balancers do."""
+
+    def __init__(self, upstream_port, faults=(), prefix="", patience_s=0):
+        self.upstream_port, self.prefix, self.patience_s = upstream_port, prefix, patience_s
         self.faults, self.lock = list(faults), threading.Lock()
         self.events, self.met, self.paths = [], [], []
         self.server = Server(("127.0.0.1", 0), handler(self))
@@ -113,6 +115,7 @@ def handler(proxy):
             headers["X-Forwarded-Host"] = self.headers["host"]
             headers["X-Forwarded-Prefix"] = proxy.prefix
             try:
+                self.reach(connection)
                 connection.request(self.command, path, body or None, headers)
                 response = connection.getresponse()
                 return response.status, response.getheaders(), response.read()
@@ -120,6 +123,16 @@ def handler(proxy):
                 return None, [], b""
             finally:
                 connection.close()
+
+        def reach(self, connection):
+            until = time.monotonic() + proxy.patience_s
+            while True:
+                try:
+                    return connection.connect()
+                except ConnectionRefusedError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
 
         def refuse(self, code, retry_after):
             headers = [("Retry-After", str(retry_after)), ("Content-Type", "text/plain; charset=utf-8")]

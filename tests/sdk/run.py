@@ -21,6 +21,8 @@ from jobs import Browser, Job, all_calls, run_process, stream
 from proxy import ANSWER_LOST, RESET, Proxy, Sink, slow, status
 
 COMMIT_LIMIT_S = 60
+# Between a start and the kill that follows.
+TRAFFIC_S = 2
 # Programs that run at once; pages of the browser all do.
 WORKERS = 5
 
@@ -56,7 +58,7 @@ class Run:
     def is_page(self, job):
         return job.sdk.runner in ("browser", "worker")
 
-    def carry_out(self, jobs):
+    def carry_out(self, jobs, workers=WORKERS):
         """Runs all jobs; returns what went wrong by name."""
         def one(job):
             if self.is_page(job):
@@ -65,7 +67,7 @@ class Run:
         pages = [job for job in jobs if self.is_page(job)]
         programs = [job for job in jobs if not self.is_page(job)]
         with (concurrent.futures.ThreadPoolExecutor(max(1, len(pages))) as tabs,
-              concurrent.futures.ThreadPoolExecutor(WORKERS) as pool):
+              concurrent.futures.ThreadPoolExecutor(workers) as pool):
             futures = {job.name: tabs.submit(one, job) for job in pages}
             futures |= {job.name: pool.submit(one, job) for job in programs}
             return {name: future.result() for name, future in futures.items()}
@@ -92,6 +94,12 @@ def wait_until_settled(gateway, jobs, wrong):
         waiting = [job for job in waiting if not is_settled(gateway.settled(job.schema), job)]
     for job in waiting:
         print(f"  {job.name}: {gateway.settled(job.schema)} of {len(job.calls)} events")
+
+
+def wait_until(running, condition):
+    """Waits for the condition, or for the end of what runs."""
+    while not running.done() and not condition():
+        time.sleep(0.05)
 
 
 def is_settled(books, job):
@@ -190,28 +198,30 @@ def with_faults(name, faults):
 def leaving(run):
     """The page is left at once: what is queued goes out as it unloads, or from the next page."""
     jobs = [Job(sdk, "leaving", stream(sdk, "leaving", 3), leave=True)
-            for sdk in run.sdks() if sdk.runner == "browser"]
+            for sdk in run.sdks() if sdk.runner == "browser" and sdk.outlives_page]
     return simple(run, jobs)
 
 
 def restart(run):
     """Apps in use while the gateway is stopped, started, killed and started again."""
-    jobs = [Job(sdk, "restart", stream(sdk, "restart", 40), interval_ms=150)
+    jobs = [Job(sdk, "restart", stream(sdk, "restart", 60), interval_ms=150)
             for sdk in run.sdks() if sdk.retries]
-    with Gateway(run.options.keelrow, [job.source() for job in jobs]) as gateway:
+    with Gateway(run.options.keelrow, [job.source() for job in jobs]) as gateway, \
+            Proxy(gateway.port, patience_s=30) as balancer, \
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
         for job in jobs:
-            job.url = gateway.url
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            running = pool.submit(run.carry_out, jobs)
-            time.sleep(3)
-            gateway.stop()
-            time.sleep(0.5)
-            gateway.start()
-            time.sleep(2)
-            gateway.kill()
-            time.sleep(0.5)
-            gateway.start()
-            wrong = running.result()
+            job.url = gateway.url if job.sdk.patient else balancer.url
+        running = pool.submit(run.carry_out, jobs, len(jobs))
+        # An SDK that is only starting asks for its configuration once; then it is in use.
+        wait_until(running, lambda: all(gateway.settled(job.schema) for job in jobs))
+        sending = sum(not is_settled(gateway.settled(job.schema), job) for job in jobs)
+        gateway.stop()
+        gateway.start()
+        time.sleep(TRAFFIC_S)
+        gateway.kill()
+        gateway.start()
+        wrong = running.result()
+        print(f"  {sending} of {len(jobs)} SDKs were sending when the gateway stopped")
         wait_until_settled(gateway, jobs, wrong)
         run.close_pages(jobs, wrong)
         gateway.stop()

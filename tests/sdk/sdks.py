@@ -31,6 +31,10 @@ class Sdk:
     message_id: bool = True
     # False: what was not answered is gone, as with a beacon: no row may be expected after a fault.
     retries: bool = True
+    # False: what was called just before the page is left may be lost in the SDK.
+    outlives_page: bool = True
+    # False: three retries within a second and a half, then a batch is dropped.
+    patient: bool = True
     # The source's platform; empty: the gateway tells it from the event.
     platform: str = "server"
     # The user agent that a browser is given.
@@ -55,11 +59,11 @@ ELECTRON = (
 JS = "RudderLabs JavaScript SDK"
 
 NODE = [
-    Sdk("rudder-node-gzip", "node", "analytics-node"),
-    Sdk("rudder-node-plain", "node", "analytics-node"),
+    Sdk("rudder-node-gzip", "node", "analytics-node", patient=False),
+    Sdk("rudder-node-plain", "node", "analytics-node", patient=False),
     Sdk("segment-node", "node", "@segment/analytics-node", large=BELOW_32_KIB),
-    Sdk("segment-node-legacy", "node", "analytics-node", large=BELOW_32_KIB),
-    Sdk("rudder-worker-node", "node", "analytics-service-worker"),
+    Sdk("segment-node-legacy", "node", "analytics-node", large=BELOW_32_KIB, patient=False),
+    Sdk("rudder-worker-node", "node", "analytics-service-worker", patient=False),
 ]
 PYTHON = [
     Sdk("rudder-python-gzip", "python", "analytics-python", context_traits=True),
@@ -79,9 +83,9 @@ BROWSER = [
         retries=False, platform=""),
     Sdk("rudder-js-desktop", "browser", JS, lacks=("screen",), context_traits=True, platform="",
         user_agent=ELECTRON),
-    Sdk("segment-js", "browser", "analytics.js", alias_is_current=True, platform=""),
+    Sdk("segment-js", "browser", "analytics.js", alias_is_current=True, outlives_page=False, platform=""),
     Sdk("segment-js-batch", "browser", "analytics.js", large=BELOW_32_KIB, alias_is_current=True, platform=""),
-    Sdk("rudder-worker", "worker", "analytics-service-worker", platform=""),
+    Sdk("rudder-worker", "worker", "analytics-service-worker", patient=False, platform=""),
 ]
 RUST = [
     Sdk("rudder-rust", "rust", "RudderStack Rust SDK", message_id=False),

@@ -192,6 +192,12 @@ and look a second later, for example with DuckDB:
   select source_name, event, user_id, words, note
   from read_parquet('{folder}/lake/unified/prod/user_events/v1/**/*.parquet', union_by_name = true);
 
+A picture counts as well, without any SDK:
+
+  curl -so /dev/null 'http://{public}/pixel/v1/page?writeKey=demo-web-prod&anonymousId=a-1&name=Home'
+
+A page with a browser SDK that shows its events arriving: examples/web. For your own apps: docs/sdks.md.
+
 Metrics: http://{admin}/metrics   API: http://{public}/docs   Stop: Ctrl-C"#
     )?;
     Ok(())

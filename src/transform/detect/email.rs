@@ -19,7 +19,8 @@ const FILE_ENDINGS: [&str; 31] = [
 pub(super) fn around(text: &str, at: usize) -> Option<(usize, usize)> {
     let end = domain_end(text, at + 1)?;
     let start = local_start(text, at)?;
-    Some((start, end))
+    // The one user that everybody is at a host of repositories.
+    (text.get(start..at) != Some("git")).then_some((start, end))
 }
 
 fn local_start(text: &str, at: usize) -> Option<usize> {

@@ -32,6 +32,45 @@ const VERSION: [&str; 22] = [
     "table",
 ];
 
+/// Products whose version stands directly behind their name.
+const PRODUCTS: [&str; 20] = [
+    "chrome",
+    "chromium",
+    "firefox",
+    "edge",
+    "safari",
+    "opera",
+    "webkit",
+    "electron",
+    "windows",
+    "android",
+    "ios",
+    "macos",
+    "linux",
+    "ubuntu",
+    "node",
+    "python",
+    "java",
+    "nginx",
+    "mattermost",
+    "openssl",
+];
+/// Words that may stand between such a name and its number.
+const BETWEEN: [&str; 6] = ["to", "is", "was", "of", "than", "now"];
+
+/// True if the number of four parts at `start` is a version: the word before it says so, or one of
+/// the words before it does and the parts are as small as those of versions are.
+fn is_version(text: &str, start: usize, octets: [u8; 4]) -> bool {
+    let before = words::before(text, start);
+    let mut last = before.rsplit(|ch: char| !ch.is_ascii_alphabetic()).filter(|w| !w.is_empty());
+    let one_of = |word: &str, list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
+    let named = last.find(|word| !one_of(word, &BETWEEN)).unwrap_or_default();
+    let large = octets.iter().filter(|&&part| part >= 100).count();
+    VERSION.iter().any(|known| words::ends_with(named, known))
+        || one_of(named, &PRODUCTS)
+        || octets[0] < 100 && large <= 1 && words::precede(text, start, &VERSION)
+}
+
 /// An IPv4 address from the first group on: where it ends. Versions of four parts, the unspecified
 /// address, loopback and broadcast are left alone.
 pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
@@ -51,7 +90,7 @@ pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
         && bytes.get(end + 1).is_some_and(u8::is_ascii_alphabetic);
     // `Chrome/1.2.3.4` names a product; `localhost/1.2.3.4:80` and `//1.2.3.4` name a host.
     let product = before(1) == b'/' && is_alnum(before(2)) && bytes.get(end) != Some(&b':');
-    if part_of_more || suffix || product || words::precede(text, start, &VERSION) {
+    if part_of_more || suffix || product || is_version(text, start, address.octets()) {
         return None;
     }
     Some(end)
@@ -123,6 +162,15 @@ fn cisco(bytes: &[u8], at: usize) -> Option<usize> {
         next => next.is_some_and(|&byte| is_alnum(byte)),
     };
     (shaped && letters && !began_before && !goes_on && !is_blank(run)).then_some(at + 14)
+}
+
+/// A hardware address in one piece, 12 hexadecimal digits, where a word before it says so.
+pub(super) fn bare_mac(text: &str, start: usize, end: usize) -> bool {
+    let run = text.as_bytes().get(start..end).unwrap_or_default();
+    run.len() == 12
+        && run.iter().all(u8::is_ascii_hexdigit)
+        && !is_blank(run)
+        && words::precede(text, start, &["mac", "bssid", "hwaddr", "ether"])
 }
 
 /// All zeros or all ones: no device has them.

@@ -8,9 +8,9 @@ const NOT_NAMES: [&str; 28] = [
     "Sender", "Reply", "Name", "And", "The", "For", "With",
 ];
 /// Small words inside a name.
-const PARTICLES: [&str; 18] = [
-    "de", "del", "della", "der", "den", "di", "da", "dos", "das", "la", "le", "van", "von", "zu",
-    "y", "e", "al", "bin",
+const PARTICLES: [&str; 26] = [
+    "de", "del", "della", "der", "den", "di", "da", "dos", "das", "du", "des", "la", "le", "van",
+    "von", "zu", "y", "e", "al", "el", "bin", "ibn", "af", "av", "ten", "ter",
 ];
 /// Kinds of devices that people give their name to.
 const DEVICES: [&str; 23] = [
@@ -53,9 +53,12 @@ fn is_name_char(ch: char) -> bool {
     ch.is_alphabetic() || matches!(ch, '.' | '-' | '\'' | '’')
 }
 
-/// A capital letter first, or a script that has none.
+/// A capital letter first, or behind `d'`, or a script that has none.
 fn is_capitalised(word: &str) -> bool {
-    word.chars()
+    let elided = ["d'", "d’", "l'", "l’"].iter().find_map(|start| word.strip_prefix(start));
+    elided
+        .unwrap_or(word)
+        .chars()
         .next()
         .is_some_and(|ch| ch.is_uppercase() || ch.is_alphabetic() && !ch.is_lowercase())
 }

@@ -89,7 +89,10 @@ pub(super) fn international(bytes: &[u8], start: usize) -> Option<usize> {
     }
     let most = most_digits(bytes.get(start..).unwrap_or_default());
     let (end, count) = walk(bytes, start, most);
-    (count >= DIGITS_MIN).then(|| with_extension(bytes, end))
+    // `+2024-01-01`
+    let groups = Groups::read(bytes, start);
+    let date = groups.shaped(&[4, 2, 2], b"-");
+    (count >= DIGITS_MIN && !date).then(|| with_extension(bytes, end))
 }
 
 /// A number in international form behind the prefix that is dialled for it, `0044 20 7946 0958` or
@@ -223,7 +226,8 @@ pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> 
     let bytes = text.as_bytes();
     let start = groups.spans[0].0;
     let (end, count) = walk(bytes, start, DIGITS_MAX);
-    if !(7..=DIGITS_MAX).contains(&count) || is_date(groups) {
+    let slashes = bytes.get(start..end)?.iter().filter(|&&byte| byte == b'/').count();
+    if !(7..=DIGITS_MAX).contains(&count) || is_date(groups) || slashes > 1 {
         return None;
     }
     let joined =
@@ -235,9 +239,13 @@ pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> 
     Some((start - usize::from(opened), with_extension(bytes, end)))
 }
 
-/// `87.0.0.247.247`: numbers of telephones have no groups of one digit between dots.
+/// `87.0.0.247.247`, `255.255.255.255`: numbers of telephones have no groups of one digit between
+/// dots, and those of North America four digits at their end.
 fn is_version(groups: &Groups) -> bool {
-    groups.count >= 3 && groups.gaps[0] == b'.' && (0..3).any(|n| groups.len(n) == 1)
+    let dotted =
+        |count: usize| groups.count >= count && (0..count - 1).all(|gap| groups.gaps[gap] == b'.');
+    let four = groups.count == 4 && dotted(4) && (0..4).all(|n| groups.len(n) <= 3);
+    four || dotted(3) && (0..3).any(|n| groups.len(n) == 1)
 }
 
 /// `2020-12-27`, `27.12.2020`: a date is no number, though it has eight digits.

@@ -402,6 +402,9 @@ impl Scan<'_, '_> {
         {
             return Some(end);
         }
+        if length == 12 && self.want.has(Detector::Mac) && net::bare_mac(self.text, start, end) {
+            return self.keep(Some((start, end)), Detector::Mac);
+        }
         if length < TOKEN_MIN && !matches!(next, b'-' | b'_' | b'.') {
             return None;
         }

@@ -75,6 +75,12 @@ const HARMLESS: [&str; 26] = [
 /// The value of a secret whose name ends before the `=` or `:` at `sign`: its span.
 pub(super) fn behind(text: &str, sign: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
+    // `auth::basic` is a path of code.
+    if bytes[sign] == b':'
+        && (bytes.get(sign + 1) == Some(&b':') || text.get(..sign)?.ends_with(':'))
+    {
+        return None;
+    }
     let name = name_before(bytes, sign)?;
     if !is_secret_name(name) {
         return None;
@@ -88,6 +94,11 @@ pub(super) fn behind(text: &str, sign: usize) -> Option<(usize, usize)> {
         None => bare_end(bytes, start),
     };
     let value = text.get(start..end)?;
+    // RudderStack's sessions are named by the time they began.
+    if name.to_ascii_lowercase().ends_with(b"id") && value.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return None;
+    }
     let assigned = bytes[sign] == b'=' || quote.is_some();
     is_worth_hiding(value, assigned).then_some((start, end))
 }

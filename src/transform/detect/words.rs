@@ -31,7 +31,7 @@ pub(super) fn precede(text: &str, at: usize, words: &[&str]) -> bool {
 }
 
 /// `word` is `known`, or a camel case compound that ends with it.
-fn ends_with(word: &str, known: &str) -> bool {
+pub(super) fn ends_with(word: &str, known: &str) -> bool {
     let Some(from) = word.len().checked_sub(known.len()) else { return false };
     let Some(tail) = word.get(from..) else { return false };
     let camel = tail.starts_with(|ch: char| ch.is_uppercase());

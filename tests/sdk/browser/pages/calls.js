@@ -1,17 +1,24 @@
 // The calls of a job, made on a browser SDK's client as a web app makes them.
 const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
 
-export async function make(client, { calls, interval_ms }) {
-  for (const { call, name, id, user, fields } of calls) {
-    if (call === "track") client.track(name, fields);
-    else if (call === "identify") client.identify(user, fields);
-    else if (call === "page") client.page(name, fields);
-    else if (call === "screen") client.screen(name, fields);
-    else if (call === "group") client.group(id, fields);
-    else if (call === "alias") client.alias(user, id);
-    else throw new Error(`no such call: ${call}`);
+const one = (client, { call, name, id, user, fields }) =>
+  ({
+    track: () => client.track(name, fields),
+    identify: () => client.identify(user, fields),
+    page: () => client.page(name, fields),
+    screen: () => client.screen(name, fields),
+    group: () => client.group(id, fields),
+    alias: () => client.alias(user, id),
+  })[call]();
+
+export async function make(client, { calls, interval_ms, leave }) {
+  const taken = [];
+  for (const call of calls) {
+    taken.push(one(client, call));
     if (interval_ms) await sleep(interval_ms);
   }
+  // Segment's answers with a promise: until it is kept, an event is nowhere that outlives the page.
+  if (leave) await Promise.all(taken);
 }
 
 // A page's bundle calls this with the way to load its SDK; the driver calls what is put on `window`.
