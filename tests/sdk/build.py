@@ -6,6 +6,7 @@ machine reaches; without them those SDKs are skipped, and the summary says so.
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -73,4 +74,5 @@ def make(tool, *arguments, **how):
         lines = (done.stderr + done.stdout).splitlines()
         # The first that tells a cause; what follows it are hints.
         causes = [line for line in lines if any(word in line for word in CAUSES)] or lines or ["failed"]
-        raise Missing(f"{tool}: {causes[0].strip()[:250]}")
+        cause = re.sub("\x1b[^m]*m", "", causes[0]).strip()
+        raise Missing(f"{tool}: {cause[:200]}")

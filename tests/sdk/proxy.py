@@ -50,7 +50,7 @@ class Proxy:
     def __init__(self, upstream_port, faults=(), prefix="", patience_s=0):
         self.upstream_port, self.prefix, self.patience_s = upstream_port, prefix, patience_s
         self.faults, self.lock = list(faults), threading.Lock()
-        self.events, self.met, self.paths = [], [], []
+        self.events, self.met, self.statuses = [], [], []
         self.server = Server(("127.0.0.1", 0), handler(self))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -72,14 +72,13 @@ class Proxy:
                 self.met.append(fault)
             return fault
 
-    def record(self, path, headers, body):
+    def record(self, headers, body):
         try:
             text = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
             content = json.loads(text)
         except (OSError, ValueError):
             return
         with self.lock:
-            self.paths.append(path)
             self.events += content["batch"] if "batch" in content else [content]
 
 
@@ -94,12 +93,13 @@ def handler(proxy):
             path = self.path[len(proxy.prefix):]
             fault = proxy.next_fault() if self.command == "POST" else None
             if self.command == "POST":
-                proxy.record(path, self.headers, body)
+                proxy.record(self.headers, body)
             if fault == RESET:
                 return self.reset()
             if fault and fault[0] == "status":
                 return self.refuse(*fault[1:])
             code, headers, answer = self.forward(path, body)
+            proxy.statuses.append(code)
             if fault == ANSWER_LOST or code is None:
                 return self.reset()
             if fault and fault[0] == "slow":

@@ -139,26 +139,25 @@ def ids_by_marker(events):
     return ids
 
 
-def simple(run, jobs, http=""):
-    """All jobs at one gateway, each through a proxy of its own if it has faults."""
+def simple(run, jobs, proxied=False, **source):
+    """All jobs at one gateway, each through a proxy of its own if `proxied`."""
     if not jobs:
         return {}
-    with Gateway(run.options.keelrow, [job.source() for job in jobs], http) as gateway, \
+    with Gateway(run.options.keelrow, [job.source(**source) for job in jobs]) as gateway, \
             contextlib.ExitStack() as proxies:
         events = []
         for job in jobs:
             job.url = gateway.url
-            if job.faults:
-                proxy = proxies.enter_context(Proxy(gateway.port, job.faults))
-                job.url, job.proxy = proxy.url, proxy
+            if proxied:
+                job.proxy = proxies.enter_context(Proxy(gateway.port, job.faults))
+                job.url = job.proxy.url
         wrong = run.carry_out(jobs)
         wait_until_settled(gateway, jobs, wrong)
         run.close_pages(jobs, wrong)
-        for job in jobs:
-            if job.faults:
-                events += job.proxy.events
-                if job.proxy.faults:
-                    wrong[job.name] += f" {len(job.proxy.faults)} faults were not met"
+        for job in jobs if proxied else []:
+            events += job.proxy.events
+            if job.proxy.faults:
+                wrong[job.name] += f" {len(job.proxy.faults)} faults were not met"
         gateway.stop()
         result = check(gateway, jobs, wrong, ids_by_marker(events))
         gateway.start()
@@ -191,8 +190,20 @@ def with_faults(name, faults):
     def scenario(run):
         jobs = [Job(sdk, name, all_calls(sdk, name), faults=list(faults))
                 for sdk in run.sdks() if sdk.retries]
-        return simple(run, jobs)
+        return simple(run, jobs, proxied=True)
     return scenario
+
+
+def limited(run):
+    """The gateway's own 429: twice as many events as the source's rate allows at once."""
+    jobs = [Job(sdk, "limited", stream(sdk, "limited", 24), interval_ms=5)
+            for sdk in run.sdks() if sdk.retries and sdk.patient]
+    result = simple(run, jobs, proxied=True, rate_limit="12/s")
+    refused = sum(429 in job.proxy.statuses for job in jobs)
+    print(f"  {refused} of {len(jobs)} SDKs were answered 429")
+    if jobs and not refused:
+        raise SystemExit("no SDK met the rate limit")
+    return result
 
 
 def leaving(run):
@@ -235,6 +246,7 @@ SCENARIOS = {
     "prefix": prefix,
     "leaving": leaving,
     "busy": with_faults("busy", [status(429), status(503)]),
+    "limited": limited,
     "broken": with_faults("broken", [RESET, ANSWER_LOST, slow(3)]),
     "restart": restart,
 }
