@@ -53,8 +53,9 @@ pub(super) struct Round {
     tables: usize,
 }
 
-/// How long a batch stays open: many are made in a round, each of a size worth loading.
-const MAX_AGE: Duration = Duration::from_secs(5);
+/// How long a batch stays open: long enough to be worth loading, short enough that waiting for the
+/// last one weighs little.
+const MAX_AGE: Duration = Duration::from_secs(2);
 /// How much longer loading may take after the last event was sent.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
