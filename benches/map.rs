@@ -1,4 +1,5 @@
-//! What the mapping costs: journal text -> tape -> cells given to a sink that only counts.
+//! What the mapping costs: journal text -> tape -> cells given to a sink that only counts; then as the
+//! loader does it, from a record of the journal to the column arrays of the event's tables.
 //!
 //! `cargo bench --bench map`; the events are the corpus under `tests/golden/corpus`, as the gateway
 //! would have journaled them. Prints microseconds of the thread's CPU time per event, the median and
@@ -7,9 +8,17 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a bench")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keelrow::clock::Timestamp;
 use keelrow::event::Parser;
+use keelrow::loader::rows::{Batch, Incoming, Workshop as _};
+use keelrow::loader::{Settings, Warehouse};
+use keelrow::record::{self, EncodedRoute, Route, Stamp, View};
+use keelrow::storage::keys::{Number, Part};
+use keelrow::storage::registry::Registry;
+use keelrow::storage::{Folder, Options, Store};
 use keelrow::warehouse::{
     Cell, ColumnId, Dialect, Layout, Mapper, Names, Origin, Sink, TableId, TableKind,
 };
@@ -84,6 +93,57 @@ fn measure(events: &[String], mut work: impl FnMut(&str)) -> (f64, f64) {
     (rounds[ROUNDS / 2], rounds[0])
 }
 
+/// From records as the journal has them to column arrays: event table, `tracks`, unified table.
+fn arrays(events: &[String]) -> (f64, f64) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(Arc::new(Folder::open(folder.path()).unwrap()), Options::default());
+    let registry = Registry::new(store);
+    let settings = Arc::new(arc_swap::ArcSwap::from_pointee(Settings::default()));
+    let mut warehouse = Warehouse::new(settings).unwrap();
+    let route = Route {
+        source_id: "webapp_prod".into(),
+        source_name: "webapp".into(),
+        environment: "prod".into(),
+        platform: "web".into(),
+        schema: "webapp_prod".into(),
+    };
+    let encoded = EncodedRoute::new(route.clone());
+    let route = Arc::new(route);
+    let records: Vec<Vec<u8>> = events
+        .iter()
+        .map(|event| {
+            let mut record = Vec::new();
+            let stamp =
+                Stamp { key_hash: 1, content_hash: 1, part: 0, received_at: 0, rejection: None };
+            record::write_event(&encoded, event.as_bytes(), stamp, &mut record);
+            record
+        })
+        .collect();
+    let start = Instant::now();
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let batch = Batch {
+                writer: Part::new("bench").unwrap(),
+                number: Number(1),
+                from: 0,
+                time: Timestamp::from_millis(1_781_481_939_000),
+                folder: folder.path().to_owned(),
+            };
+            let (mut rows, _) = warehouse.cut(&batch, &registry).unwrap();
+            let before = spent(start);
+            for _ in 0..PASSES {
+                for (position, record) in (0..).zip(&records) {
+                    let View::Event(event) = record::read(record).unwrap() else { continue };
+                    rows.event(Incoming { event: &event, route: &route, position }).unwrap();
+                }
+            }
+            (spent(start) - before).as_secs_f64() * 1e6 / (events.len() * PASSES) as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    (rounds[ROUNDS / 2], rounds[0])
+}
+
 fn main() {
     let events = events();
     let bytes: usize = events.iter().map(String::len).sum();
@@ -118,4 +178,6 @@ fn main() {
             count.cells as f64 / runs as f64,
         );
     }
+    let (median, least) = arrays(&events);
+    println!("journal to arrays     {median:.2} us (least {least:.2})");
 }
