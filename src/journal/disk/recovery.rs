@@ -228,6 +228,13 @@ impl Tail {
         let end = whole_blocks(self.end_at);
         let mut at = start;
         let mut buffer = Aligned::new(1024 * 1024);
+        // So is the header: with what an earlier use of the file left in its place, all of this
+        // would pass for a segment that holds nothing.
+        let block = segment.header.block();
+        let header = buffer.as_mut_slice().get_mut(..block.len()).unwrap_or_default();
+        header.copy_from_slice(&block);
+        write_all(&*segment.file, header, 0)
+            .map_err(|stopped| segment.error("write a segment", stopped.source))?;
         while at < end {
             let bytes = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.room());
             let chunk = buffer.as_mut_slice().get_mut(..bytes).unwrap_or_default();
