@@ -54,7 +54,7 @@ pub(super) struct Chain {
     pub(super) last: Option<Last>,
     /// The books of all batches, as far back as they are known.
     pub(super) books: Books,
-    /// The last batch that was noted; the one before the last where there was no note.
+    /// The last batch that was noted; 0 where there was no note.
     noted: Number,
     note: PathBuf,
 }
@@ -74,8 +74,7 @@ impl Chain {
             let (books, noted) = (Books::default(), Number(0));
             return Ok(Self { writer, last: None, books, noted, note });
         };
-        let before = Number(manifest.number.0.saturating_sub(1));
-        let noted_number = noted.as_ref().map_or(before, |noted| noted.number);
+        let noted_number = noted.as_ref().map_or(Number(0), |noted| noted.number);
         let mut books = Books::default();
         if let Some(noted) = noted {
             books = Books::from_sources(noted.sources);
@@ -96,10 +95,10 @@ impl Chain {
         Ok(Self { writer, last, books, noted: noted_number, note })
     }
 
-    /// The batches that were committed and, at the start, not noted here.
+    /// The batches that were committed and, at the start, not noted here, the last one first.
     pub(super) fn unnoted(&self) -> impl Iterator<Item = Number> + use<> {
         let last = self.last.as_ref().map_or(0, |last| last.number.0);
-        (self.noted.0 + 1..=last).map(Number)
+        (self.noted.0 + 1..=last).rev().map(Number)
     }
 
     /// The number of the next batch.

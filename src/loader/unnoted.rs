@@ -2,8 +2,9 @@
 //!
 //! Usually there is one at most, committed just before the process died. But a copied machine may
 //! have gone on under the same writer id and with other records: then this journal's records are not
-//! in the lake, and must not be given up. All that is not noted was not given up, so it can be held
-//! against its plan; and where its entries of repeats are missing here, they are made again.
+//! in the lake, and must not be given up. What is not noted was not given up, so it can be held
+//! against its plan; and where its entries of repeats are missing here, they are made again. Without
+//! a note, because it was lost or there never was a batch, all is looked at that the journal holds.
 
 use super::chain::Chain;
 use super::dedup::{Dedup, Verdict};
@@ -21,13 +22,17 @@ use crate::storage::keys::{Key, Number};
 /// [`Error::OtherLoader`] if one was made of other records, [`Error::JournalBehind`] if the journal
 /// ends before it does; else what failed.
 pub(super) fn check(services: &Services, desk: &mut Desk, chain: &Chain) -> Result<(), Error> {
+    let first = services.journal.state().first.get();
+    let mut numbers = Vec::new();
     for number in chain.unnoted() {
-        let key = Key::Plan(chain.writer.clone(), number);
-        let action = "read the plan of a batch that was not noted";
-        let Some(bytes) = services.store.get(&key).map_err(Error::storage(action))? else {
-            continue;
-        };
-        let plan = Plan::from_bytes(&key, &bytes).map_err(Error::storage(action))?;
+        match plan(services, chain, number)? {
+            Some(plan) if plan.journal.from >= first => numbers.push(number),
+            // Given up, by this journal's own loader.
+            _ => break,
+        }
+    }
+    for number in numbers.into_iter().rev() {
+        let Some(plan) = plan(services, chain, number)? else { continue };
         let walked = walk(&*services.journal, &plan, &mut desk.dedup);
         let is_known = desk.dedup.has(number);
         match walked {
@@ -45,6 +50,14 @@ pub(super) fn check(services: &Services, desk: &mut Desk, chain: &Chain) -> Resu
         }
     }
     Ok(())
+}
+
+fn plan(services: &Services, chain: &Chain, number: Number) -> Result<Option<Plan>, Error> {
+    let key = Key::Plan(chain.writer.clone(), number);
+    let action = "read the plan of a batch that was not noted";
+    let bytes = services.store.get(&key).map_err(Error::storage(action))?;
+    let plan = bytes.map(|bytes| Plan::from_bytes(&key, &bytes)).transpose();
+    plan.map_err(Error::storage(action))
 }
 
 fn make_entries(dedup: &mut Dedup, number: Number) -> Result<(), Error> {
