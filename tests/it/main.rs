@@ -11,8 +11,10 @@
 mod commands;
 mod gateway;
 mod http;
+mod journal;
 mod lake;
 mod loading;
 mod privacy;
+mod sim;
 mod tidy;
 mod transforms;
