@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::lake::manifest::Books;
+
 /// The books of one source, by outcome; `waiting` among them.
 type Book = BTreeMap<String, u64>;
 
@@ -26,6 +28,53 @@ pub(crate) fn faults_of_books(text: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Holds the books of a server against those of all manifests, where it showed the same before and
+/// after they were read and is the only writer: the sums of each outcome, and what was received. Also
+/// that no event waits when no journal record does.
+pub(crate) fn faults_against(
+    before: &str,
+    after: &str,
+    lake: &Books,
+    writers: usize,
+) -> Vec<String> {
+    let shown = books(before);
+    let sum = |outcome: &str| -> u64 { shown.values().filter_map(|book| book.get(outcome)).sum() };
+    let mut faults = Vec::new();
+    let waiting = sum("waiting");
+    if value(before, "keelrow_loader_lag_records") == Some(0) && waiting > 0 {
+        faults.push(format!("{waiting} events wait and no record of the journal does"));
+    }
+    if books(after) != shown || writers != 1 {
+        return faults;
+    }
+    for (outcome, in_lake) in [
+        ("loaded", lake.loaded),
+        ("duplicate", lake.duplicate),
+        ("rejected", lake.rejected),
+        ("dropped", lake.dropped),
+        ("suppressed", lake.suppressed),
+    ] {
+        let shown = sum(outcome);
+        if shown != in_lake {
+            faults
+                .push(format!("the server shows {shown} {outcome}, the manifests have {in_lake}"));
+        }
+    }
+    let (come, settled) = (sum("received") + sum("split"), lake.received + lake.split);
+    if come != settled + waiting {
+        faults.push(format!(
+            "the server shows {come} received and split, the manifests have {settled} and {waiting} wait"
+        ));
+    }
+    faults
+}
+
+/// The value of a metric without labels.
+fn value(text: &str, name: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    value.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Events that are acknowledged and not settled; none if the server does not say.
@@ -77,6 +126,24 @@ fn label(labels: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn books_are_held_against_the_manifests() {
+        let shown = "keelrow_events_total{source=\"a\",outcome=\"received\"} 10\n\
+            keelrow_events_total{source=\"a\",outcome=\"loaded\"} 7\n\
+            keelrow_events_total{source=\"a\",outcome=\"dropped\"} 1\n\
+            keelrow_events_waiting{source=\"a\"} 2\n\
+            keelrow_loader_lag_records 2\n";
+        let lake = Books { received: 8, loaded: 7, dropped: 1, ..Books::default() };
+        assert_eq!(faults_against(shown, shown, &lake, 1), Vec::<String>::new());
+        let idle = shown.replace("records 2", "records 0");
+        assert_eq!(faults_against(&idle, &idle, &lake, 1).len(), 1);
+        let other = Books { loaded: 6, rejected: 1, ..lake };
+        assert_eq!(faults_against(shown, shown, &other, 1).len(), 2);
+        // Another writer's batches, or a server at work: nothing can be said.
+        assert_eq!(faults_against(shown, shown, &other, 2).len(), 0);
+        assert_eq!(faults_against(shown, &idle.replace("} 7", "} 8"), &other, 1).len(), 0);
+    }
 
     #[test]
     fn books_are_judged_by_source() {

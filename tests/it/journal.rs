@@ -139,3 +139,57 @@ async fn damage_is_named_and_the_journal_left_as_it_is() {
     );
     assert_eq!(json(&verify).0, Some(0));
 }
+
+/// The data files of the lake with their bytes.
+fn data_files(lake: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = crate::lake::files(lake).into_iter();
+    files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "parquet"))
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_verifies_restores_and_writes_elsewhere() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path());
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    fill(&gateway).await;
+    gateway.flush().await;
+    let replay = ["replay", "--from", "1", "--to", "1", "--json", "--config", &file];
+    let beside = run(&replay, "");
+    assert_eq!(beside.status.code(), Some(75), "{}", text(&beside.stderr));
+    gateway.stop().await;
+    let lake = folder.path().join("lake");
+    let before = data_files(&lake);
+    assert!(before.len() > 3, "{}", before.len());
+    let fates =
+        |lines: &[Value], fate: &str| lines.iter().filter(|line| line["fate"] == fate).count();
+    let (code, lines) = json(&replay);
+    assert_eq!((code, fates(&lines, "verified")), (Some(0), before.len()), "{lines:?}");
+    // A lost file comes back under its name, with its bytes.
+    std::fs::remove_file(&before[0].0).unwrap();
+    let (code, lines) = json(&replay);
+    assert_eq!((code, fates(&lines, "restored")), (Some(0), 1), "{lines:?}");
+    assert_eq!(data_files(&lake), before);
+    // A damaged one is told and left.
+    std::fs::write(&before[0].0, b"other").unwrap();
+    let (code, lines) = json(&replay);
+    assert_eq!((code, fates(&lines, "damaged")), (Some(1), 1), "{lines:?}");
+    assert_eq!(std::fs::read(&before[0].0).unwrap(), b"other");
+    let out = folder.path().join("out");
+    let elsewhere = run(
+        &["replay", "--from", "1", "--to", "1", "--out", out.to_str().unwrap(), "--config", &file],
+        "",
+    );
+    assert_eq!(elsewhere.status.code(), Some(0), "{}", text(&elsewhere.stderr));
+    for (path, bytes) in &before {
+        let written = out.join(path.strip_prefix(&lake).unwrap());
+        assert_eq!(&std::fs::read(written).unwrap(), bytes, "{}", path.display());
+    }
+    // Nothing new is made.
+    let none = run(&["replay", "--from", "1", "--to", "2", "--config", &file], "");
+    assert_eq!(none.status.code(), Some(2), "{}", text(&none.stderr));
+    assert_eq!(crate::lake::manifests(&lake).len(), 1);
+}

@@ -16,12 +16,19 @@ use crate::metrics;
 /// When something cannot be read; what is wrong is in the report.
 pub(crate) async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let ledgers: Vec<&Path> = args.ledger.iter().map(AsRef::as_ref).collect();
+    let Some(admin) = &args.admin else { return verify::verify(&args.lake, &ledgers) };
+    let address = Address::resolve(admin).await?;
+    let before = shown(&address).await?;
     let mut report = verify::verify(&args.lake, &ledgers)?;
-    if let Some(admin) = &args.admin {
-        let address = Address::resolve(admin).await?;
-        let answer = client::get(&address, "/metrics", Duration::from_secs(5)).await?;
-        let text = String::from_utf8(answer.body).context("read /metrics")?;
-        report.faults.extend(metrics::faults_of_books(&text));
-    }
+    let after = shown(&address).await?;
+    report.faults.extend(metrics::faults_of_books(&before));
+    let books = report.books.unwrap_or_default();
+    report.faults.extend(metrics::faults_against(&before, &after, &books, report.writers));
     Ok(report)
+}
+
+/// What the server's metrics say.
+async fn shown(address: &Address) -> anyhow::Result<String> {
+    let answer = client::get(address, "/metrics", Duration::from_secs(5)).await?;
+    String::from_utf8(answer.body).context("read /metrics")
 }

@@ -48,6 +48,9 @@ pub(crate) struct Report {
     pub(crate) strangers: u64,
     /// Rows of unified tables that repeat an id within their table.
     pub(crate) unified_twice: u64,
+    /// Writers that committed any.
+    #[serde(default)]
+    pub(crate) writers: usize,
     /// Committed batches.
     pub(crate) batches: u64,
     /// Committed files.
@@ -175,6 +178,7 @@ pub(crate) fn verify(lake: &Path, ledgers: &[&Path]) -> anyhow::Result<Report> {
 fn chains(report: &mut Report, lake: &Path, manifests: &[Committed]) -> anyhow::Result<()> {
     let mut books = Books::default();
     for chain in manifests.chunk_by(|a, b| a.manifest.writer == b.manifest.writer) {
+        report.writers += 1;
         report.faults.extend(manifest::faults_of_chain(chain));
         for committed in chain {
             books.add(&committed.manifest.events);

@@ -30,7 +30,7 @@ fn undisturbed() -> (BTreeMap<String, Bytes>, u64) {
 }
 
 #[test]
-fn manifest_is_the_commit_wherever_the_process_dies() {
+fn manifest_is_the_commit() {
     let (expected, operations) = undisturbed();
     assert!(operations > 12, "{operations}");
     for fault in [Fault::Refuse, Fault::Forget] {
