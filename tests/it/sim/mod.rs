@@ -30,8 +30,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plant::Plant;
 use world::{Tally, World};
 
-/// Histories of a test run: half a minute on two cores.
-const SEEDS: u64 = 1_000;
+/// Histories of a test run: some twenty seconds on two cores.
+const SEEDS: u64 = 400;
 /// Within so many histories each planted fault must be found.
 const PLANT_SEEDS: u64 = 300;
 /// Steps of a history, at least and in addition.
