@@ -15,7 +15,7 @@ use crate::storage::keys::{DataFile, Key, TableFolder};
 use crate::storage::registry::Registry;
 use crate::storage::{self, Store};
 use crate::unified::suggest::{self, Kind, Likeness, Seen};
-use crate::unified::{self, CORE};
+use crate::unified::{self, MADE};
 use crate::warehouse::Scalar;
 
 /// Files of a table that are read, newest first.
@@ -167,21 +167,11 @@ fn unified_tables(
     Ok(tables)
 }
 
-/// Core columns that the gateway fills by itself: a property of such a name is in a variant.
+/// Columns that no event fills: a property of such a name is in a variant.
 fn is_filled_by_us(name: &str) -> bool {
-    const FED: [&str; 9] = [
-        "id",
-        "event",
-        "event_text",
-        "user_id",
-        "anonymous_id",
-        "session_id",
-        "timestamp",
-        "original_timestamp",
-        "sent_at",
-    ];
-    let is_core = CORE.iter().any(|(core, ..)| *core == name);
-    is_core && !FED.contains(&name) || matches!(name, "uuid_ts" | "loaded_at" | "_overflow")
+    // The session is the SDK's, and may well be misspelled in another one.
+    MADE.contains(&name) && name != "session_id"
+        || matches!(name, "received_at" | "uuid_ts" | "loaded_at" | "_overflow")
 }
 
 fn add_families(families: &mut BTreeMap<String, Family>, schema: &Schema) {

@@ -37,7 +37,14 @@ fn is_busy(table: &Table) -> bool {
 
 fn push_table(lake: &Lake, table: &Table, text: &mut String) {
     let is_lake = lake.dialect == Dialect::Datalake;
-    let name = lake.dialect.cased(&table.name);
+    // A later generation is another table of the warehouse, and other files of a lake.
+    let name = match table.unified {
+        Some((_, generation)) if generation > 1 && !is_lake => {
+            format!("{}_v{generation}", table.name)
+        }
+        _ => table.name.clone(),
+    };
+    let name = lake.dialect.cased(&name);
     push(text, format_args!("      - name: {}\n", yaml(&table.name)));
     if name != table.name {
         push(text, format_args!("        identifier: {}\n", yaml(&name)));

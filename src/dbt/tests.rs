@@ -81,6 +81,8 @@ fn sources_have_every_column_with_type_and_words() {
     let snowflake = project(&lake(Dialect::Snowflake));
     let source = text(&snowflake, "models/sources/web_prod.yml");
     assert!(source.contains("identifier: \"ORDER_DONE\"") && !source.contains("external"));
+    let unified = text(&snowflake, "models/sources/unified_prod.yml");
+    assert!(unified.contains("identifier: \"USER_EVENTS_V2\""), "{unified}");
 }
 
 #[test]

@@ -109,6 +109,10 @@ impl Replay {
         let store = self.services.store.clone();
         let read = Manifest::read(&store, writer, number).map_err(Error::storage(action))?;
         let Some((manifest, _)) = read else { return Ok(None) };
+        if manifest.rebuilds.is_some() {
+            let reason = "it was made from the lake, not from a journal".into();
+            return Err(Error::Plan { number: number.0, reason });
+        }
         let key = Key::Plan(writer.clone(), number);
         let Some(bytes) = store.get(&key).map_err(Error::storage(action))? else {
             let reason = "its plan is gone".into();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::columnar::{self, Compression, Pin, Standard, type_name, type_of};
-use crate::unified::{Block, Unified};
+use crate::unified::{Block, CORE, MADE, Unified};
 use crate::warehouse::names::{NameMode, Namer};
 use crate::warehouse::{ColumnId, ColumnType, Dialect, JsonPaths, Layout, Mapper, TableKind};
 
@@ -223,10 +223,11 @@ const fn kind_name(kind: TableKind) -> &'static str {
     }
 }
 
-/// Core columns of the unified tables that the dialect gives another name in its own tables.
+/// Standard columns that the dialect gives another name in its own tables, each with the core
+/// column of the unified tables that it feeds.
 fn escaped_names(dialect: Dialect) -> Vec<(String, String)> {
     let namer = Namer::new(dialect);
-    let names = crate::unified::CORE.iter().map(|(name, ..)| *name);
+    let names = CORE.iter().map(|(name, ..)| *name).filter(|name| !MADE.contains(name));
     let escaped = |name: &str| namer.standard(name, NameMode::default());
     names.map(|name| (escaped(name), name.to_owned())).filter(|(a, b)| a != b).collect()
 }
@@ -311,5 +312,9 @@ mod tests {
             "{:?}",
             compiled.unified.escaped
         );
+        // There `event_date` is escaped too, which is no standard column but a property.
+        let databricks = Settings { dialect: "databricks".into(), ..Settings::default() };
+        let escaped = Compiled::new(&databricks).unwrap().unified.escaped;
+        assert!(escaped.iter().all(|(name, _)| name != "_event_date"), "{escaped:?}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Block, CORE, Unified, glob};
+use super::{Block, CORE, MADE, Unified, glob};
 use crate::record::Route;
 use crate::warehouse::diff::{Column, Table, Tables};
 use crate::warehouse::{ColumnType, TableKind};
@@ -168,15 +168,6 @@ fn place(
     may_add: bool,
     type_name: fn(ColumnType) -> &'static str,
 ) -> Option<String> {
-    const CLAIMED: [&str; 7] = [
-        "event_date",
-        "environment",
-        "source_name",
-        "platform",
-        "type",
-        "session_id",
-        "time_adjusted",
-    ];
     let takes = |column: &Column| {
         column.kind == member.kind
             || column.kind == ColumnType::String
@@ -185,7 +176,7 @@ fn place(
     let own = columns.iter_mut().find(|column| column.name == name);
     let variant = format!("{name}__{}", type_name(member.kind));
     let target = match own {
-        Some(own) if takes(own) && !CLAIMED.contains(&name) => {
+        Some(own) if takes(own) && !MADE.contains(&name) => {
             own.string_bytes = own.string_bytes.max(member.string_bytes);
             return Some(own.name.clone());
         }

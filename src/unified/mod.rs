@@ -181,6 +181,21 @@ pub const CORE: [(&str, ColumnType, bool); 19] = [
     ("_dbt_source_relation", ColumnType::String, false),
 ];
 
+/// Core and lineage columns that the gateway fills by itself: a member's column of such a name is
+/// another thing and goes to a variant.
+pub const MADE: [&str; 10] = [
+    "event_date",
+    "environment",
+    "source_name",
+    "platform",
+    "type",
+    "session_id",
+    "time_adjusted",
+    "_source_schema",
+    "_source_table",
+    "_dbt_source_relation",
+];
+
 /// All blocks of the configuration and the default one.
 #[derive(Clone, Debug)]
 pub struct Unified {

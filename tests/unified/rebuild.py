@@ -16,12 +16,21 @@ from harness import EXAMPLE, Gateway, corpus
 from lake import check
 
 TABLE = "user_events"
+# A table that is declared with the change.
+PHONES = """
+[[unified]]
+name = "phones"
+sources = ["mob*"]
+environments = ["prod"]
+exclude_events = ["api_channel*"]
+"""
 
 
 def with_generation(folder, generation):
     text = EXAMPLE.read_text()
     marked = re.sub(r'(name = "user_events"\n)', rf"\1generation = {generation}\n", text)
     assert marked != text
+    marked += PHONES
     path = f"{folder}/generation-{generation}.toml"
     with open(path, "w") as file:
         file.write(marked)
@@ -34,9 +43,9 @@ def commit(gateway, requests):
             gateway.post(path, key, body)
 
 
-def rebuild(gateway, kill_after=None):
+def rebuild(gateway, kill_after=None, table=TABLE):
     """Runs the command, or kills it after a while; whether it came to its end."""
-    command = [gateway.program, "unified", "rebuild", TABLE, "--config", gateway.config, "--json"]
+    command = [gateway.program, "unified", "rebuild", table, "--config", gateway.config, "--json"]
     child = subprocess.Popen(
         command, env=gateway.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -76,6 +85,7 @@ def run(program, folder):
             report = rebuild(gateway, kill_after=random.uniform(0.02, 0.25) if kills < 12 else None)
             kills += report is None
         live.join()
+        rebuild(gateway, table="phones")
     again = rebuild(gateway)
     assert again["batches"] == 0, again
     assert {chain.get("first_live") for chain in report["chains"]} <= {parts + 1, None}, report
@@ -83,8 +93,27 @@ def run(program, folder):
     rows = 0
     for environment in ENVIRONMENTS:
         rows += compare(db, gateway, environment)
+    declared_later(db, gateway)
     with check(f"{rows} rows, {kills} kills, beside live traffic"):
         assert rows > 1_000 and kills > 2, (rows, kills)
+
+
+def declared_later(db, gateway):
+    with check("a table that is declared later has what its block wants, of all time"):
+        whole = lakes.unified(gateway.lake, "prod", generation=2)
+        phones = lakes.unified(gateway.lake, "prod", "phones")
+        wanted = (
+            f"select id from {whole} where source_name = 'mobile'"
+            " and not (_source_table like 'api_channel%')"
+        )
+        got = f"select id from {phones}"
+        differ = db.execute(
+            f"(({wanted}) except all ({got})) union all (({got}) except all ({wanted}))"
+        ).fetchall()
+        assert differ == [], differ[:5]
+        count = db.execute(f"select count(*) from {phones}").fetchone()[0]
+        assert count > 200, count
+        assert [path.name for path in gateway.lake.glob("unified/*/phones")] == ["phones"]
 
 
 def send(gateway, requests):

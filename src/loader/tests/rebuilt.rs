@@ -23,8 +23,12 @@ fn settings(generation: u32) -> Settings {
 
 /// Two batches with the usual faults: types that conflict, in one event's table and across two.
 fn filled() -> World {
+    filled_with(Settings::default())
+}
+
+fn filled_with(settings: Settings) -> World {
     let mut world = World::new();
-    world.settings = Some(Settings::default());
+    world.settings = Some(settings);
     fill(&mut world);
     drain(&mut world.loader()).unwrap();
     for (key, text) in [
@@ -47,6 +51,21 @@ fn filled() -> World {
     }
     drain(&mut world.loader()).unwrap();
     world
+}
+
+/// A block that takes the same events by other tables, leaves columns out and has aliases.
+fn everything(generation: u32) -> Settings {
+    let list = |items: &[&str]| items.iter().map(|&item| item.to_owned()).collect::<Vec<_>>();
+    let block = BlockSettings {
+        name: "user_events".into(),
+        generation,
+        include_tables: list(&["tracks", "identifies", "users", "*"]),
+        exclude_events: list(&["pong"]),
+        exclude_columns: list(&["context_page_*"]),
+        aliases: vec![("title".into(), list(&["plan", "name"]))],
+        ..BlockSettings::default()
+    };
+    Settings { unified: vec![block], ..Settings::default() }
 }
 
 fn rebuild(world: &World, settings: &Settings) -> Result<Rebuild, Error> {
@@ -120,6 +139,18 @@ fn a_rebuilt_table_has_the_rows_and_columns_of_the_live_one() {
     let before = world.memory.objects();
     let again = run(&world, &settings(2)).unwrap();
     assert_eq!((again[0].todo(), world.memory.objects() == before), (0, true));
+}
+
+#[test]
+fn a_block_with_everything_is_rebuilt_as_it_was_live() {
+    let world = filled_with(everything(1));
+    run(&world, &everything(2)).unwrap();
+    let (live, rebuilt) = (table(&world, 1), table(&world, 2));
+    assert_eq!(live.0.symmetric_difference(&rebuilt.0).collect::<Vec<_>>(), Vec::<&Row>::new());
+    assert_eq!(live.1, rebuilt.1);
+    let of = |table: &str| live.0.iter().filter(|row| row["_source_table"] == table).count();
+    assert_eq!((of("tracks"), of("ping"), of("identifies"), of("users")), (33, 0, 1, 0));
+    assert!(live.1.iter().all(|(name, _)| !name.starts_with("context_page")));
 }
 
 #[test]
