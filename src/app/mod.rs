@@ -230,6 +230,10 @@ impl App {
         let limits = self.server_limits();
         let own = Arc::new(http::Stats::new());
         let lanes = Arc::clone(&self.lanes);
+        lanes.on_each(|| {
+            let (edge, shutdown) = (edge.clone(), self.shutdown.clone());
+            self.servers.track_future(async move { edge.keep_in_time(shutdown).await })
+        });
         let server = http::server::Server { listener: public, tls, limits, lanes, stats };
         self.servers.spawn(server.run(edge, self.shutdown.clone()));
         let (listener, lanes) = (admin, Arc::default());

@@ -99,7 +99,10 @@ impl<'a> Section<'a> {
         self.context.fault(Fault {
             place: node.map_or_else(|| self.place.clone(), |node| node.place.clone()),
             key: self.path(key),
-            value: node.filter(|_| show).and_then(Node::shown),
+            value: node
+                .filter(|_| show && !SECRETS.contains(&key))
+                .and_then(Node::shown)
+                .map(without_credentials),
             problem,
         });
     }
@@ -330,6 +333,18 @@ impl<'a> Section<'a> {
             }
         }
     }
+}
+
+/// Keys whose value no fault shows, whatever is wrong with it: a key may stand where its hash
+/// belongs, or a list may have lost its bracket.
+const SECRETS: [&str; 4] = ["write_key", "write_keys", "write_key_sha256", "admin_token"];
+
+/// A URL without what may be a password in it: user, password and query.
+fn without_credentials(text: String) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text };
+    let after_user = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let before_query = after_user.split(['?', '#']).next().unwrap_or_default();
+    if before_query == rest { text } else { format!("{scheme}://(hidden){before_query}") }
 }
 
 fn text_of(node: &Node) -> Option<&str> {

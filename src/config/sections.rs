@@ -203,7 +203,10 @@ fn storage(section: Section<'_>) -> Storage {
     let url = section.parsed("url", |text| {
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         let known = scheme.is_none_or(|scheme| ["file", "s3", "gs", "az"].contains(&scheme));
-        if known && !text.trim().is_empty() {
+        let remote = scheme.is_some_and(|scheme| scheme != "file");
+        if remote && text.contains(['@', '?', '#']) {
+            Err("a URL without user, password or query: credentials come from the environment")
+        } else if known && !text.trim().is_empty() {
             Ok(text.to_owned())
         } else {
             Err("a folder, or a URL that starts with file://, s3://, gs:// or az://")

@@ -318,6 +318,24 @@ fn no_secret_is_shown() {
 }
 
 #[test]
+fn no_fault_shows_a_secret_that_stands_in_the_wrong_place() {
+    let secret = "top-secret-5";
+    let list = format!("write_key_sha256 = [\"{secret}\"]");
+    for text in [
+        source(&format!("write_key_sha256 = \"{secret}\"")),
+        source(&list),
+        source(&format!("write_keys = \"[{secret}\"")),
+        source("") + &format!("[storage]\nurl = \"s3://key:{secret}@bucket/x\""),
+        source("") + &format!("[storage]\nurl = \"az://bucket/x?sig={secret}\""),
+        source("") + &format!("[storage]\nurl = \"ftp://u:{secret}@host\""),
+        source("") + &format!("[http]\npublic_url = \"https://u:{secret}@host/\""),
+    ] {
+        let told = read(&text).unwrap_err().to_string();
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[test]
 fn what_is_shown_reads_back() {
     let text = source("rate_limit = \"5/m\"\norigins = [\"https://a.example\"]")
         + "[[unified]]\nname = \"u\"\naliases = { a = [\"b\"] }\nexclude_events = [\"x_*\"]\n\

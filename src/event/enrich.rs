@@ -5,6 +5,7 @@
 //! event be written out and read again first.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::edit::Edits;
@@ -385,20 +386,47 @@ fn write_merged(own: Node<'_>, shared: Node<'_>, out: &mut Vec<u8>) {
         text::write_string(name, out);
         out.push(b':');
     };
+    let (owned, offered) = (Members::of(own), Members::of(shared));
     for member in own.children() {
         key(member.key(), out);
-        match shared.member(member.key_id()) {
+        match offered.get(member.key_id()) {
             Some(other) if member.kind() == Kind::Object && other.kind() == Kind::Object => {
                 write_merged(member, other, out);
             }
             _ => member.write_compact(out),
         }
     }
-    for member in shared.children().filter(|member| own.member(member.key_id()).is_none()) {
+    for member in shared.children().filter(|member| owned.get(member.key_id()).is_none()) {
         key(member.key(), out);
         member.write_compact(out);
     }
     out.push(b'}');
+}
+
+/// Finds members by key: by looking at each where they are few, else through a map, so that two
+/// large objects never cost the product of their sizes.
+enum Members<'a> {
+    Few(Node<'a>),
+    Many(HashMap<KeyId, Node<'a>>),
+}
+
+impl<'a> Members<'a> {
+    /// Past so many a map is made; a context of an SDK has about twenty.
+    const FEW: usize = 64;
+
+    fn of(object: Node<'a>) -> Self {
+        if object.children().nth(Self::FEW).is_none() {
+            return Self::Few(object);
+        }
+        Self::Many(object.children().map(|member| (member.key_id(), member)).collect())
+    }
+
+    fn get(&self, key: KeyId) -> Option<Node<'a>> {
+        match self {
+            Self::Few(object) => object.member(key),
+            Self::Many(members) => members.get(&key).copied(),
+        }
+    }
 }
 
 /// Notes all that is added to an event beside its rudderId: type, messageId, address, times.

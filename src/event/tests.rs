@@ -257,6 +257,36 @@ mod vectors {
     }
 
     #[test]
+    fn large_contexts_merge_as_small_ones_do() {
+        for members in [3, 63, 64, 65, 2_000] {
+            let object = |name: &str| {
+                let members = (0..members).map(|n| format!(r#""{name}{n}":{n}"#));
+                members.collect::<Vec<_>>().join(",")
+            };
+            let event = format!(
+                r#"{{"userId":"u","context":{{{},"both":1,"deep":{{"x":1}}}}}}"#,
+                object("own")
+            );
+            let batch = format!(
+                r#"{{"context":{{{},"both":2,"deep":{{"x":2,"y":2}}}}}}"#,
+                object("shared")
+            );
+            let got = enriched(&event, &batch, "2026-11-21T10:00:00Z");
+            let context = got["context"].as_object().unwrap();
+            assert_eq!(context.len(), 2 * members + 2);
+            assert_eq!(
+                (&context["both"], &context["deep"]["x"], &context["deep"]["y"]),
+                (&1.into(), &1.into(), &2.into())
+            );
+            let last = members - 1;
+            assert_eq!(
+                (&context[&format!("own{last}")], &context[&format!("shared{last}")]),
+                (&last.into(), &last.into())
+            );
+        }
+    }
+
+    #[test]
     fn times_follow_the_recorded_facts() {
         let vectors: Json = serde_json::from_str(VECTORS).unwrap();
         for case in vectors["timestamps"].as_array().unwrap() {

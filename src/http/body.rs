@@ -1,5 +1,6 @@
 //! Reads a request's body within its limits of size, time and memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -11,10 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use super::inflate::{codings, inflate};
 use crate::ingest::{Refusal, Trouble};
-use crate::limits::{Budget, Permit};
+use crate::limits::{Budget, Permit, Share};
 
 /// What a request costs beside its body, so that a flood of empty ones is bounded too.
-const REQUEST_BYTES: usize = 4 << 10;
+pub(super) const REQUEST_BYTES: usize = 4 << 10;
 
 /// Limits of one body.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +46,10 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     limits: Limits,
-    budget: &Budget,
+    (budget, share): (&Budget, &Arc<Share>),
 ) -> Result<(Bytes, Permit), Failure> {
     let in_flight = Refusal::Unavailable(Trouble::InFlight);
-    let Some(mut permit) = budget.take(REQUEST_BYTES) else {
+    let Some(mut permit) = budget.take_of(share, REQUEST_BYTES) else {
         return Err(Failure { refusal: in_flight, rest: Some(body) });
     };
     let encodings = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes());

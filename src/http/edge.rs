@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -14,6 +15,8 @@ use axum::http::header::{CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
@@ -27,7 +30,7 @@ use crate::clock::{Clock, IdSource};
 use crate::config;
 use crate::event::enrich::EventType;
 use crate::ingest::{Form, Pipeline};
-use crate::limits::Budget;
+use crate::limits::{Budget, Load, Shares};
 use crate::source::Sources;
 
 /// What an edge is made of. All of it is shared with others.
@@ -54,6 +57,8 @@ pub struct Parts<P> {
 pub(super) struct Shared<P> {
     pub(super) parts: Parts<P>,
     pub(super) in_flight: Budget,
+    pub(super) load: Load,
+    pub(super) shares: Shares,
     pub(super) drains: Drains,
     pub(super) docs: Docs,
 }
@@ -76,10 +81,12 @@ impl<P: Pipeline> Edge<P> {
     #[must_use]
     pub fn new(parts: Parts<P>) -> Self {
         let in_flight = Budget::new(parts.options.load().max_in_flight);
-        parts.stats.watch_in_flight(in_flight.clone());
+        let load = Load::new(parts.options.load().max_in_flight);
+        parts.stats.watch(in_flight.clone(), load.clone());
         let drains = Drains::new(parts.tasks.clone());
         let docs = Docs::new(pages::OPENAPI);
-        let shared = Arc::new(Shared { parts, in_flight, drains, docs });
+        let shared =
+            Arc::new(Shared { parts, in_flight, load, shares: Shares::default(), drains, docs });
         let router = Routes::new().router.fallback(not_found).with_state(Arc::clone(&shared));
         Self { shared, router }
     }
@@ -88,6 +95,21 @@ impl<P: Pipeline> Edge<P> {
     #[must_use]
     pub fn parts(&self) -> &Parts<P> {
         &self.shared.parts
+    }
+
+    /// Fits what may be in work to how late the runtime is, until `shutdown`.
+    pub async fn keep_in_time(&self, shutdown: CancellationToken) {
+        let load = self.shared.load.clone();
+        loop {
+            let due = Instant::now() + LOOK_EVERY;
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = shutdown.cancelled() => return,
+            }
+            // What a timer wakes may be run before what waits already; from here it stands in line.
+            tokio::task::yield_now().await;
+            load.adjust(due.elapsed());
+        }
     }
 
     /// Answers one request.
@@ -120,6 +142,9 @@ impl<P: Pipeline> Handle for Edge<P> {
         self.answer(request, peer)
     }
 }
+
+/// How often the delay of the runtime is looked at: a few times for each delay that matters.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The paths that take events, by POST: RudderStack's, and Segment's short ones.
 const TAKES: [(&str, Form); 17] = [

@@ -51,7 +51,7 @@ fn retry_after(refusal: Refusal) -> Option<u64> {
             Some(retry_after.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
         }
         Refusal::Unavailable(trouble) => Some(match trouble {
-            Trouble::InFlight => 1,
+            Trouble::InFlight | Trouble::Overloaded => 1,
             Trouble::ShuttingDown => 5,
             Trouble::LogFull | Trouble::DiskLow => 10,
             Trouble::LogFailed => 30,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts as Head;
@@ -16,7 +16,7 @@ use super::error::TEXT;
 use super::server::Peer;
 use super::{address, auth, body};
 use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal, Submission, Trouble};
-use crate::limits::Permit;
+use crate::limits::{Permit, Share};
 use crate::source::Source;
 
 /// Takes one event or a batch: the key is in the Authorization header, else in the body.
@@ -108,7 +108,8 @@ impl<P: Pipeline> Shared<P> {
         self.conclude(done, source.as_deref())
     }
 
-    /// Reads the body, unless the sender is refused already.
+    /// Reads the body, unless the sender is refused already, or there is too much to do: that is
+    /// decided before anything is read, since to refuse must cost little.
     pub(super) async fn read(
         &self,
         head: &Head,
@@ -119,23 +120,48 @@ impl<P: Pipeline> Shared<P> {
             let options = self.parts.options.load();
             (options.max_body, options.body_timeout)
         };
-        let failure = match credential {
-            Ok(credential) => {
-                let limits = body::Limits { bytes_max, timeout };
-                match body::read(&head.headers, body, limits, &self.in_flight).await {
-                    Ok((bytes, permit)) => {
-                        self.parts.stats.read(bytes.len());
-                        return Ok((credential, bytes, permit));
+        let failure =
+            match credential.and_then(|credential| self.admit(credential, &body, bytes_max)) {
+                Ok((credential, share)) => {
+                    let limits = body::Limits { bytes_max, timeout };
+                    let budget = (&self.in_flight, &share);
+                    match body::read(&head.headers, body, limits, budget).await {
+                        Ok((bytes, permit)) => {
+                            self.parts.stats.read(bytes.len());
+                            return Ok((credential, bytes, permit));
+                        }
+                        Err(failure) => failure,
                     }
-                    Err(failure) => failure,
                 }
-            }
-            Err(refusal) => body::Failure { refusal, rest: Some(body) },
-        };
+                Err(refusal) => body::Failure { refusal, rest: Some(body) },
+            };
         if let Some(rest) = failure.rest {
             self.drains.drain(&head.headers, rest, bytes_max);
         }
         Err(failure.refusal)
+    }
+
+    fn admit(
+        &self,
+        credential: Credential,
+        body: &Body,
+        bytes_max: usize,
+    ) -> Result<(Credential, Arc<Share>), Refusal> {
+        let share = self.share_of(&credential);
+        // What is too large for ever must not be told to come again.
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if self.load.admits(&share, announced.min(bytes_max) + body::REQUEST_BYTES) {
+            return Ok((credential, share));
+        }
+        Err(Refusal::Unavailable(Trouble::Overloaded))
+    }
+
+    /// Where a request is counted; all whose key is in the body share one place.
+    fn share_of(&self, credential: &Credential) -> Arc<Share> {
+        self.shares.of(match credential {
+            Credential::Known(source) => &source.id,
+            Credential::InBody { .. } => "",
+        })
     }
 
     /// Hands a body to the pipeline and waits for it as long as the client may be let wait.
@@ -153,6 +179,8 @@ impl<P: Pipeline> Shared<P> {
             (address::client(head, peer.ip, &options.trusted_proxies), options.ack_timeout)
         };
         let deadline = self.parts.clock.elapsed().saturating_add(patience);
+        let share = self.share_of(&credential);
+        let _work = self.load.begin(&share, body.len() + body::REQUEST_BYTES);
         let submission = Submission { credential, form, body, client_ip, deadline, permit };
         let confirmed = tokio::time::timeout(patience, self.parts.pipeline.submit(submission));
         confirmed.await.unwrap_or(Err(Refusal::AckTimeout))

@@ -246,8 +246,14 @@ enum End {
 
 fn builder(tasks: TaskTracker) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(tasks));
-    // Answers are a few bytes: copied behind their headers they take a plain write.
-    builder.http1().max_buf_size(HEADER_BYTES_MAX).header_read_timeout(None).writev(false);
+    // A client that ends its sending side still wants its answer. Answers are a few bytes: copied
+    // behind their headers they take a plain write.
+    builder
+        .http1()
+        .half_close(true)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .header_read_timeout(None)
+        .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())

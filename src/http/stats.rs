@@ -12,7 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use crate::ingest::Refusal;
-use crate::limits::Budget;
+use crate::limits::{Budget, Load};
 use crate::metrics::{counter, counters, gauge};
 
 /// Groups of routes that behave alike.
@@ -63,7 +63,7 @@ pub struct Stats {
     latency_micros: AtomicU64,
     body_bytes: AtomicU64,
     refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
-    in_flight: OnceLock<Budget>,
+    in_flight: OnceLock<(Budget, Load)>,
     connections: OnceLock<Budget>,
     turned_away: AtomicU64,
 }
@@ -101,9 +101,9 @@ impl Stats {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn watch_in_flight(&self, in_flight: Budget) {
+    pub(super) fn watch(&self, in_flight: Budget, load: Load) {
         // A second edge on the same counts is a test's.
-        self.in_flight.set(in_flight).ok();
+        self.in_flight.set((in_flight, load)).ok();
     }
 
     pub(super) fn watch_connections(&self, connections: Budget) {
@@ -158,10 +158,15 @@ impl Collector for Stats {
         let away = self.turned_away.load(Ordering::Relaxed);
         let help = "Connections over the limit";
         counter(&mut encoder, "keelrow_http_connections_refused", help, away)?;
-        let used = |budget: &OnceLock<Budget>| budget.get().map_or(0, Budget::used) as u64;
-        let bytes = used(&self.in_flight);
+        let bodies = self.in_flight.get();
+        let bytes = bodies.map_or(0, |(bodies, _)| bodies.used()) as u64;
         gauge(&mut encoder, "keelrow_http_in_flight_bytes", "Bodies in memory", bytes)?;
-        let open = used(&self.connections);
+        let held = bodies.map_or(0, |(_, load)| load.held()) as u64;
+        gauge(&mut encoder, "keelrow_http_work_bytes", "Bodies in work", held)?;
+        let limit = bodies.map_or(0, |(_, load)| load.limit()) as u64;
+        let help = "Bodies that may be in work; falls while the program is late";
+        gauge(&mut encoder, "keelrow_http_work_bytes_max", help, limit)?;
+        let open = self.connections.get().map_or(0, Budget::used) as u64;
         gauge(&mut encoder, "keelrow_http_connections", "Open connections", open)
     }
 }

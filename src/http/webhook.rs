@@ -15,6 +15,8 @@ use crate::event;
 use crate::event::enrich::EventType;
 use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal};
 
+/// Fields of a form at most; a tree of millions would cost fifty times the bytes of the form.
+const FIELDS_MAX: usize = 10_000;
 /// The name of the event.
 const EVENT: &str = "webhook_source_event";
 
@@ -46,7 +48,7 @@ pub(super) async fn get<P: Pipeline>(
     let done = async {
         let pairs = query::pairs(head.uri.query().unwrap_or_default());
         let payload = fields(pairs.filter(|(key, _)| key != "writeKey"));
-        hand_in(&shared, &head, credential?, &payload).await
+        hand_in(&shared, &head, credential?, &payload?).await
     };
     if head.method == Method::HEAD {
         return ok();
@@ -74,18 +76,19 @@ async fn hand_in<P: Pipeline>(
 /// The payload as the text of a JSON object, whatever the content type says.
 ///
 /// # Errors
-/// [`Refusal::InvalidJson`] for what is neither JSON nor a form.
+/// [`Refusal::InvalidJson`] for what is neither JSON nor a form, [`Refusal::TooLarge`] for a form of
+/// too many fields.
 fn payload(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let start = body.trim_ascii_start();
     match start.first() {
-        Some(b'-') if start.starts_with(b"--") => multipart(start).ok_or(Refusal::InvalidJson),
+        Some(b'-') if start.starts_with(b"--") => multipart(start),
         Some(b'{' | b'[' | b'"') | None => json(body),
-        Some(_) => json(body).or_else(|refusal| form(start).ok_or(refusal)),
+        Some(_) => json(body).or_else(|refusal| form(start).unwrap_or(Err(refusal))),
     }
 }
 
 /// A form whose first name is one: `name=`, without white space.
-fn form(body: &[u8]) -> Option<Vec<u8>> {
+fn form(body: &[u8]) -> Option<Result<Vec<u8>, Refusal>> {
     let text = std::str::from_utf8(body).ok()?.trim_ascii_end();
     let (name, _) = text.split_once('=')?;
     (!name.is_empty() && !name.contains(char::is_whitespace)).then(|| fields(query::pairs(text)))
@@ -103,9 +106,12 @@ fn json(body: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Fields as an object: a text, or a list of texts where a name comes more than once.
-fn fields<'a, T: AsRef<str> + 'a>(pairs: impl Iterator<Item = (T, T)>) -> Vec<u8> {
+fn fields<'a, T: AsRef<str> + 'a>(pairs: impl Iterator<Item = (T, T)>) -> Result<Vec<u8>, Refusal> {
     let mut map = Map::new();
-    for (key, value) in pairs {
+    for (number, (key, value)) in pairs.enumerate() {
+        if number >= FIELDS_MAX {
+            return Err(Refusal::TooLarge);
+        }
         let value = Value::from(value.as_ref());
         match map.get_mut(key.as_ref()) {
             None => drop(map.insert(key.as_ref().to_owned(), value)),
@@ -113,24 +119,32 @@ fn fields<'a, T: AsRef<str> + 'a>(pairs: impl Iterator<Item = (T, T)>) -> Vec<u8
             Some(first) => *first = Value::Array(vec![first.take(), value]),
         }
     }
-    Value::Object(map).to_string().into_bytes()
+    Ok(Value::Object(map).to_string().into_bytes())
 }
 
 /// The text fields of a multipart form. The boundary is the body's own first line. Of a file only
 /// name and size are kept.
-fn multipart(body: &[u8]) -> Option<Vec<u8>> {
+fn multipart(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut pairs = Vec::new();
+    parts(body, |pair| pairs.push(pair)).ok_or(Refusal::InvalidJson)?;
+    fields(pairs.into_iter())
+}
+
+/// Gives each text field to `take`; none where the form does not end as it should.
+fn parts(body: &[u8], mut take: impl FnMut((String, String))) -> Option<()> {
     let first = memchr::memchr(b'\n', body)?;
     let boundary = body.get(..first)?.trim_ascii_end();
     let end = [b"\r\n", boundary].concat();
     let finder = memchr::memmem::Finder::new(&end);
     let mut rest = body.get(first + 1..)?;
-    let mut pairs = Vec::new();
     loop {
         let at = finder.find(rest)?;
-        pairs.extend(part(rest.get(..at)?));
+        if let Some(pair) = part(rest.get(..at)?) {
+            take(pair);
+        }
         rest = rest.get(at + end.len()..)?;
         if rest.starts_with(b"--") {
-            return Some(fields(pairs.into_iter()));
+            return Some(());
         }
         rest = rest.get(memchr::memchr(b'\n', rest)? + 1..)?;
     }

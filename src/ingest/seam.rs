@@ -86,6 +86,8 @@ pub enum Trouble {
     LogFailed,
     /// Bodies in memory have reached their limit.
     InFlight,
+    /// There is more to do than can be done in time.
+    Overloaded,
     /// The program is stopping.
     ShuttingDown,
 }
@@ -156,6 +158,7 @@ impl Refusal {
             Self::Unavailable(Trouble::DiskLow) => "disk_low",
             Self::Unavailable(Trouble::LogFailed) => "log_failed",
             Self::Unavailable(Trouble::InFlight) => "in_flight",
+            Self::Unavailable(Trouble::Overloaded) => "overloaded",
             Self::Unavailable(Trouble::ShuttingDown) => "shutting_down",
             Self::Internal => "internal",
         }

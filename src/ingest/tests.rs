@@ -37,6 +37,7 @@ struct Bench {
     journal: Arc<dyn Journal>,
     in_flight: Budget,
     books: Books,
+    clock: Arc<Fixed>,
     _folder: tempfile::TempDir,
 }
 
@@ -58,7 +59,7 @@ fn bench() -> Bench {
     let books = Books::new();
     let services = Services {
         clock: Arc::clone(&clock_service),
-        ids: clock,
+        ids: Arc::<Fixed>::clone(&clock) as Arc<dyn IdSource>,
         journal: Arc::clone(&journal),
         pseudonyms: Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap(),
         limits: Limits {
@@ -83,7 +84,7 @@ fn bench() -> Bench {
         2,
     )
     .unwrap();
-    Bench { ingest, journal, in_flight: Budget::new(1 << 20), books, _folder: folder }
+    Bench { ingest, journal, in_flight: Budget::new(16 << 20), books, clock, _folder: folder }
 }
 
 impl Bench {
@@ -224,4 +225,34 @@ async fn a_batch_cannot_blow_up_in_the_journal() {
     let body = format!(r#"{{"context":{context},"batch":[{event}]}}"#);
     assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(1));
     assert_eq!(bench.records()[10].1, "too_large");
+}
+
+#[tokio::test]
+async fn copies_of_a_context_have_a_limit() {
+    let bench = bench();
+    let members: Vec<String> = (0..40_000).map(|n| format!("\"k{n}\":0")).collect();
+    let event = r#"{"userId":"u","type":"track"}"#;
+    let body = |events: usize| {
+        let many = vec![event; events].join(",");
+        format!(r#"{{"context":{{{}}},"batch":[{many}]}}"#, members.join(","))
+    };
+    // 40,000 members are too large for an event here, so the events are refused one by one.
+    assert_eq!(bench.post("wk-web", Form::Batch, &body(9)).await, Ok(9));
+    let members = vec![members.join(","); 2].join(",").replace("k1", "j1");
+    let many = [event; 10].join(",");
+    let body = format!(
+        r#"{{"context":{{"a":{{{members}}},"b":[{}0]}},"batch":[{many}]}}"#,
+        "0,".repeat(600_000)
+    );
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Err(Refusal::TooLarge));
+}
+
+#[tokio::test]
+async fn work_ends_with_the_clients_patience() {
+    let bench = bench();
+    let event = r#"{"userId":"u","type":"track"}"#;
+    bench.clock.advance(Duration::from_secs(6));
+    let body = format!(r#"{{"batch":[{event},{event}]}}"#);
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Err(Refusal::AckTimeout));
+    assert!(bench.records().is_empty());
 }

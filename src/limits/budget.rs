@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Share;
+
 /// A budget of bytes, or of anything that is counted.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -31,7 +33,18 @@ impl Budget {
     /// Takes `amount`, or nothing where that is more than is left.
     #[must_use]
     pub fn take(&self, amount: usize) -> Option<Permit> {
-        let mut permit = Permit { shared: Arc::clone(&self.shared), held: 0 };
+        self.open(amount, None)
+    }
+
+    /// As [`Budget::take`], for a source. Of several requests, those of one source get three
+    /// quarters together at most, so that a source that sends much leaves room for the others.
+    #[must_use]
+    pub fn take_of(&self, share: &Arc<Share>, amount: usize) -> Option<Permit> {
+        self.open(amount, Some(Arc::clone(share)))
+    }
+
+    fn open(&self, amount: usize, share: Option<Arc<Share>>) -> Option<Permit> {
+        let mut permit = Permit { shared: Arc::clone(&self.shared), share, held: 0 };
         permit.grow(amount).then_some(permit)
     }
 }
@@ -40,6 +53,7 @@ impl Budget {
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<Shared>,
+    share: Option<Arc<Share>>,
     held: usize,
 }
 
@@ -48,11 +62,22 @@ impl Permit {
     #[must_use]
     pub fn grow(&mut self, amount: usize) -> bool {
         let limit = self.shared.limit;
+        if let Some(share) = &self.share {
+            let before = share.bodies.fetch_add(amount, Ordering::Relaxed);
+            let most = limit - limit / 4;
+            // One request by itself may take all there is.
+            if before > self.held && before.saturating_add(amount) > most {
+                share.bodies.fetch_sub(amount, Ordering::Relaxed);
+                return false;
+            }
+        }
         let add = |used: usize| used.checked_add(amount).filter(|sum| *sum <= limit);
         let taken =
             self.shared.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
         if taken {
             self.held += amount;
+        } else if let Some(share) = &self.share {
+            share.bodies.fetch_sub(amount, Ordering::Relaxed);
         }
         taken
     }
@@ -61,6 +86,9 @@ impl Permit {
     pub fn shrink_to(&mut self, amount: usize) {
         let back = self.held.saturating_sub(amount);
         self.shared.used.fetch_sub(back, Ordering::Relaxed);
+        if let Some(share) = &self.share {
+            share.bodies.fetch_sub(back, Ordering::Relaxed);
+        }
         self.held -= back;
     }
 
@@ -96,5 +124,23 @@ mod tests {
         assert_eq!(budget.used(), 2);
         drop(first);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_source_leaves_a_quarter_to_the_others() {
+        let budget = Budget::new(100);
+        let (hot, other) = (Arc::<Share>::default(), Arc::<Share>::default());
+        let alone = budget.take_of(&hot, 100).unwrap();
+        drop(alone);
+        let mut held: Vec<_> = (0..7).map(|_| budget.take_of(&hot, 10).unwrap()).collect();
+        assert!(budget.take_of(&hot, 10).is_none());
+        assert!(held[0].grow(5) && !held[0].grow(1));
+        held.push(budget.take_of(&other, 25).unwrap());
+        assert!(budget.take_of(&other, 1).is_none());
+        drop(held);
+        assert_eq!(budget.used() + hot.bodies.load(Ordering::Relaxed), 0);
+        assert_eq!(other.bodies.load(Ordering::Relaxed), 0);
+        assert!(budget.take_of(&hot, usize::MAX).is_none());
+        assert_eq!(hot.bodies.load(Ordering::Relaxed), 0);
     }
 }

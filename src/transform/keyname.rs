@@ -104,9 +104,32 @@ fn matches_from(parts: &[Part], name: &Name, at: usize) -> bool {
             let tail = name.joined.get(at..).unwrap_or_default();
             tail.starts_with(letters.as_str()) && matches_from(rest, name, at + letters.len())
         }
-        Part::Edge => name.starts.contains(&at) && matches_from(rest, name, at),
-        Part::Any if rest.is_empty() => true,
-        Part::Any => (at..=name.joined.len()).any(|from| matches_from(rest, name, from)),
+        Part::Edge => name.starts.binary_search(&at).is_ok() && matches_from(rest, name, at),
+        Part::Any => matches_anywhere(rest, name, at),
+    }
+}
+
+/// True if `parts` match from `at` or from any place behind it. Only places where the first of them
+/// can stand are looked at: a client may send a key of millions of letters or words.
+fn matches_anywhere(parts: &[Part], name: &Name, at: usize) -> bool {
+    let tail = name.joined.get(at..).unwrap_or_default();
+    match parts {
+        [] => true,
+        [Part::Letters(letters)] => tail.ends_with(letters.as_str()),
+        [Part::Letters(letters), ..] => {
+            let finder = memchr::memmem::Finder::new(letters);
+            let bytes = name.joined.as_bytes();
+            let next = |from: &usize| Some(finder.find(bytes.get(*from..)?)? + *from);
+            // One found place may overlap the next.
+            std::iter::successors(next(&at), |found| next(&(found + 1)))
+                .any(|found| matches_from(parts, name, found))
+        }
+        [Part::Edge, ..] => {
+            let first = name.starts.partition_point(|start| *start < at);
+            let starts = name.starts.get(first..).unwrap_or_default();
+            starts.iter().any(|start| matches_from(parts, name, *start))
+        }
+        [Part::Any, rest @ ..] => matches_anywhere(rest, name, at),
     }
 }
 
@@ -143,6 +166,8 @@ mod tests {
         assert!(matches("user_*_id", "userActualId"));
         assert!(!matches("user_*_id", "users_all_id"));
         assert!(matches("*_server_*", "HTTPServerName"));
+        assert!(matches("*abab_x", "ababab_x") && matches("a*aba*ba", "aababba"));
+        assert!(!matches("*abab_x", "ababab_xy") && !matches("a*aba*ba", "abababb"));
     }
 
     #[test]

@@ -59,6 +59,19 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.open.used()).collect()
     }
 
+    /// Runs what `make` makes on each thread; where there are none, once where this is called.
+    pub fn on_each<F>(&self, make: impl Fn() -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        for lane in &self.lanes {
+            drop(lane.runtime.spawn(make()));
+        }
+        if self.lanes.is_empty() {
+            drop(Handle::current().spawn(make()));
+        }
+    }
+
     /// Serves `stream` by `serve`, on the thread with the fewest connections.
     pub(super) fn spawn<F>(
         &self,

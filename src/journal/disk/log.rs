@@ -102,7 +102,7 @@ impl Log {
         match writer.begin() {
             Ok(()) => shared.segments.drop_empty()?,
             // What is there can still be read; space may come back.
-            Err(Error::Full { .. }) => {}
+            Err(Error::Full { space, .. }) => shared.no_room(space),
             Err(error) => return Err(error),
         }
         // From here on what recovery found durable is known to be.

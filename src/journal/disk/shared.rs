@@ -217,6 +217,11 @@ impl Shared {
         self.active_free.store(0, Ordering::Relaxed);
     }
 
+    /// Notes that not even the first record has room, so that nobody is told otherwise.
+    pub(super) fn no_room(&self, space: Space) {
+        lock(&self.queue).refused = Some(Refused { space, bytes: 1 });
+    }
+
     /// Forgets a refusal once there is room for what was refused.
     fn forget_refusal(&self) {
         let room = self.room();
