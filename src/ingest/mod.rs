@@ -6,6 +6,7 @@
 //! before its source's transformations have run.
 
 mod chain;
+mod copies;
 mod counts;
 mod request;
 mod scratch;

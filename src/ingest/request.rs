@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chain::Chain;
+use super::copies::Copies;
 use super::scratch::{Scratch, Work};
 use super::scripted::Scripted;
 use super::seam::{Credential, Form, Refusal, Submission, admit};
@@ -88,7 +89,7 @@ pub(super) fn prepare(
             guard: services.limits.clock_guard,
         },
         batch: BatchLevel::default(),
-        copies_left: copies_max(submission.body.len()),
+        copies: Copies::of(submission.body.len()),
         deadline: submission.deadline,
         work,
         group: Group::default(),
@@ -121,21 +122,6 @@ fn refusal_of(error: event::Error) -> Refusal {
         event::Error::Invalid { .. } | event::Error::TooDeep { .. } => Refusal::InvalidJson,
         event::Error::TooMany => Refusal::TooLarge,
     }
-}
-
-/// What any batch may spend on copies, see [`copies_max`].
-const COPIES_MIN: usize = 300_000;
-
-/// How much a request may have its batch's context copied into its events: in values written, where
-/// 32 bytes of text count as one more. Four for each byte of the body are more than the smallest
-/// events of an SDK with a large context take; without this limit a megabyte could ask for minutes
-/// of work.
-fn copies_max(body_bytes: usize) -> usize {
-    body_bytes.saturating_mul(4).clamp(COPIES_MIN, event::VALUES_MAX)
-}
-
-fn copy_cost(merged: Node<'_>) -> usize {
-    merged.tape().tokens().len() + merged.raw().len() / 32
 }
 
 /// The source that sends: known already, or by the `writeKey` in the body.
@@ -241,7 +227,7 @@ pub(super) struct Desk<'a> {
     pub(super) arrival: Arrival<'a>,
     batch: BatchLevel<'a>,
     /// What may still be spent on copying the batch's own members into events.
-    copies_left: usize,
+    copies: Copies,
     /// When the client's patience ends.
     deadline: Duration,
     pub(super) work: &'a mut Work,
@@ -320,8 +306,7 @@ impl Desk<'_> {
         let fields = if enrich::needs_merge(&fields, self.batch, &times) {
             let (buffer, parser) = (&mut work.merged, &mut work.merged_parser);
             let merged = enrich::merge(&fields, self.batch, buffer, parser, &mut work.edits);
-            let cost = merged.as_ref().map_or(COPIES_MIN, |node| copy_cost(*node));
-            self.copies_left = self.copies_left.checked_sub(cost).ok_or(Refusal::TooLarge)?;
+            self.copies.spend(merged.as_ref().ok().copied())?;
             match merged {
                 Ok(node) if node.raw().len() <= self.services.limits.event_bytes_max => {
                     Fields::of(node)
