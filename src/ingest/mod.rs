@@ -8,6 +8,7 @@
 mod chain;
 mod copies;
 mod counts;
+mod judge;
 mod request;
 mod scratch;
 mod scripted;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::chain::Chain;
 use super::copies::Copies;
+use super::judge::{Fault, judge};
 use super::scratch::{Scratch, Work};
 use super::scripted::Scripted;
 use super::seam::{Credential, Form, Refusal, Submission, admit};
-use super::{Limits, Live, Services};
+use super::{Live, Services};
 use crate::clock::Timestamp;
 use crate::event::enrich::{self, Arrival, BatchLevel, EventType, Fields};
 use crate::event::time::Moment;
@@ -165,57 +166,6 @@ struct Tallied {
     reason: String,
     dropped: u32,
     suppressed: u32,
-}
-
-/// What is wrong with an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    NotAnObject,
-    NoIds,
-    TooLarge,
-    UnknownType,
-}
-
-impl Fault {
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::NotAnObject => "not_an_object",
-            Self::NoIds => "no_ids",
-            Self::TooLarge => "too_large",
-            Self::UnknownType => "unknown_type",
-        }
-    }
-
-    /// How the whole request is refused when nothing better is in it; `None` for faults that
-    /// count as accepted in the answer.
-    const fn refusal(self) -> Option<Refusal> {
-        match self {
-            Self::NotAnObject => Some(Refusal::NotAnObject),
-            Self::NoIds => Some(Refusal::NoIds),
-            Self::TooLarge | Self::UnknownType => None,
-        }
-    }
-}
-
-fn judge<'a>(
-    event: Node<'a>,
-    forced: Option<EventType>,
-    limits: &Limits,
-) -> Result<Fields<'a>, Fault> {
-    if event.kind() != Kind::Object {
-        return Err(Fault::NotAnObject);
-    }
-    if event.raw().len() > limits.event_bytes_max {
-        return Err(Fault::TooLarge);
-    }
-    let fields = Fields::of(event);
-    let name = fields.get(known::TYPE).and_then(Node::text).unwrap_or_default();
-    let kind = forced.or_else(|| EventType::parse(&name));
-    let exempt = kind == Some(EventType::Extract) || name.eq_ignore_ascii_case("record");
-    if !exempt && !enrich::has_identity(&fields) {
-        return Err(Fault::NoIds);
-    }
-    kind.map(|_| fields).ok_or(Fault::UnknownType)
 }
 
 /// Works through the events of one request.
