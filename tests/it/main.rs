@@ -9,6 +9,7 @@
 )]
 
 mod commands;
+mod fidelity;
 mod gateway;
 mod http;
 mod journal;
