@@ -26,7 +26,7 @@ mod tests;
 
 pub use builder::{Files, Part, Plan, PlannedPart};
 pub use footer::{Footer, FooterError, read_footer};
-pub use overflow::Leaves;
+pub use overflow::{EventLeaves, Leaves};
 pub use reader::{Chunk, FileReader, ReadError};
 pub use schema::{Column, Schema, SchemaError, base_of_variant, type_name, type_of};
 pub use settings::{Compression, Pin, Settings, Standard};

@@ -2,10 +2,11 @@
 //! another type than the column's (for the variant column) and those past the cap on columns (for
 //! the JSON text of `_overflow`).
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use crate::event;
-use crate::warehouse::{Cell, Scalar};
+use crate::warehouse::{Cell, Scalar, raw_path_of};
 
 /// The column that takes what has no column of its own.
 pub(super) const OVERFLOW: &str = "_overflow";
@@ -20,22 +21,47 @@ pub trait Leaves {
     fn describe(&self, origin: u32, path: &mut String) -> bool;
 }
 
-impl Leaves for event::Tape<'_> {
-    fn describe(&self, origin: u32, path: &mut String) -> bool {
-        let start = path.len();
-        let mut node = self.root();
-        while node.index() != origin {
-            let Some(child) = node.children().take_while(|child| child.index() <= origin).last()
-            else {
-                break;
-            };
-            if path.len() > start {
-                path.push('.');
+/// The leaves of one event. The way up from every token is worked out when it is first asked for, so
+/// that any number of paths cost one pass over the event.
+#[derive(Debug)]
+pub struct EventLeaves<'e, 't> {
+    tape: &'e event::Tape<'t>,
+    /// For each token the container that it is in.
+    parents: OnceCell<Vec<u32>>,
+}
+
+impl<'e, 't> EventLeaves<'e, 't> {
+    /// The leaves of `tape`.
+    #[must_use]
+    pub const fn new(tape: &'e event::Tape<'t>) -> Self {
+        Self { tape, parents: OnceCell::new() }
+    }
+
+    fn parents(&self) -> Vec<u32> {
+        let tokens = self.tape.tokens();
+        let (mut parents, mut open) = (Vec::with_capacity(tokens.len()), vec![(0, u32::MAX)]);
+        for (index, token) in (0_u32..).zip(tokens) {
+            while open.len() > 1 && open.last().is_some_and(|&(_, end)| end <= index) {
+                open.pop();
             }
-            path.push_str(child.key());
-            node = child;
+            parents.push(open.last().map_or(0, |&(parent, _)| parent));
+            open.push((index, token.next));
         }
-        node.kind() == event::Kind::String
+        parents
+    }
+}
+
+impl Leaves for EventLeaves<'_, '_> {
+    fn describe(&self, origin: u32, path: &mut String) -> bool {
+        let parents = self.parents.get_or_init(|| self.parents());
+        let up =
+            |&token: &u32| parents.get(token as usize).copied().filter(|parent| *parent != token);
+        let mut way: Vec<u32> = std::iter::successors(Some(origin), up).collect();
+        // The event itself has no key.
+        way.pop();
+        let keys = way.iter().rev().map(|token| self.tape.node(*token).key());
+        path.push_str(&raw_path_of(keys, origin));
+        self.tape.node(origin).kind() == event::Kind::String
     }
 }
 

@@ -185,7 +185,7 @@ impl Tables {
     /// over half of it even then: many tables, the range should end.
     ///
     /// # Errors
-    /// As [`TableBuilder::close_row_group`].
+    /// What the open file says; the batch is void then.
     pub fn relieve(&mut self, memory: u64) -> Result<bool, Error> {
         if self.bytes <= memory {
             return Ok(false);
@@ -237,7 +237,7 @@ impl Tables {
     /// Closes all tables, in the order in which they were opened.
     ///
     /// # Errors
-    /// As [`TableBuilder::finish`].
+    /// A file that cannot be written, or rows that are not those of the plan.
     pub fn finish(self) -> Result<Vec<Finished>, Error> {
         let Self { tables, mut shared, .. } = self;
         let finished = |Opened { home, builder, .. }: Opened| {

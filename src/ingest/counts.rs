@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
@@ -13,14 +12,15 @@ use crate::metrics::counters;
 /// Counts of things mended or noticed that are no outcome of an event.
 #[derive(Debug, Default)]
 pub struct Counts {
-    surrogates: AtomicU64,
+    surrogates: Mutex<BTreeMap<String, u64>>,
     failures: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
 
 impl Counts {
-    /// Lone surrogates that became U+FFFD.
-    pub fn surrogates_replaced(&self, characters: u32) {
-        self.surrogates.fetch_add(u64::from(characters), Ordering::Relaxed);
+    /// Lone surrogates of a source's events became U+FFFD.
+    pub fn surrogates_replaced(&self, source_id: &str, characters: u32) {
+        let mut surrogates = self.surrogates.lock().unwrap_or_else(PoisonError::into_inner);
+        *surrogates.entry(source_id.to_owned()).or_default() += u64::from(characters);
     }
 
     /// A transformation of a source failed on an event, which went to `rejected`.
@@ -32,12 +32,13 @@ impl Counts {
 
 impl Collector for Counts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let surrogates = self.surrogates.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
         counters(
             &mut encoder,
             "keelrow_surrogates_replaced",
-            "Lone surrogates in strings, each replaced by U+FFFD",
-            [(Vec::<(&str, &str)>::new(), self.surrogates.load(Ordering::Relaxed))],
+            "Lone surrogates in strings, each replaced by U+FFFD, by source",
+            surrogates.iter().map(|(source, count)| ([("source", source.as_str())], *count)),
         )?;
         counters(
             &mut encoder,

@@ -218,7 +218,7 @@ impl Pipeline for Ingest {
         let waiting = Waiting { append: Some(append), booking: entry, late: &self.late };
         waiting.await.map_err(|error| refusal_of(&error))?;
         if surrogates > 0 {
-            self.services.counts.surrogates_replaced(surrogates);
+            self.services.counts.surrogates_replaced(&source.id, surrogates);
         }
         Ok(Accepted { source, events: received })
     }

@@ -13,7 +13,7 @@ use super::plan::PlannedFile;
 use super::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
 use super::settings::{Compiled, SettingError, Settings};
 use super::{Error, SharedSettings};
-use crate::columnar::{Event, Leaves, RouteId, Tables};
+use crate::columnar::{Event, EventLeaves, Leaves, RouteId, Tables};
 use crate::event::{Node, Parser, Tape, known};
 use crate::record::Route;
 use crate::storage::keys::Part;
@@ -295,7 +295,8 @@ impl Rows for MappedRows {
                 let layout = self.layouts.get(&incoming.route.source_id);
                 let layout = layout.unwrap_or(&self.usual_layout);
                 let event_type = event_type(&tape);
-                let event = Event { route, event_type: &event_type, received_at, leaves: &tape };
+                let leaves = EventLeaves::new(&tape);
+                let event = Event { route, event_type: &event_type, received_at, leaves: &leaves };
                 let mut sink = self.tables.event(event);
                 match mapper.map(tape.root(), &origin, layout, &mut sink) {
                     // Nothing was given to the sink.

@@ -22,7 +22,9 @@ pub mod rules;
 
 pub use dialect::{Dialect, UnknownDialect};
 pub use layout::{JsonPaths, Layout};
-pub use mapper::{DiscardReason, Mapper, Origin, RawPaths, Rejected, Unmappable, raw_path};
+pub use mapper::{
+    DiscardReason, Mapper, Origin, RawPaths, Rejected, Unmappable, raw_path, raw_path_of,
+};
 
 /// A table's name, interned by the mapper that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,7 @@
 //! The mapper's cells through the sink: own tables, unified tables, memory.
 
 use super::*;
+use crate::columnar::EventLeaves;
 use crate::event::Parser;
 use crate::record::Route;
 use crate::unified::{Block, Unified};
@@ -309,14 +310,15 @@ fn a_tape_tells_path_and_kind() {
     let mut parser = Parser::new();
     let text = r#"{"a":1,"properties":{"b.c":{"d":"x"},"e":[1,"y"],"f":12}}"#;
     let tape = parser.parse(text.as_bytes()).unwrap();
+    let leaves = EventLeaves::new(&tape);
     let root = tape.root().get("properties").unwrap();
     for (node, expected, is_string) in [
-        (root.get("b.c").unwrap().get("d").unwrap(), "properties.b.c.d", true),
+        (root.get("b.c").unwrap().get("d").unwrap(), r"properties.b\.c.d", true),
         (root.get("e").unwrap(), "properties.e", false),
         (root.get("f").unwrap(), "properties.f", false),
     ] {
         let mut path = String::new();
-        assert_eq!(tape.describe(node.index(), &mut path), is_string);
+        assert_eq!(leaves.describe(node.index(), &mut path), is_string);
         assert_eq!(path, expected);
     }
 }

@@ -129,13 +129,27 @@ impl<'t> RawPaths<'t> {
                 break;
             }
         }
-        if self.path.len() > RAW_PATH_BYTES_MAX {
-            self.path.truncate(self.path.floor_char_boundary(RAW_PATH_BYTES_MAX));
-            self.path.push('#');
-            self.path.push_str(&token.to_string());
-        }
+        shorten(&mut self.path, token);
         &self.path
     }
+}
+
+/// Cuts a path that is too long and tells it from others by its token.
+fn shorten(path: &mut String, token: u32) {
+    if path.len() > RAW_PATH_BYTES_MAX {
+        path.truncate(path.floor_char_boundary(RAW_PATH_BYTES_MAX));
+        path.push('#');
+        path.push_str(&token.to_string());
+    }
+}
+
+/// The raw path of the value `token` whose keys, from the event down, are `keys`.
+#[must_use]
+pub fn raw_path_of<'k>(keys: impl Iterator<Item = &'k str>, token: u32) -> String {
+    let mut path = String::new();
+    keys.for_each(|key| push_key(key, &mut path));
+    shorten(&mut path, token);
+    path
 }
 
 /// Appends a key, but no more of it than makes the path too long.

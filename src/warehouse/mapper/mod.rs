@@ -44,7 +44,7 @@ use paths::{Columns, Paths};
 use standard::{Members, StandardColumns};
 use value::{Made, Value};
 
-pub use discards::{DiscardReason, RawPaths, raw_path};
+pub use discards::{DiscardReason, RawPaths, raw_path, raw_path_of};
 pub use rejected::Rejected;
 
 /// What is known of an event beside its text.
