@@ -7,5 +7,6 @@ mod cut;
 mod formats;
 mod mapped;
 mod rebuilt;
+mod resume;
 mod running;
 mod world;
