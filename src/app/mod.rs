@@ -148,11 +148,7 @@ impl App {
             tracing::warn!(path = %path.display(), "made a new privacy key; keep a copy of it");
         }
         let suppression = suppression(&config, &pseudonyms).map_err(Error::Config)?;
-        // Side by side: a new journal's first segment is laid in zeros, the lake may be far away.
-        let (store, journal) = tokio::try_join!(
-            open_store(&config, pseudonyms.fingerprint()),
-            open_journal(&config, &world)
-        )?;
+        let (store, journal) = open_both(&config, &world, pseudonyms.fingerprint()).await?;
         let sources = Arc::new(Sources::new(&config.sources));
         let books = Books::new();
         let counts = Arc::<ingest::Counts>::default();
@@ -372,6 +368,28 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|failed| {
         Err(Error::System { action, source: std::io::Error::other(failed) })
     })
+}
+
+/// Opens lake and journal side by side: a new journal's first segment is laid in zeros, the lake may
+/// be far away.
+async fn open_both(
+    config: &Config,
+    world: &World,
+    fingerprint: String,
+) -> Result<(Store, Arc<dyn Journal>), Error> {
+    match tokio::join!(open_store(config, fingerprint), open_journal(config, world)) {
+        (Ok(store), Ok(journal)) => Ok((store, journal)),
+        (Err(error), Ok(journal)) => {
+            // The next start may follow at once, and must find it free.
+            let close = move || {
+                journal.close();
+                Ok(())
+            };
+            blocking("close the journal", close).await?;
+            Err(error)
+        }
+        (_, Err(error)) => Err(error),
+    }
 }
 
 async fn open_store(config: &Config, fingerprint: String) -> Result<Store, Error> {
