@@ -336,8 +336,13 @@ fn is_same(cell: &Value, leaf: &Json) -> bool {
                 && decimal(&cell.to_string()) == decimal(text)
         }
         (Value::Number(cell), Json::Bare(text)) => {
-            let cell = format!("{:e}", cell.as_f64().unwrap());
-            !["true", "false"].contains(&text.as_str()) && decimal(&cell) == decimal(text)
+            let float = cell.as_f64().unwrap();
+            // The shortest spelling, or all digits: a float column takes an integer that it holds.
+            let shortest = decimal(&format!("{float:e}"));
+            let whole = float.fract() == 0.0;
+            !["true", "false"].contains(&text.as_str())
+                && (shortest == decimal(text)
+                    || whole && decimal(&format!("{float:.0}")) == decimal(text))
         }
         // A time is a number of microseconds here.
         (Value::Number(cell), Json::Text(_, text)) => {
