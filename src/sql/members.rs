@@ -7,22 +7,8 @@
 use super::lake::{Column, Lake, Origin, Source, Table};
 use crate::columnar::type_name;
 use crate::record::Route;
-use crate::unified::{Block, CORE};
+use crate::unified::{Block, CORE, MADE};
 use crate::warehouse::{ColumnType, TableKind};
-
-/// Core columns that the gateway itself fills: a member's column of such a name goes to a variant.
-const CLAIMED: [&str; 10] = [
-    "event_date",
-    "environment",
-    "source_name",
-    "platform",
-    "type",
-    "session_id",
-    "time_adjusted",
-    "_source_schema",
-    "_source_table",
-    "_dbt_source_relation",
-];
 
 /// Integers up to here are doubles exactly.
 pub(super) const EXACT_MAX: i64 = 9_007_199_254_740_992;
@@ -121,7 +107,7 @@ impl<'l> Unified<'l> {
         kind: ColumnType,
     ) -> Vec<(&'l Column, Form)> {
         let is_page = matches!(member, TableKind::Pages | TableKind::Screens);
-        let is_claimed = CLAIMED.contains(&name) || (name == "event" && is_page);
+        let is_claimed = MADE.contains(&name) || (name == "event" && is_page);
         let variant = || self.table.column(&format!("{name}__{}", type_name(kind)));
         let own = self.table.column(name).filter(|_| !is_claimed);
         match own.map(|own| (own, own.kind)) {
