@@ -3,8 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::detect::variants::samples;
-use super::*;
-use crate::event::{Edits, Parser};
+use super::golden::Run;
 
 /// Values of each type.
 const EACH: usize = 40;
@@ -54,37 +53,6 @@ const CARRIERS: &[Carrier] = &[
 
 fn percent(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-struct Run {
-    pack: Pack,
-    pseudonyms: Pseudonyms,
-    parser: Parser,
-    edits: Edits,
-    scratch: Scratch,
-}
-
-impl Run {
-    fn new() -> Self {
-        Self {
-            pack: Pack::builtin("pii").unwrap(),
-            pseudonyms: Pseudonyms::new(&[1; 32], 1).unwrap(),
-            parser: Parser::new(),
-            edits: Edits::new(),
-            scratch: Scratch::new(),
-        }
-    }
-
-    fn apply(&mut self, event: &Json) -> String {
-        let text = event.to_string();
-        let tape = self.parser.parse(text.as_bytes()).unwrap();
-        self.edits.begin(tape.root());
-        let (scratch, edits) = (&mut self.scratch, &mut self.edits);
-        assert_eq!(self.pack.apply(scratch, tape.root(), edits, &self.pseudonyms), Verdict::Keep);
-        let mut out = Vec::new();
-        self.edits.write(tape.root(), &mut out);
-        String::from_utf8(out).unwrap()
-    }
 }
 
 /// The value as it may be spelled in what came out: as it is, within JSON, within JSON in JSON,

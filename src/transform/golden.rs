@@ -17,7 +17,8 @@ fn lines(file: &str) -> Vec<Json> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-struct Run {
+/// The default pack with all that applying it needs.
+pub(super) struct Run {
     pack: Pack,
     pseudonyms: Pseudonyms,
     parser: Parser,
@@ -26,7 +27,7 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             pack: Pack::builtin("pii").unwrap(),
             pseudonyms: Pseudonyms::new(&[1; 32], 1).unwrap(),
@@ -36,7 +37,8 @@ impl Run {
         }
     }
 
-    fn event(&mut self, event: &Json) -> Json {
+    /// The event as the pack leaves it, spelled.
+    pub(super) fn apply(&mut self, event: &Json) -> String {
         let text = event.to_string();
         let tape = self.parser.parse(text.as_bytes()).unwrap();
         self.edits.begin(tape.root());
@@ -45,7 +47,11 @@ impl Run {
         assert_eq!(verdict, Verdict::Keep);
         let mut out = Vec::new();
         self.edits.write(tape.root(), &mut out);
-        serde_json::from_slice(&out).unwrap()
+        String::from_utf8(out).unwrap()
+    }
+
+    fn event(&mut self, event: &Json) -> Json {
+        serde_json::from_str(&self.apply(event)).unwrap()
     }
 
     fn request(&mut self, body: &Json) -> Json {
