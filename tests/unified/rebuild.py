@@ -44,21 +44,26 @@ def commit(gateway, requests):
 
 
 def rebuild(gateway, kill_after=None, table=TABLE):
-    """Runs the command, or kills it after a while; whether it came to its end."""
+    """Runs the command, or kills it once it has left so many more files; whether it came to its end."""
     command = [gateway.program, "unified", "rebuild", table, "--config", gateway.config, "--json"]
+    before = files_of_rebuilds(gateway)
     child = subprocess.Popen(
         command, env=gateway.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    if kill_after is not None:
-        try:
-            child.wait(kill_after)
-        except subprocess.TimeoutExpired:
+    while kill_after is not None and child.poll() is None:
+        if files_of_rebuilds(gateway) >= before + kill_after:
             child.kill()
+            break
+        time.sleep(0.0005)
     out, error = child.communicate(timeout=120)
     if child.returncode == -9:
         return None
     assert child.returncode == 0, (child.returncode, error)
     return json.loads(out)
+
+
+def files_of_rebuilds(gateway):
+    return sum(1 for _ in gateway.lake.glob(f"unified/*/{TABLE}/v2/**/rebuild-*"))
 
 
 def run(program, folder):
@@ -82,7 +87,7 @@ def run(program, folder):
         random.seed(5)
         report = None
         while report is None:
-            report = rebuild(gateway, kill_after=random.uniform(0.02, 0.25) if kills < 12 else None)
+            report = rebuild(gateway, kill_after=random.randint(0, 2) if kills < 12 else None)
             kills += report is None
         live.join()
         rebuild(gateway, table="phones")
