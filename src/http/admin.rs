@@ -13,9 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower::Service;
 
-use super::edge::not_found;
-use super::error::TEXT;
-use super::events::typed;
+use super::answer::{TEXT, not_found, typed};
 use super::server::{Handle, Peer};
 use crate::config::Secret;
 use crate::ingest::Pipeline;

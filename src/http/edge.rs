@@ -7,61 +7,26 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, ORIGIN, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::header::{ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::answer::not_found;
 use super::body::Drains;
 use super::docs::Docs;
-use super::error::{ForeignOrigin, TEXT};
+use super::error::ForeignOrigin;
 use super::server::{Handle, Peer};
-use super::stats::Stats;
+use super::shared::{Parts, Shared, peer};
 use super::{cors, events, pages, pixel, setup, webhook};
-use crate::clock::{Clock, IdSource};
-use crate::config;
 use crate::event::enrich::EventType;
 use crate::ingest::{Form, Pipeline};
 use crate::limits::{Budget, Load, Shares};
-use crate::source::Sources;
-
-/// What an edge is made of. All of it is shared with others.
-#[derive(Debug)]
-pub struct Parts<P> {
-    /// Takes the events.
-    pub pipeline: Arc<P>,
-    /// The sources, swapped as a whole on a reload.
-    pub sources: Arc<ArcSwap<Sources>>,
-    /// The limits, likewise; `max_in_flight` counts only at the start.
-    pub options: Arc<ArcSwap<config::Http>>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Ids for webhook events.
-    pub ids: Arc<dyn IdSource>,
-    /// Background work that a shutdown waits for.
-    pub tasks: TaskTracker,
-    /// Counts.
-    pub stats: Arc<Stats>,
-}
-
-/// What handlers share.
-#[derive(Debug)]
-pub(super) struct Shared<P> {
-    pub(super) parts: Parts<P>,
-    pub(super) in_flight: Budget,
-    pub(super) load: Load,
-    pub(super) shares: Shares,
-    pub(super) drains: Drains,
-    pub(super) docs: Docs,
-}
 
 /// The public routes, ready to answer. Cheap to clone.
 #[derive(Debug)]
@@ -192,7 +157,7 @@ impl<P: Pipeline> Routes<P> {
         // Answered before they are routed; here they are known, and other methods refused.
         for (path, form) in TAKES {
             let take = move |State(shared): State<Arc<Shared<P>>>, request: Request| async move {
-                let peer = events::peer(request.extensions());
+                let peer = peer(request.extensions());
                 events::take(&shared, request, peer, form).await
             };
             routes = routes.at(path, post(take));
@@ -216,11 +181,4 @@ impl<P: Pipeline> Routes<P> {
             .at("/openapi.json", get(pages::openapi))
             .at("/robots.txt", get(pages::robots))
     }
-}
-
-pub(super) async fn not_found() -> Response {
-    let mut response = Response::new(Body::from("404 page not found\n"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(CONTENT_TYPE, TEXT);
-    response
 }

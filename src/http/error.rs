@@ -5,10 +5,8 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::answer::TEXT;
 use crate::ingest::{Refusal, Trouble};
-
-/// The content type of every text answer.
-pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Marks the answer to a page that may not use the key: it gets no CORS headers.
 #[derive(Clone, Copy, Debug)]

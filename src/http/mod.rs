@@ -7,6 +7,7 @@
 
 mod address;
 pub mod admin;
+mod answer;
 mod auth;
 mod body;
 mod cors;
@@ -20,6 +21,7 @@ mod pixel;
 mod query;
 pub mod server;
 mod setup;
+mod shared;
 mod stats;
 pub mod tls;
 mod webhook;
@@ -27,7 +29,8 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use edge::{Edge, Parts};
+pub use edge::Edge;
 pub use pages::OPENAPI;
 pub use server::{Handle, Peer};
+pub use shared::Parts;
 pub use stats::Stats;

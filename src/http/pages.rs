@@ -9,9 +9,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
-use super::edge::Shared;
-use super::events::{text, typed};
-use super::setup::json_answer;
+use super::answer::{json_answer, text, typed};
+use super::shared::Shared;
 use crate::event::time::Moment;
 use crate::ingest::Pipeline;
 

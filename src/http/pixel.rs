@@ -9,8 +9,8 @@ use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::edge::Shared;
-use super::events::{peer, source_of, typed};
+use super::answer::typed;
+use super::shared::{Shared, peer, source_of};
 use super::{auth, query};
 use crate::event::enrich::EventType;
 use crate::event::time::Moment;

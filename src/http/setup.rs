@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::edge::Shared;
-use super::events::{peer, typed};
+use super::answer::json_answer;
+use super::shared::{Shared, peer};
 use super::{address, auth};
 use crate::ingest::{Pipeline, Refusal};
 use crate::source::{Kind, Platform, Source};
@@ -135,12 +134,4 @@ pub(super) async fn cluster_info<P: Pipeline>(
         Ok(_) => json_answer(&json!({"nodeCount": 1})),
         Err(refusal) => shared.refuse(refusal, None),
     }
-}
-
-/// A JSON answer that no cache keeps: it changes with a reload.
-pub(super) fn json_answer(value: &Value) -> Response {
-    let kind = HeaderValue::from_static("application/json; charset=utf-8");
-    let mut response = typed(kind, value.to_string());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

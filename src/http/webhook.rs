@@ -8,9 +8,9 @@ use axum::http::request::Parts as Head;
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::edge::Shared;
-use super::events::{ok, peer, source_of};
+use super::answer::ok;
 use super::query;
+use super::shared::{Shared, peer, source_of};
 use crate::event;
 use crate::event::enrich::EventType;
 use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal};
