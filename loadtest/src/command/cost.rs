@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::Workplace;
 use super::compare::shapes::{quiet, requests, send};
-use super::compare::{LOADER, us_each};
-use super::{Spread, Workplace};
+use super::figures::{LOADER, Spread, us_each};
 use crate::cli::CostArgs;
 use crate::output::Progress;
 use crate::payload::Request;

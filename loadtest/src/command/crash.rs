@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Spread, Workplace};
+use super::Workplace;
+use super::figures::Spread;
 use crate::cli::CrashArgs;
 use crate::clock;
 use crate::drive::{self, Attempt, Feed, Ledger, Options, Outcome, Pace};

@@ -9,8 +9,8 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::compare::shapes::{requests, send};
-use super::compare::{LOADER, cell, us_each};
-use super::{Spread, Workplace, caught_up};
+use super::figures::{LOADER, Spread, cell, us_each};
+use super::{Workplace, caught_up};
 use crate::cli::LoaderArgs;
 use crate::lake::manifest::{self, Manifest};
 use crate::output::Progress;

@@ -3,6 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod cost;
 pub(crate) mod crash;
+pub(crate) mod figures;
 pub(crate) mod loader;
 pub(crate) mod privacy;
 pub(crate) mod run;
@@ -87,44 +88,5 @@ pub(crate) async fn caught_up(server: &Server, lake: &Path, events: u64) {
             (last, moved) = (now, clock::monotonic());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Median, lowest and highest of some figures.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Spread {
-    /// The middle one; of an even number the lower middle.
-    pub(crate) median: f64,
-    /// The lowest.
-    pub(crate) min: f64,
-    /// The highest.
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    /// The spread of `values`; none of no values.
-    pub(crate) fn of(values: &[f64]) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len().saturating_sub(1) / 2;
-        Some(Self { median: *sorted.get(middle)?, min: *sorted.first()?, max: *sorted.last()? })
-    }
-
-    /// `median [min-max]`.
-    pub(crate) fn text(&self, digits: usize) -> String {
-        let Self { median, min, max } = self;
-        format!("{median:.digits$} [{min:.digits$}-{max:.digits$}]")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spread_is_median_and_ends() {
-        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]).unwrap().text(1), "2.0 [1.0-3.0]");
-        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]).unwrap().median, 2.0);
-        assert!(Spread::of(&[]).is_none());
     }
 }

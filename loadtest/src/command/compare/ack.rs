@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde::Serialize;
 
-use super::super::Spread;
+use super::super::figures::{Spread, cell, spread};
 use super::shapes::{requests, send};
 use super::sync::raw_sync_us;
-use super::{cell, spread};
 use crate::cli::CompareArgs;
 use crate::drive::{self, Feed, Options, Pace, Stack};
 use crate::profile::Profile;

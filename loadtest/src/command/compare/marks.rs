@@ -1,7 +1,7 @@
 //! The figures that the project holds itself to, each with what it must reach and what it aims at.
 
-use super::super::Spread;
-use super::{Compared, cell};
+use super::super::figures::{Spread, cell};
+use super::Compared;
 
 /// One figure and its marks.
 struct Mark {

@@ -20,17 +20,15 @@ use self::ack::Acknowledged;
 use self::product::Sustained;
 use self::shapes::{Bench, Row, SHAPES};
 use self::sync::Synced;
+use super::Workplace;
+use super::figures::{Spread, mib};
 use super::loader::{self, LoaderRow};
-use super::{Spread, Workplace};
 use crate::cli::{CompareArgs, Measure};
 use crate::clock;
 use crate::output::Progress;
 use crate::process::Machine;
 use crate::profile::Profile;
 use crate::server::{Server, Setup};
-
-/// Threads whose name begins so belong to the loader, not to taking events in.
-pub(super) const LOADER: &str = "loader";
 
 /// What `compare` found.
 #[derive(Debug, Serialize)]
@@ -204,27 +202,6 @@ impl Stage<'_> {
         }
         Ok(())
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a round stay below 2^53")]
-pub(super) fn us_each(ns: u64, events: u64) -> f64 {
-    ns as f64 / 1_000.0 / events.max(1) as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / 1_048_576.0
-}
-
-/// The spread of one figure of all rounds; a figure that is 0 was not measured.
-fn spread<T>(rounds: &[T], each: impl Fn(&T) -> f64) -> Option<Spread> {
-    let values: Vec<f64> = rounds.iter().map(each).filter(|value| *value > 0.0).collect();
-    Spread::of(&values)
-}
-
-/// A figure's cell in a table.
-pub(super) fn cell(spread: &Option<Spread>, digits: usize) -> String {
-    spread.as_ref().map_or_else(|| "-".to_owned(), |spread| spread.text(digits))
 }
 
 /// The comparison as markdown.

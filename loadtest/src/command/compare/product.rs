@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::super::{Spread, caught_up};
-use super::{cell, mib, spread};
+use super::super::caught_up;
+use super::super::figures::{Spread, cell, mib, spread};
 use crate::cli::CompareArgs;
 use crate::clock;
 use crate::drive::{self, Feed, Options, Outcome, Pace};

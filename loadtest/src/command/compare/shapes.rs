@@ -8,8 +8,7 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::super::Spread;
-use super::{LOADER, cell, us_each};
+use super::super::figures::{LOADER, Spread, cell, us_each};
 use crate::cli::CompareArgs;
 use crate::clock;
 use crate::drive::{self, Feed, Options, Outcome, Pace, Stack};

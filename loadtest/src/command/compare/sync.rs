@@ -8,9 +8,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::super::Spread;
+use super::super::figures::{Spread, cell, spread};
 use super::shapes::{quiet, requests, send};
-use super::spread;
 use crate::cli::CompareArgs;
 use crate::clock;
 use crate::process::Watch;
@@ -104,9 +103,9 @@ pub(super) fn table(synced: &Synced) -> String {
         "| single events, 64 clients | events/s |\n|---|---|\n\
          | journal on the disk, synced | {} |\n| journal in memory | {} |\n\
          | the first, of the second | {} |\n",
-        super::cell(&synced.disk, 0),
-        super::cell(&synced.memory, 0),
-        super::cell(&synced.ratio, 2),
+        cell(&synced.disk, 0),
+        cell(&synced.memory, 0),
+        cell(&synced.ratio, 2),
     )
 }
 
