@@ -6,6 +6,7 @@
 //! docs/configuration.md.
 
 mod address;
+mod context;
 mod fault;
 mod options;
 mod reader;
@@ -88,7 +89,7 @@ pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Confi
 }
 
 fn examine(text: &str, path: &Path, environment: &Environment) -> Result<(Config, Faults), Faults> {
-    let context = reader::Context::default();
+    let context = context::Context::default();
     let tree = tree::Tree::read(text, environment, &context);
     if context.has_syntax_faults() {
         // What a broken line has swallowed would be told as missing.

@@ -8,37 +8,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::context::Context;
 use super::fault::{Fault, Place, Problem};
 use super::tree::{Entry, Node, Value};
 use crate::units;
-
-/// What all sections note: the faults, and the keys that there are.
-#[derive(Debug, Default)]
-pub(super) struct Context {
-    faults: RefCell<Vec<Fault>>,
-    keys: RefCell<std::collections::BTreeSet<String>>,
-}
-
-impl Context {
-    pub(super) fn fault(&self, fault: Fault) {
-        self.faults.borrow_mut().push(fault);
-    }
-
-    pub(super) fn has_syntax_faults(&self) -> bool {
-        let faults = self.faults.borrow();
-        faults.iter().any(|fault| matches!(fault.problem, Problem::Syntax { .. }))
-    }
-
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        self.faults.into_inner()
-    }
-
-    /// Every key that was asked for, with `[]` for list elements.
-    #[cfg(test)]
-    pub(super) fn keys(&self) -> Vec<String> {
-        self.keys.borrow().iter().cloned().collect()
-    }
-}
 
 /// One table of the file.
 #[derive(Debug)]
@@ -71,7 +44,7 @@ impl<'a> Section<'a> {
     fn find(&self, key: &'static str) -> Option<&'a Node> {
         self.asked.borrow_mut().push(key);
         let path = without_numbers(&self.path(key));
-        self.context.keys.borrow_mut().insert(path);
+        self.context.asked(path);
         self.node(key)
     }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{LOCALHOST, Proxy, PublicUrl};
+use super::context::Context;
 use super::fault::Problem;
 use super::options::{
     Admin, Clock, Compression, Config, DIALECTS, Dedup, Http, Journal, JournalKind, Load, Node,
     Privacy, Scripts, Secret, Shutdown, Storage, Tls,
 };
-use super::reader::{Context, Section};
+use super::reader::Section;
 use super::tree::Tree;
 use super::{sources, tables};
 use crate::clock::Timestamp;

@@ -92,7 +92,7 @@ fn every_key_can_be_written() {
     assert_eq!(config.unified[0].aliases["category"], ["catggory"]);
     assert_eq!(config.columns[0].r#type, ColumnType::Float);
 
-    let context = reader::Context::default();
+    let context = context::Context::default();
     let tree = tree::Tree::read(block, &environment, &context);
     sections::read(&tree, PathBuf::from(FILE), &context);
     for path in context.keys() {

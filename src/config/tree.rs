@@ -7,8 +7,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Environment;
+use super::context::Context;
 use super::fault::{Fault, Place, Problem};
-use super::reader::Context;
 
 /// A value as written.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 use rquickjs::{Array, Ctx, Value};
 
 use super::instance::Instance;
-use super::runtime::{Bad, Error, Limits};
+use super::terms::{Bad, Error, Limits};
 
 /// The classes of error that are named; all others are `value`.
 const CLASSES: [&str; 9] = [

@@ -14,8 +14,8 @@ use rquickjs::{Context, Ctx, Function, Module, Object, Persistent, Value};
 
 use super::call::{Answer, Call, Placed};
 use super::load::{Fault, Kind, LOAD_CPU, Source, library_name};
-use super::runtime::{Bad, Error, Input, Limits};
 use super::shared::Shared;
+use super::terms::{Bad, Error, Input, Limits};
 
 const HARNESS: &str = include_str!("harness.js");
 /// Memory while sources are compiled, far above what [`super::SOURCES_BYTES_MAX`] can need: the

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::instance::{BuildError, Instance};
-use super::runtime::Limits;
+use super::terms::Limits;
 
 /// Libraries that one script may import, those of its libraries included.
 pub const LIBRARIES_MAX: usize = 64;

@@ -14,12 +14,11 @@ mod load;
 mod numbers;
 mod runtime;
 mod shared;
+mod terms;
 
 #[cfg(test)]
 mod tests;
 
 pub use load::{Fault, Kind, LIBRARIES_MAX, SOURCES_BYTES_MAX, Script};
-pub use runtime::{
-    BATCH_MAX, Bad, Counts, Error, INSTANCES_MAX, Input, Limits, Metadata, Outcome, Runtime,
-    Stopped,
-};
+pub use runtime::{BATCH_MAX, Counts, INSTANCES_MAX, Runtime};
+pub use terms::{Bad, Error, Input, Limits, Metadata, Outcome, Stopped};

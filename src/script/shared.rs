@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::cpu;
-use super::runtime::{Limits, Metadata};
+use super::terms::{Limits, Metadata};
 
 /// Functions of the transformations' interface that need what a gateway does not give.
 const UNAVAILABLE: [&str; 4] = ["fetch", "fetchV2", "geolocation", "getCredential"];
