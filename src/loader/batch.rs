@@ -3,8 +3,7 @@
 //! Every step may be repeated: after an error [`Pending::commit`] is called again and goes on where
 //! it was; after a crash recovery makes the same [`Pending`] from the plan.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
@@ -23,8 +22,11 @@ use crate::storage::{self, Class, Put, Store, utc_text};
 /// small ones in memory.
 const SMALL_FILE_BYTES: u64 = 8 << 20;
 
-/// Small files that go to a folder together.
-const GROUP_FILES: usize = 64;
+/// Small files that go up together: as many syncs of a folder as the disk takes for a few.
+const GROUP_FILES: usize = 256;
+
+/// Bytes that they may have together, since they are in memory then.
+const GROUP_BYTES: u64 = 32 << 20;
 
 /// Where a batch starts from in its chain.
 #[derive(Clone, Debug)]
@@ -129,13 +131,20 @@ impl Pending {
         self.put_manifest(store, &plan)
     }
 
+    /// Registers the columns of all files: the first part of every table, then the second ones.
     fn widen(&self, desk: &mut Desk) -> Result<Widened, Error> {
-        for file in &self.cut.files {
-            let widened = desk.registry.widen(&file.folder, &file.schema);
+        let mut left: Vec<&LocalFile> = self.cut.files.iter().collect();
+        while !left.is_empty() {
+            let mut tables = HashSet::with_capacity(left.len());
+            let (now, later): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|file| tables.insert(&file.folder));
+            let wanted: Vec<_> = now.iter().map(|file| (&file.folder, &file.schema)).collect();
+            let widened = desk.registry.widen_all(&wanted);
             if widened.map_err(Error::storage("register the columns of a table"))? == Widened::Lost
             {
                 return Ok(Widened::Lost);
             }
+            left = later;
         }
         Ok(Widened::Done)
     }
@@ -180,6 +189,7 @@ impl Pending {
     }
 
     /// Uploads what is not in the lake yet: small files several at a time, large ones one by one.
+    /// What was put stays noted when one fails.
     fn put_files(&mut self, store: &Store) -> Result<(), Error> {
         let todo: Vec<usize> = (0..self.done.len()).filter(|at| self.done[*at].is_none()).collect();
         let mut small = Vec::new();
@@ -187,70 +197,40 @@ impl Pending {
             let content = &self.cut.files[at].content;
             let size = content.size().map_err(local("look at", content))?;
             if size < SMALL_FILE_BYTES {
-                small.push(at);
+                small.push((at, size));
             } else {
                 self.done[at] = Some(self.put_file(store, at)?);
             }
         }
-        if store.takes_groups() {
-            return small.chunks(GROUP_FILES).try_for_each(|group| self.put_group(store, group));
-        }
-        let workers = store.uploads().min(small.len());
-        if workers <= 1 {
-            for at in small {
-                self.done[at] = Some(self.put_file(store, at)?);
+        let mut group = Vec::with_capacity(GROUP_FILES);
+        let mut bytes = 0;
+        for (at, size) in small {
+            if group.len() == GROUP_FILES || (bytes + size > GROUP_BYTES && !group.is_empty()) {
+                self.put_group(store, &std::mem::take(&mut group))?;
+                bytes = 0;
             }
-            return Ok(());
+            group.push(at);
+            bytes += size;
         }
-        self.put_small_files(store, &small, workers)
+        self.put_group(store, &group)
     }
 
-    fn put_small_files(
-        &mut self,
-        store: &Store,
-        small: &[usize],
-        workers: usize,
-    ) -> Result<(), Error> {
-        let next = AtomicUsize::new(0);
-        let outcomes = Mutex::new(Vec::with_capacity(small.len()));
-        let shared: &Self = self;
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some(at) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let outcome = shared.put_file(store, *at);
-                        let failed = outcome.is_err();
-                        let mut all = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-                        all.push((*at, outcome));
-                        if failed {
-                            // The others end with the file they are at.
-                            next.store(small.len(), Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        let mut failed = Ok(());
-        for (at, outcome) in outcomes.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            match outcome {
-                Ok(file) => self.done[at] = Some(file),
-                Err(error) => failed = Err(error),
-            }
-        }
-        failed
-    }
-
-    /// Puts several small files whose syncs the store does together.
+    /// Puts several small files, which the store does together.
     fn put_group(&mut self, store: &Store, group: &[usize]) -> Result<(), Error> {
         let mut objects = Vec::with_capacity(group.len());
         for &at in group {
             objects.push((Key::Data(self.keys[at].clone()), self.read_file(at)?));
         }
         let outcomes = store.put_all_new(&objects);
+        let mut failed = Ok(());
         for ((&at, (key, bytes)), outcome) in group.iter().zip(objects).zip(outcomes) {
-            self.done[at] = Some(self.file_put(store, at, (&key, bytes), outcome)?);
+            let Some(outcome) = outcome else { continue };
+            match self.file_put(store, at, (&key, bytes), outcome) {
+                Ok(file) => self.done[at] = Some(file),
+                Err(error) => failed = Err(error),
+            }
         }
-        Ok(())
+        failed
     }
 
     fn put_file(&self, store: &Store, at: usize) -> Result<File, Error> {

@@ -4,7 +4,7 @@
 //! So a file is written aside, synced, linked under its name (which fails if the name is taken) and
 //! the folder is synced; so is the parent of each folder made on the way.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -24,9 +24,17 @@ const ASIDE: &str = "_keelrow/tmp";
 /// belong to another process on the same folder.
 const ASIDE_AGE_MAX: Duration = Duration::from_hours(24);
 
-/// How many folders are remembered as synced before all are forgotten: an hour of 1,000 tables
-/// makes 1,000 new ones.
-const SYNCED_MAX: usize = 20_000;
+/// How many folders are remembered as synced before all are forgotten: a table with its first hour
+/// makes six.
+const SYNCED_MAX: usize = 40_000;
+
+/// Folders that were made, or found, and are not known to be durable yet.
+#[derive(Debug, Default)]
+struct Fresh {
+    folders: BTreeSet<PathBuf>,
+    /// Those whose sync makes them so.
+    parents: BTreeSet<PathBuf>,
+}
 
 /// A lake in a folder.
 #[derive(Debug)]
@@ -91,33 +99,59 @@ impl Folder {
 
     /// Makes `path` and what is missing above it, and syncs the parent of each.
     fn make(&self, path: &Path) -> Result<(), Error> {
-        if self.lock_synced().contains(path) {
+        let mut fresh = Fresh::default();
+        self.make_unsynced(path, &mut fresh)?;
+        for parent in &fresh.parents {
+            sync_folder(parent)?;
+        }
+        self.remember(fresh.folders);
+        Ok(())
+    }
+
+    /// Makes `path` and what is missing above it; what has to be synced for it comes to `fresh`.
+    fn make_unsynced(&self, path: &Path, fresh: &mut Fresh) -> Result<(), Error> {
+        if fresh.folders.contains(path) || self.lock_synced().contains(path) {
             return Ok(());
         }
         let Some(parent) = path.parent() else { return Ok(()) };
         let mut made = fs::DirBuilder::new().mode(0o700).create(path);
         if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            self.make(parent)?;
+            self.make_unsynced(parent, fresh)?;
             made = fs::DirBuilder::new().mode(0o700).create(path);
         }
         match made {
-            Ok(()) => sync_folder(parent)?,
+            Ok(()) => {
+                fresh.parents.insert(parent.to_owned());
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // Made by a run that may have died before its sync. What lies above the lake was
                 // there before us and may not be ours to open.
                 if path.starts_with(&self.root) && path != self.root {
-                    self.make(parent)?;
-                    sync_folder(parent)?;
+                    self.make_unsynced(parent, fresh)?;
+                    fresh.parents.insert(parent.to_owned());
                 }
             }
             Err(error) => return Err(io_error("make folder", path)(error)),
         }
+        fresh.folders.insert(path.to_owned());
+        Ok(())
+    }
+
+    /// Makes the folder of `target`, which has to be synced too: the file gets its name there.
+    fn make_parent(&self, target: &Path, fresh: &mut Fresh) -> Result<(), Error> {
+        let Some(folder) = target.parent() else { return Ok(()) };
+        self.make_unsynced(folder, fresh)?;
+        fresh.parents.insert(folder.to_owned());
+        Ok(())
+    }
+
+    /// Remembers that these folders, and all above them, are durable.
+    fn remember(&self, folders: BTreeSet<PathBuf>) {
         let mut synced = self.lock_synced();
         if synced.len() >= SYNCED_MAX {
             synced.clear();
         }
-        synced.insert(path.to_owned());
-        Ok(())
+        synced.extend(folders);
     }
 
     fn lock_synced(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
@@ -134,12 +168,13 @@ impl Folder {
     ) -> Result<bool, Error> {
         file.write_all(body).map_err(io_error("write", aside))?;
         file.sync_all().map_err(io_error("sync", aside))?;
-        self.link(aside, &self.root.join(key))
+        let target = self.root.join(key);
+        target.parent().map_or(Ok(()), |parent| self.make(parent))?;
+        self.link(aside, &target)
     }
 
+    /// Gives the file its name in a folder that was made.
     fn link(&self, aside: &Path, target: &Path) -> Result<bool, Error> {
-        let Some(parent) = target.parent() else { return Ok(false) };
-        self.make(parent)?;
         match fs::hard_link(aside, target) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -220,27 +255,36 @@ impl Backend for Folder {
             Ok((path, file)) => file.sync_all().map_err(io_error("sync", path)),
             Err(_) => Ok(()),
         });
-        let mut folders: Vec<PathBuf> = Vec::new();
+        let mut fresh = Fresh::default();
         let mut outcomes = Vec::with_capacity(objects.len());
         for (((key, _), aside), unsynced) in objects.iter().zip(asides).zip(unsynced) {
             let target = self.root.join(key);
             outcomes.push(match (aside, unsynced) {
                 (Err(error), _) => Err(error),
                 (Ok((path, _)), unsynced) => {
-                    let linked = unsynced.map_or_else(|| self.link(&path, &target), Err);
+                    let linked = unsynced
+                        .map_or(Ok(()), Err)
+                        .and_then(|()| self.make_parent(&target, &mut fresh))
+                        .and_then(|()| self.link(&path, &target));
                     let removed = fs::remove_file(&path).map_err(io_error("remove", &path));
                     linked.and_then(|created| removed.map(|()| created))
                 }
             });
-            folders.extend(target.parent().map(Path::to_owned));
         }
-        let unsynced = sync_together(folders.len(), |at| match &outcomes[at] {
-            Ok(_) => sync_folder(&folders[at]),
-            Err(_) => Ok(()),
-        });
-        for (outcome, unsynced) in outcomes.iter_mut().zip(unsynced) {
-            if let Some(error) = unsynced {
-                *outcome = Err(error);
+        let Fresh { folders, parents } = fresh;
+        let parents: Vec<PathBuf> = parents.into_iter().collect();
+        let unsynced = sync_together(parents.len(), |at| sync_folder(&parents[at]));
+        if unsynced.iter().all(Option::is_none) {
+            self.remember(folders);
+            return Some(outcomes);
+        }
+        // What lies below a folder that could not be synced is tried again alone.
+        for (parent, _) in parents.iter().zip(unsynced).filter(|(_, error)| error.is_some()) {
+            for ((key, _), outcome) in objects.iter().zip(&mut outcomes) {
+                if outcome.is_ok() && self.root.join(key).starts_with(parent) {
+                    let source = io::Error::other("with others");
+                    *outcome = Err(io_error("sync folder", parent)(source));
+                }
             }
         }
         Some(outcomes)

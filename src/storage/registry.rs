@@ -17,6 +17,9 @@ use crate::columnar::Schema;
 /// reference set-up has some 800 tables, a hostile client can make any number.
 const TABLES_MAX: usize = 10_000;
 
+/// Tables that are widened together: as many syncs of a folder as the disk takes for a few.
+const GROUP_TABLES: usize = 256;
+
 /// How an attempt to widen a table ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Widened {
@@ -92,27 +95,55 @@ impl Registry {
     /// [`Error::Narrowed`] if `next` does not keep what the version before has; what the store
     /// said.
     pub fn widen(&self, folder: &TableFolder, next: &Arc<Schema>) -> Result<Widened, Error> {
-        let before = self.latest(folder)?;
-        let from = before.as_ref().map_or(0, |before| before.version);
-        if next.version <= from {
-            let there = self.version(folder, next.version)?;
-            return Ok(if there == *next { Widened::Done } else { Widened::Lost });
-        }
-        if before.is_some_and(|before| !next.widens(&before)) {
-            return Err(Error::Narrowed { folder: folder.to_string(), version: next.version });
-        }
-        let key = Key::Schema(folder.clone(), next.version);
-        match self.store.put_new(&key, &to_bytes(next.as_ref(), "schema version")?) {
-            Ok(_) => {
-                self.remember(folder, Some(Arc::clone(next)));
-                Ok(Widened::Done)
+        self.widen_all(&[(folder, next)])
+    }
+
+    /// Does the same for several tables, each once. When one is lost, or fails, some of the others
+    /// may be done: to widen them again to the same is nothing.
+    ///
+    /// # Errors
+    /// As [`Registry::widen`].
+    pub fn widen_all(&self, wanted: &[(&TableFolder, &Arc<Schema>)]) -> Result<Widened, Error> {
+        let mut lost = false;
+        for group in wanted.chunks(GROUP_TABLES) {
+            let mut objects = Vec::new();
+            let mut wider = Vec::new();
+            for &(folder, next) in group {
+                let before = self.latest(folder)?;
+                let from = before.as_ref().map_or(0, |before| before.version);
+                if next.version <= from {
+                    lost |= self.version(folder, next.version)? != *next;
+                    continue;
+                }
+                if before.is_some_and(|before| !next.widens(&before)) {
+                    let (folder, version) = (folder.to_string(), next.version);
+                    return Err(Error::Narrowed { folder, version });
+                }
+                let key = Key::Schema(folder.clone(), next.version);
+                objects.push((key, to_bytes(next.as_ref(), "schema version")?));
+                wider.push((folder, next));
             }
-            Err(error) if error.class() == Class::Conflict => {
-                self.refresh(folder)?;
-                Ok(Widened::Lost)
+            let mut failed = None;
+            for ((folder, next), outcome) in wider.into_iter().zip(self.store.put_all_new(&objects))
+            {
+                match outcome {
+                    Some(Ok(_)) => self.remember(folder, Some(Arc::clone(next))),
+                    Some(Err(error)) if error.class() == Class::Conflict => {
+                        self.refresh(folder)?;
+                        lost = true;
+                    }
+                    Some(Err(error)) => failed = Some(error),
+                    None => {}
+                }
             }
-            Err(error) => Err(error),
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if lost {
+                return Ok(Widened::Lost);
+            }
         }
+        Ok(Widened::Done)
     }
 
     fn known(&self, folder: &TableFolder) -> Option<Option<Arc<Schema>>> {

@@ -4,7 +4,8 @@
 //! answer meant. Nothing is ever replaced or deleted.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,12 +92,6 @@ impl Store {
         Self { backend, options }
     }
 
-    /// How many small objects may go up at once.
-    #[must_use]
-    pub fn uploads(&self) -> usize {
-        self.options.uploads
-    }
-
     /// Opens the lake at `url`: a folder, `file://`, `s3://`, `gs://` or `az://`.
     ///
     /// Credentials and endpoints of the cloud stores come from their usual environment variables.
@@ -141,25 +136,61 @@ impl Store {
         })
     }
 
-    /// Whether several objects cost less when they are put by [`Store::put_all_new`].
+    /// Stores several objects as [`Store::put_new`] does each, several at a time; the outcomes are
+    /// in their order. After a failure no further one is begun: its outcome is `None`.
     #[must_use]
-    pub fn takes_groups(&self) -> bool {
-        self.backend.put_all_new(&[]).is_some()
-    }
-
-    /// Stores several objects as [`Store::put_new`] does each; the outcomes are in their order.
-    #[must_use]
-    pub fn put_all_new(&self, objects: &[(Key, Bytes)]) -> Vec<Result<Put, Error>> {
+    pub fn put_all_new(&self, objects: &[(Key, Bytes)]) -> Vec<Option<Result<Put, Error>>> {
         let names: Vec<String> = objects.iter().map(|(key, _)| key.to_string()).collect();
         let named: Vec<(&str, &Bytes)> =
             names.iter().zip(objects).map(|(name, (_, body))| (name.as_str(), body)).collect();
-        let mut first_try = self.backend.put_all_new(&named).unwrap_or_default().into_iter();
-        let put = |(key, body): &(Key, Bytes)| match first_try.next() {
-            Some(Ok(true)) => Ok(Put::Created),
-            // What else became of it is found out as for one object.
-            _ => self.put_new(key, body),
+        let Some(first_try) = self.backend.put_all_new(&named) else {
+            return self.put_each_new(objects);
         };
-        objects.iter().map(put).collect()
+        let mut failed = false;
+        let put = |((key, body), outcome): (&(Key, Bytes), Result<bool, Error>)| match outcome {
+            Ok(true) => Some(Ok(Put::Created)),
+            _ if failed => None,
+            // What else became of it is found out as for one object.
+            _ => {
+                let outcome = self.put_new(key, body);
+                failed = outcome.as_ref().is_err_and(|error| error.class() != Class::Conflict);
+                Some(outcome)
+            }
+        };
+        objects.iter().zip(first_try).map(put).collect()
+    }
+
+    /// Puts each by itself, as many at once as may go up.
+    fn put_each_new(&self, objects: &[(Key, Bytes)]) -> Vec<Option<Result<Put, Error>>> {
+        let next = AtomicUsize::new(0);
+        let outcomes = Mutex::new(Vec::with_capacity(objects.len()));
+        let put_next = || {
+            while let Some((at, (key, body))) = {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                objects.get(at).map(|object| (at, object))
+            } {
+                let outcome = self.put_new(key, body);
+                if outcome.as_ref().is_err_and(|error| error.class() != Class::Conflict) {
+                    // The others end with the object they are at.
+                    next.store(objects.len(), Ordering::Relaxed);
+                }
+                let mut all = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push((at, outcome));
+            }
+        };
+        match self.options.uploads.min(objects.len()) {
+            0 | 1 => put_next(),
+            workers => std::thread::scope(|scope| {
+                for _ in 0..workers {
+                    scope.spawn(put_next);
+                }
+            }),
+        }
+        let mut in_order: Vec<_> = objects.iter().map(|_| None).collect();
+        for (at, outcome) in outcomes.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            in_order[at] = Some(outcome);
+        }
+        in_order
     }
 
     /// Reads a whole object; `None` if there is none.
