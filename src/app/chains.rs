@@ -51,8 +51,20 @@ pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<Str
     if faults.is_empty() { Ok(Chain::new(stages)) } else { Err(faults) }
 }
 
-/// The files that the sources' transformations come from, scripts' libraries beside them and the
-/// suppression list with them: a change calls for a reload.
+/// The libraries that the scripts of `chains` import, wherever below the script they lie.
+#[must_use]
+pub fn libraries(chains: &HashMap<String, Arc<Chain>>) -> BTreeSet<PathBuf> {
+    let mut paths = BTreeSet::new();
+    for stage in chains.values().flat_map(|chain| chain.stages()) {
+        let Stage::Script(script) = stage else { continue };
+        let folder = folder_of(Path::new(script.name()));
+        paths.extend(script.libraries().map(|name| folder.join(format!("{name}.js"))));
+    }
+    paths
+}
+
+/// The files that the sources' transformations come from, scripts beside them and the suppression
+/// list with them: a change calls for a reload.
 #[must_use]
 pub fn paths(config: &Config) -> BTreeSet<PathBuf> {
     let folder = folder_of(&config.file);

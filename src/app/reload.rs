@@ -31,7 +31,8 @@ impl Reloader {
     /// The file that is read, and the folders whose changes matter.
     #[must_use]
     pub fn watched(&self) -> (&Path, BTreeSet<PathBuf>) {
-        let folders = chains::paths(&self.config)
+        let folders = self
+            .paths()
             .into_iter()
             .filter_map(|path| path.parent().map(Path::to_owned))
             .filter(|folder| !folder.as_os_str().is_empty() && folder.is_dir())
@@ -46,11 +47,18 @@ impl Reloader {
         }
     }
 
+    /// The files that transformations are made from.
+    fn paths(&self) -> BTreeSet<PathBuf> {
+        let mut paths = chains::paths(&self.config);
+        paths.extend(chains::libraries(&self.ingest.live().chains));
+        paths
+    }
+
     /// A hash of all files that matter: folders tell of changes that are none.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let (file, _) = self.watched();
-        let paths = chains::paths(&self.config);
+        let paths = self.paths();
         for path in std::iter::once(file).chain(paths.iter().map(PathBuf::as_path)) {
             hash.update(std::fs::read(path).unwrap_or_default());
             hash.update([0xff]);
@@ -63,6 +71,8 @@ impl Reloader {
         self.seen = self.fingerprint();
         match self.try_reload() {
             Ok(()) => {
+                // Other files may matter now.
+                self.seen = self.fingerprint();
                 self.counts.done.fetch_add(1, Ordering::Relaxed);
                 true
             }

@@ -104,11 +104,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(300);
 
 /// Returns on SIGTERM or SIGINT; takes over the configuration on SIGHUP and when a file changes.
 pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
-    let (file, folders) = reloader.watched();
-    let watcher = Watcher::new(file, folders.iter().map(std::path::PathBuf::as_path));
-    let mut watcher = watcher
-        .map_err(|error| tracing::warn!(error = chain(&error), "reload by SIGHUP only"))
-        .ok();
+    let mut watched = reloader.watched().1;
+    let mut watcher = watch(reloader);
     let mut settled = None;
     loop {
         let settles = async {
@@ -126,12 +123,27 @@ pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
-            _ = signals.hangup.recv() => { reloader.reload(); }
+            _ = signals.hangup.recv() => {
+                reloader.reload();
+            }
             () = changed => settled = Some(tokio::time::Instant::now() + SETTLE_TIME),
             () = settles => {
                 settled = None;
                 reloader.reload_if_changed();
             }
         }
+        let now = reloader.watched().1;
+        if now != watched {
+            watcher = watch(reloader);
+            watched = now;
+            // What changed before the folder was watched.
+            settled = Some(tokio::time::Instant::now() + SETTLE_TIME);
+        }
     }
+}
+
+fn watch(reloader: &Reloader) -> Option<Watcher> {
+    let (file, folders) = reloader.watched();
+    let watcher = Watcher::new(file, folders.iter().map(std::path::PathBuf::as_path));
+    watcher.map_err(|error| tracing::warn!(error = chain(&error), "reload by SIGHUP only")).ok()
 }

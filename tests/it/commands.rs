@@ -210,6 +210,50 @@ async fn a_wrong_pack_is_refused_with_its_place_and_the_old_one_stays() {
     assert_eq!(check.status.code(), Some(2), "{}", text_of(&check));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_in_a_sub_folder_is_taken_over_when_it_changes() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keelrow.toml");
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let script = "import { word } from './words/of/one.js';
+        export function transformEvent(event) { event.properties = { word }; return event; }";
+    write("transforms/own.js", script);
+    write("transforms/words/of/one.js", "export const word = 'first';");
+    let sources =
+        |script: &str| configuration(folder.path()) + &format!("transforms = [{script:?}]\n");
+    std::fs::write(&file, sources("own")).unwrap();
+    let mut served = Served::start(&file);
+    let public = served.wait_for("accepting events")["public"].as_str().unwrap().to_owned();
+    let event = |id: &str| format!(r#"{{"userId":"u","event":"e","messageId":"{id}"}}"#);
+    assert_eq!(post(&public, "wk", &event("m-1")).await, 200);
+    write("transforms/words/of/one.js", "export const word = 'second';");
+    served.wait_for("configuration taken over");
+    assert_eq!(post(&public, "wk", &event("m-2")).await, 200);
+    // Folders that a reload brings are watched too.
+    write("elsewhere/own.js", script);
+    write("elsewhere/words/of/one.js", "export const word = 'third';");
+    std::fs::write(&file, sources("elsewhere/own.js")).unwrap();
+    served.wait_for("configuration taken over");
+    assert_eq!(post(&public, "wk", &event("m-3")).await, 200);
+    write("elsewhere/words/of/one.js", "export const word = 'fourth';");
+    served.wait_for("configuration taken over");
+    assert_eq!(post(&public, "wk", &event("m-4")).await, 200);
+    served.signal("-TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    let rows = lake::rows(&folder.path().join("lake/unified/prod/user_events"));
+    let mut words: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row["id"].as_str().unwrap(), row["word"].as_str().unwrap()))
+        .collect();
+    words.sort_unstable();
+    assert_eq!(words, [("m-1", "first"), ("m-2", "second"), ("m-3", "third"), ("m-4", "fourth")]);
+}
+
 fn text_of(output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
