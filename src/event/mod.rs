@@ -19,4 +19,4 @@ mod tests;
 pub use edit::{Edits, IDENTITY, Inserted, Value};
 pub use keys::{KeyId, Keys, known};
 pub use parse::{DEPTH_MAX, Duplicates, Error, Parser, VALUES_MAX};
-pub use tape::{Children, Kind, Node, Tape, Token};
+pub use tape::{Children, Kind, Mended, Node, Tape, Token};

@@ -6,7 +6,7 @@
 
 use super::keys::{KeyId, Keys};
 use super::tape::{
-    DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, SHADOWED, Tape, Token,
+    DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, Mended, SHADOWED, Tape, Token,
 };
 use super::text;
 
@@ -104,7 +104,7 @@ impl Parser {
         }
         document.tokens.clear();
         document.fixups.clear();
-        document.replaced = 0;
+        document.mended = Mended::default();
         document.keys.begin_document();
         if self.owner.len() > document.keys.len() {
             self.owner = Vec::new();
@@ -401,14 +401,18 @@ impl Walk<'_, '_> {
                 };
                 self.at += 6;
                 match unit {
-                    0 => Ok(DIRTY),
+                    0 => {
+                        let nuls = &mut self.parser.document.mended.nuls;
+                        *nuls = nuls.saturating_add(1);
+                        Ok(DIRTY)
+                    }
                     0xD800..=0xDBFF if self.low_surrogate_follows() => {
                         self.at += 6;
                         Ok(0)
                     }
                     0xD800..=0xDFFF => {
-                        let replaced = &mut self.parser.document.replaced;
-                        *replaced = replaced.saturating_add(1);
+                        let surrogates = &mut self.parser.document.mended.surrogates;
+                        *surrogates = surrogates.saturating_add(1);
                         Ok(DIRTY)
                     }
                     _ => Ok(0),

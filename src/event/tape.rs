@@ -38,6 +38,15 @@ impl Kind {
 
 /// The string is spelled with a backslash somewhere.
 pub(super) const ESCAPED: u8 = 1;
+/// Characters of strings and keys that are not written as they were spelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Lone surrogates, each of which becomes U+FFFD.
+    pub surrogates: u32,
+    /// `\u0000`, left out.
+    pub nuls: u32,
+}
+
 /// The string holds `\u0000` or a lone surrogate, which are replaced in all that we write.
 pub(super) const DIRTY: u8 = 2;
 /// The number has a fraction or an exponent.
@@ -73,7 +82,7 @@ pub(super) struct Document {
     pub(super) keys: Keys,
     pub(super) tokens: Vec<Token>,
     pub(super) fixups: Vec<u32>,
-    pub(super) replaced: u32,
+    pub(super) mended: Mended,
 }
 
 /// The tokens, the text they point into and the keys: all one needs to read a document. Three
@@ -120,10 +129,10 @@ impl<'a> Tape<'a> {
         self.document.fixups.as_slice()
     }
 
-    /// How many lone surrogates the text holds, each of which becomes U+FFFD.
+    /// Characters that the text spells and that nothing written holds.
     #[must_use]
-    pub const fn surrogates_replaced(self) -> u32 {
-        self.document.replaced
+    pub const fn mended(self) -> Mended {
+        self.document.mended
     }
 
     /// The value at the top.

@@ -7,20 +7,24 @@ use std::sync::{Mutex, PoisonError};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
+use crate::event::Mended;
 use crate::metrics::counters;
 
 /// Counts of things mended or noticed that are no outcome of an event.
 #[derive(Debug, Default)]
 pub struct Counts {
-    surrogates: Mutex<BTreeMap<String, u64>>,
+    /// Lone surrogates and NULs.
+    mended: Mutex<BTreeMap<String, [u64; 2]>>,
     failures: Mutex<BTreeMap<(String, &'static str), u64>>,
 }
 
 impl Counts {
-    /// Lone surrogates of a source's events became U+FFFD.
-    pub fn surrogates_replaced(&self, source_id: &str, characters: u32) {
-        let mut surrogates = self.surrogates.lock().unwrap_or_else(PoisonError::into_inner);
-        *surrogates.entry(source_id.to_owned()).or_default() += u64::from(characters);
+    /// Characters of a source's events were replaced or left out.
+    pub fn mended(&self, source_id: &str, mended: Mended) {
+        let mut counts = self.mended.lock().unwrap_or_else(PoisonError::into_inner);
+        let [surrogates, nuls] = counts.entry(source_id.to_owned()).or_default();
+        *surrogates += u64::from(mended.surrogates);
+        *nuls += u64::from(mended.nuls);
     }
 
     /// A transformation of a source failed on an event, which went to `rejected`.
@@ -32,14 +36,20 @@ impl Counts {
 
 impl Collector for Counts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let surrogates = self.surrogates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mended = self.mended.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        counters(
-            &mut encoder,
-            "keelrow_surrogates_replaced",
-            "Lone surrogates in strings, each replaced by U+FFFD, by source",
-            surrogates.iter().map(|(source, count)| ([("source", source.as_str())], *count)),
-        )?;
+        for (at, name, help) in [
+            (
+                0,
+                "keelrow_surrogates_replaced",
+                "Lone surrogates in strings, each replaced by U+FFFD, by source",
+            ),
+            (1, "keelrow_nuls_removed", "NUL characters left out of strings and keys, by source"),
+        ] {
+            let lines = mended.iter().filter(|(_, counts)| counts[at] > 0);
+            let lines = lines.map(|(source, counts)| ([("source", source.as_str())], counts[at]));
+            counters(&mut encoder, name, help, lines)?;
+        }
         counters(
             &mut encoder,
             "keelrow_transformation_failures",

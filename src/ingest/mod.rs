@@ -34,6 +34,7 @@ pub use seam::{Accepted, Credential, Form, Health, Pipeline, Refusal, Submission
 use self::request::{Prepared, Stop};
 use self::workers::Workers;
 use crate::clock::{Clock, IdSource, Timestamp};
+use crate::event::Mended;
 use crate::event::enrich::ClockGuard;
 use crate::journal::{self, Journal};
 use crate::limits::RateLimits;
@@ -209,7 +210,7 @@ impl Pipeline for Ingest {
     async fn submit(&self, submission: Submission) -> Result<Accepted, Refusal> {
         // The body is dropped with its permit in there: its memory is free while the journal works.
         let prepared = self.prepare(submission).await?;
-        let Prepared { source, group, received, split, surrogates } = prepared;
+        let Prepared { source, group, received, split, mended } = prepared;
         if group.is_empty() {
             return Ok(Accepted { source, events: 0 });
         }
@@ -217,8 +218,8 @@ impl Pipeline for Ingest {
         let append = self.services.journal.append(group);
         let waiting = Waiting { append: Some(append), booking: entry, late: &self.late };
         waiting.await.map_err(|error| refusal_of(&error))?;
-        if surrogates > 0 {
-            self.services.counts.surrogates_replaced(&source.id, surrogates);
+        if mended != Mended::default() {
+            self.services.counts.mended(&source.id, mended);
         }
         Ok(Accepted { source, events: received })
     }

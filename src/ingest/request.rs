@@ -15,7 +15,7 @@ use super::{Live, Services};
 use crate::clock::Timestamp;
 use crate::event::enrich::{self, Arrival, BatchLevel, EventType, Fields};
 use crate::event::time::Moment;
-use crate::event::{self, Edits, Kind, Node, Value, id, known, text};
+use crate::event::{self, Edits, Kind, Mended, Node, Value, id, known, text};
 use crate::journal::Group;
 use crate::limits::RetryAfter;
 use crate::record::{self, FrameKind, Rejection, Stamp, Tally};
@@ -32,8 +32,8 @@ pub(super) struct Prepared {
     pub(super) received: u32,
     /// Extra events that a script made.
     pub(super) split: u32,
-    /// Lone surrogates that became U+FFFD.
-    pub(super) surrogates: u32,
+    /// Characters that were left out or replaced.
+    pub(super) mended: Mended,
 }
 
 /// Why nothing was prepared.
@@ -114,8 +114,8 @@ pub(super) fn prepare(
     }
     desk.write_tallies()?;
     let (group, split) = (desk.group, desk.split);
-    let surrogates = root.tape().surrogates_replaced();
-    Ok(Prepared { source, group, received, split, surrogates })
+    let mended = root.tape().mended();
+    Ok(Prepared { source, group, received, split, mended })
 }
 
 fn refusal_of(error: event::Error) -> Refusal {

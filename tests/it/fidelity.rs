@@ -523,6 +523,8 @@ async fn hostile_shapes_are_kept_whole_or_rejected_with_a_reason() {
     gateway.flush().await;
     let replaced = "keelrow_surrogates_replaced_total{source=\"web_prod\"}";
     assert_eq!(gateway.metric(replaced).await, 1);
+    let removed = "keelrow_nuls_removed_total{source=\"web_prod\"}";
+    assert_eq!(gateway.metric(removed).await, 1);
     gateway.stop().await;
     let lake = folder.path().join("lake");
     let (found, namer) = (read_back(&lake), Namer::new(Dialect::Datalake));
