@@ -18,6 +18,10 @@ use crate::storage::Store;
 use crate::storage::keys::{Hour, Number, Part};
 use crate::storage::manifest::{Counts, Manifest, checksum};
 
+/// Manifests that are read for the books where there is no note, at most: a longer chain's books
+/// start anew.
+const READ_MAX: u64 = 1_000;
+
 /// The last committed batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Last {
@@ -76,10 +80,12 @@ impl Chain {
         };
         let noted_number = noted.as_ref().map_or(Number(0), |noted| noted.number);
         let mut books = Books::default();
-        if let Some(noted) = noted {
-            books = Books::from_sources(noted.sources);
-            // At most the batch whose note was not written; more after a note was put back.
-            let mut number = noted.number.next();
+        // The first batch may be committed and its note not written yet.
+        let nothing = || (manifest.number.0 <= READ_MAX).then(|| (Number(0), BTreeMap::new()));
+        if let Some((from, sources)) = noted.map(|n| (n.number, n.sources)).or_else(nothing) {
+            books = Books::from_sources(sources);
+            // At most the batch whose note was not written; more after a note was put back or lost.
+            let mut number = from.next();
             while number < manifest.number {
                 let read = Manifest::read(store, &writer, number);
                 if let Some((between, _)) = read.map_err(Error::storage(action))? {
@@ -87,7 +93,7 @@ impl Chain {
                 }
                 number = number.next();
             }
-            if noted.number < manifest.number {
+            if from < manifest.number {
                 books.add(&Books::from_sources(manifest.sources.clone()));
             }
         }
@@ -121,7 +127,7 @@ impl Chain {
 
 fn read_note(path: &Path) -> Result<Option<Note>, Error> {
     match fs::read(path) {
-        // A damaged one costs the books of earlier batches; where the chain ends is in the lake.
+        // A damaged one may cost the books of earlier batches; where the chain ends is in the lake.
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Local { action: "read", path: path.into(), source }),

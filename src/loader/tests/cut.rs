@@ -189,4 +189,10 @@ fn the_books_go_on_after_a_restart() {
     let mut loader = world.loader();
     drain(&mut loader).unwrap();
     assert_eq!(loader.report().unwrap().books["web_prod"].loaded, 29);
+    // Or there is none: the first batch was committed and the process killed.
+    drop(loader);
+    std::fs::remove_file(&note).unwrap();
+    let mut loader = world.loader();
+    drain(&mut loader).unwrap();
+    assert_eq!(loader.report().unwrap().books["web_prod"].loaded, 29);
 }

@@ -110,7 +110,7 @@ fn nothing_is_lost_or_doubled_whatever_happens() {
 /// Seeds that failed once, each for a fault that is mended: a machine copied before its first batch
 /// forgot repeats of batches that the other had committed (465, 2011); records read back after a failed
 /// sync were lost with the header of a segment used again (1204).
-const FAILED_ONCE: [u64; 3] = [465, 1_204, 2_011];
+const FAILED_ONCE: [u64; 4] = [465, 1_204, 2_011, 320];
 
 #[test]
 fn seeds_that_failed_once_hold() {
