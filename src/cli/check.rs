@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::{ConfigFile, Failure};
 use crate::app::chains;
-use crate::config;
+use crate::config::{self, Config};
+use crate::warehouse::Dialect;
 
 /// Arguments of `keelrow check`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !told.is_empty() {
         return Err(Failure::input(told.join("\n")));
     }
+    for warning in warnings(&config) {
+        writeln!(io::stderr().lock(), "warning: {warning}")?;
+    }
     let mut out = io::stdout().lock();
     if arguments.show {
         out.write_all(config::show(&config).as_bytes())?;
@@ -35,4 +39,48 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     writeln!(out, "{}: {} sources, no faults", config.file.display(), config.sources.len())?;
     Ok(())
+}
+
+/// A line for each key that is allowed and has no effect beside the others, with why.
+fn warnings(config: &Config) -> Vec<String> {
+    let dialect = config.load.dialect;
+    let reads = |known: &Dialect| known.name() == dialect && known.takes_json_paths();
+    let read = Dialect::ALL.iter().any(reads);
+    let sources = config.sources.iter().enumerate();
+    sources
+        .filter(|(_, source)| !read && !source.layout.json_paths.is_empty())
+        .map(|(n, _)| {
+            format!(
+                "source[{n}].layout.json_paths is not read with load.dialect = {dialect:?}, as \
+                 RudderStack does not read it there: objects are flattened"
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DIALECTS, Environment};
+
+    #[test]
+    fn json_paths_that_are_not_read_are_told() {
+        for dialect in DIALECTS {
+            let text = format!(
+                "[load]\ndialect = \"{dialect}\"\n\
+                 [[source]]\nname = \"a\"\nwrite_key = \"k1\"\nenvironment = \"prod\"\n\
+                 [[source]]\nname = \"b\"\nwrite_key = \"k2\"\nenvironment = \"prod\"\n\
+                 layout = {{ json_paths = [\"track.properties.a\"] }}\n"
+            );
+            let file = std::path::Path::new("keelrow.toml");
+            let config = config::parse(&text, file, &Environment::default()).unwrap();
+            let told = warnings(&config);
+            if ["postgres", "redshift", "snowflake", "bigquery"].contains(&dialect) {
+                assert!(told.is_empty(), "{dialect}: {told:?}");
+            } else {
+                assert_eq!(told.len(), 1, "{dialect}");
+                assert!(told[0].starts_with("source[1].layout.json_paths is not read"));
+            }
+        }
+    }
 }
