@@ -14,6 +14,9 @@ use crate::loader;
 use crate::metrics::{counters, gauges};
 use crate::transform::Pack;
 
+/// Tables near their cap on columns that are shown at most.
+const TABLES_SHOWN: usize = 100;
+
 const NO_LABELS: [(&str, &str); 0] = [];
 
 /// The journal's state.
@@ -87,6 +90,14 @@ impl Collector for Loader {
         ] {
             gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
         }
+        let help = "Columns of tables that have 80 % of those they may have, or more";
+        let columns = report.pressed.columns.iter().take(TABLES_SHOWN);
+        let lines = columns.map(|(table, columns)| ([("table", table.as_str())], *columns));
+        gauges(&mut encoder, "keelrow_table_columns_near_cap", help, lines)?;
+        let help = "Events in other_events because their schema has all the tables it may have";
+        let events = report.pressed.without_table.iter();
+        let lines = events.map(|(source, events)| ([("source", source.as_str())], *events));
+        counters(&mut encoder, "keelrow_events_without_table", help, lines)?;
         let help = "Batches committed by this run";
         counters(&mut encoder, "keelrow_batches", help, [(NO_LABELS, status.batches)])
     }

@@ -61,6 +61,7 @@ pub fn settings(config: &Config) -> Settings {
             config::Compression::Snappy => "snappy",
         }
         .to_owned(),
+        tables_max: config.load.max_tables,
         layouts: config.sources.iter().map(layout).collect(),
         unified: config.unified.iter().map(block).collect(),
         columns: config

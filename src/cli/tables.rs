@@ -8,11 +8,13 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use serde::Serialize;
 
 use super::{ConfigFile, Failure, WRONG_INPUT, serve};
+use crate::app::load_settings;
 use crate::columnar::{Column, Schema, type_name};
 use crate::storage::keys::{DataFile, Hour, Key, Prefix, TableFolder};
 use crate::storage::manifest::Manifest;
 use crate::storage::registry::Registry;
 use crate::storage::{self, Store, utc_text};
+use crate::warehouse::{OTHER_EVENTS, TableKind};
 
 /// Hours that count as recent.
 const RECENT_HOURS: i64 = 24;
@@ -46,6 +48,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if tables.is_empty() && which.is_some() {
         return Err(Failure { code: WRONG_INPUT, text: "no such table in the lake".into() });
     }
+    let settings = load_settings(&config);
+    for warning in warnings(&tables, settings.columns_cap(), settings.tables_max) {
+        writeln!(io::stderr().lock(), "warning: {warning}")?;
+    }
     let mut out = io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &tables).map_err(io::Error::from)?;
@@ -57,6 +63,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tables.iter().try_for_each(|table| print_columns(table, &mut out))?;
     }
     Ok(())
+}
+
+/// A line for each table with 80 % of the columns it may have, and for each schema with 80 % of the
+/// event tables it may have.
+fn warnings(tables: &[Table], columns_max: usize, tables_max: u32) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut schemas: BTreeMap<&str, usize> = BTreeMap::new();
+    for table in tables {
+        let (schema, name, columns) = (&table.schema, &table.table, table.columns.len());
+        if columns * 5 >= columns_max * 4 {
+            warnings.push(format!(
+                "{schema}.{name} has {columns} of {columns_max} columns; what has no column goes \
+                 to _overflow"
+            ));
+        }
+        let is_event = TableKind::of(name) == TableKind::Event && name != OTHER_EVENTS;
+        if table.folder.starts_with("unified/") {
+            continue;
+        }
+        *schemas.entry(schema).or_default() += usize::from(is_event);
+    }
+    let tables_max = usize::try_from(tables_max).unwrap_or(usize::MAX);
+    for (schema, events) in schemas.into_iter().filter(|(_, n)| n * 5 >= tables_max * 4) {
+        warnings.push(format!(
+            "{schema} has {events} of {tables_max} event tables (load.max_tables); events of \
+             further names go to {OTHER_EVENTS}"
+        ));
+    }
+    warnings
 }
 
 /// Opens a lake that is there: looking does not make one.
@@ -349,6 +384,26 @@ mod tests {
         let mut out = Vec::new();
         print_tables(&tables, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 8);
+    }
+
+    #[test]
+    fn what_nears_a_limit_is_told() {
+        let tables = census(&golden(), None).unwrap();
+        assert!(warnings(&tables, 1_600, 4_000).is_empty());
+        let most = |name: &str| {
+            let table = tables.iter().find(|table| table.table == name).unwrap();
+            table.columns.len()
+        };
+        // 80 % of the cap to the column, and one less.
+        let (columns, unified) = (most("order_completed"), most("user_events"));
+        let told = warnings(&tables, columns * 5 / 4, 4_000);
+        let of = |name: &str| told.iter().any(|line| line.starts_with(&format!("{name} has ")));
+        assert!(of("web_prod.order_completed") && of("unified_prod.user_events"), "{told:?}");
+        assert!(!of("web_prod.rejected"), "{told:?}");
+        assert!(warnings(&tables, unified.max(columns) * 5 / 4 + 2, 4_000).is_empty());
+        let told = warnings(&tables, 1_600, 1);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("web_prod has 1 of 1 event tables"), "{told:?}");
     }
 
     #[test]

@@ -237,6 +237,14 @@ impl TableBuilder {
         }
     }
 
+    /// The text that the open row has in the string column `name`; empty if it has none.
+    pub(super) fn text<'t>(&self, name: &str, texts: &'t Texts) -> &'t str {
+        let column = self.by_name.get(name).and_then(|&at| self.columns.get(at as usize));
+        let text = column.and_then(|column| column.last_text(self.row));
+        let text = text.map_or(&b""[..], |number| texts.get(number));
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+
     /// The column `name`, if there is one.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied().map(Slot)

@@ -254,6 +254,12 @@ impl Column {
         self.values.is_filled(row) || self.cold.late.last().is_some_and(|&(late, _)| late == row)
     }
 
+    /// The number of the text of `row`, the last one, in a string column.
+    pub(super) fn last_text(&self, row: u32) -> Option<u32> {
+        let is_text = self.column_type == ColumnType::String && self.values.is_filled(row);
+        self.values.texts.last().copied().filter(|_| is_text)
+    }
+
     /// Settles type and order of the values.
     pub(super) fn settle(&mut self) {
         if !self.cold.late.is_empty() {

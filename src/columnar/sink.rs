@@ -4,7 +4,7 @@ use super::Error;
 use super::builder::Given;
 use super::overflow::Leaves;
 use super::tables::{Opened, RouteId, Tables};
-use crate::warehouse::{Cell, ColumnId, Names, Sink, TableId, TableKind};
+use crate::warehouse::{Cell, ColumnId, Names, Scalar, Sink, TABLE_LIMIT, TableId, TableKind};
 
 /// An event whose rows come next.
 #[derive(Clone, Copy)]
@@ -30,6 +30,18 @@ pub struct EventSink<'t> {
     tables: &'t mut Tables,
     event: Event<'t>,
     error: Option<Error>,
+    /// The open row is one of a table that was not admitted.
+    refused: Option<Refused>,
+}
+
+/// What is noted of a table that was not admitted.
+struct Refused {
+    /// Where its row is.
+    table: usize,
+    /// Where that is noted.
+    discards: usize,
+    /// Its name.
+    name: String,
 }
 
 impl std::fmt::Debug for EventSink<'_> {
@@ -40,7 +52,7 @@ impl std::fmt::Debug for EventSink<'_> {
 
 impl<'t> EventSink<'t> {
     pub(super) const fn new(tables: &'t mut Tables, event: Event<'t>) -> Self {
-        Self { tables, event, error: None }
+        Self { tables, event, error: None, refused: None }
     }
 
     /// Ends the last row.
@@ -60,6 +72,10 @@ impl<'t> EventSink<'t> {
         {
             own.builder.begin_row(self.event.received_at);
             tables.current.push(at);
+            self.refused = targets.discards.map(|discards| {
+                let name = names.table(id).to_ascii_lowercase();
+                Refused { table: at, discards, name }
+            });
         }
         for target in targets.unified.iter() {
             if tables.taken.contains(&target.table) {
@@ -82,6 +98,11 @@ impl<'t> EventSink<'t> {
     }
 
     fn end_row(&mut self) {
+        if let Some(refused) = self.refused.take()
+            && let (Err(error), None) = (self.note_refused(&refused), &self.error)
+        {
+            self.error = Some(error);
+        }
         let tables = &mut *self.tables;
         for at in tables.current.drain(..) {
             let Some(table) = tables.tables.get_mut(at) else { continue };
@@ -95,6 +116,40 @@ impl<'t> EventSink<'t> {
                 self.error = Some(error);
             }
         }
+    }
+}
+
+impl EventSink<'_> {
+    /// Says in `rudder_discards` that the open row's event has no table of its own.
+    #[cold]
+    fn note_refused(&mut self, refused: &Refused) -> Result<(), Error> {
+        let tables = &mut *self.tables;
+        let Some(row) = tables.tables.get(refused.table) else { return Ok(()) };
+        let text = |column| row.builder.text(column, &tables.shared.texts).to_owned();
+        let (id, event) = (text("id"), text("event"));
+        if let Some(route) = tables.routes.get(self.event.route.0 as usize) {
+            match tables.without_table.get_mut(&route.source_id) {
+                Some(count) => *count += 1,
+                None => drop(tables.without_table.insert(route.source_id.clone(), 1)),
+            }
+        }
+        let Some(discards) = tables.tables.get_mut(refused.discards) else { return Ok(()) };
+        discards.builder.begin_row(self.event.received_at);
+        for (column, text) in [
+            ("column_name", "event"),
+            ("column_value", &event),
+            ("reason", TABLE_LIMIT),
+            ("row_id", &id),
+            ("table_name", &refused.name),
+        ] {
+            let cell = Cell { value: Scalar::Text(text), text, origin: u32::MAX };
+            let given = &mut Given::new(&cell);
+            let texts = &mut tables.shared.texts;
+            discards.builder.cell_named(column, given, texts, self.event.leaves);
+        }
+        let ended = discards.builder.end_row(&mut tables.shared);
+        discards.recount(&mut tables.bytes);
+        ended
     }
 }
 

@@ -4,7 +4,7 @@
 //! when the range ends. A row goes to its own table and to every unified table that wants it; no
 //! row objects in between.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::builder::{Files, Part, Plan, Shared, Table, TableBuilder};
@@ -13,7 +13,7 @@ use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
 use crate::record::Route;
 use crate::unified::{self, Unified};
-use crate::warehouse::{ColumnType, Names, TableId, TableKind};
+use crate::warehouse::{ColumnType, DISCARDS, Names, OTHER_EVENTS, TableId, TableKind};
 
 /// Which table, and so which folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,15 @@ pub trait Open {
         &mut self,
         home: &Home,
     ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>>;
+
+    /// Whether the table of an event's name may be opened; if not, its rows go to
+    /// [`OTHER_EVENTS`]. Asked once a table and batch.
+    ///
+    /// # Errors
+    /// As [`Open::open`].
+    fn admits(&mut self, _home: &Home) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(true)
+    }
 }
 
 /// A source known to [`Tables`].
@@ -62,6 +71,10 @@ pub struct Finished {
     pub parts: Vec<Part>,
 }
 
+/// Tables of sources in one batch: a burst of event names ends the range, whether they get tables of
+/// their own or not. Each takes some 200 bytes here and in the mapper.
+const TARGETS_MAX: usize = 65_536;
+
 /// Bytes of texts that may stay beyond what the open row groups can hold.
 const TEXT_BYTES_KEPT: u64 = 4 << 20;
 
@@ -76,6 +89,12 @@ pub struct Tables {
     pub(super) tables: Vec<Opened>,
     by_home: HashMap<Home, usize>,
     targets: HashMap<(RouteId, TableId), Targets, foldhash::fast::RandomState>,
+    /// Event tables that were not admitted; it stays so for the batch.
+    refused: HashSet<Home>,
+    /// Where rows of refused tables go besides, by the blocks that want them.
+    others: HashMap<(RouteId, Vec<usize>), Arc<[UnifiedTarget]>>,
+    /// Rows in [`OTHER_EVENTS`] for want of a table of their own, by source.
+    pub(super) without_table: BTreeMap<String, u64>,
     pub(super) bytes: u64,
     pub(super) shared: Shared,
     /// Unified tables that have a row of the current event.
@@ -111,6 +130,8 @@ pub(super) struct Targets {
     pub(super) table: Option<usize>,
     /// Unified tables and, for each, what the row says of where it came from.
     pub(super) unified: Arc<[UnifiedTarget]>,
+    /// Where to note that the table was not admitted.
+    pub(super) discards: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -142,6 +163,9 @@ impl Tables {
             tables: Vec::new(),
             by_home: HashMap::new(),
             targets: HashMap::default(),
+            refused: HashSet::new(),
+            others: HashMap::new(),
+            without_table: BTreeMap::new(),
             bytes: 0,
             shared: Shared::default(),
             taken: Vec::new(),
@@ -182,13 +206,14 @@ impl Tables {
     }
 
     /// If the tables together pass `memory` bytes, closes the largest row group. True if they are
-    /// over half of it even then: many tables, the range should end.
+    /// over half of it even then, or if events came with very many names: the range should end.
     ///
     /// # Errors
     /// What the open file says; the batch is void then.
     pub fn relieve(&mut self, memory: u64) -> Result<bool, Error> {
+        let many = self.targets.len() >= TARGETS_MAX;
         if self.bytes <= memory {
-            return Ok(false);
+            return Ok(many);
         }
         // The first of equals, so that the choice depends on the rows alone.
         let largest = self
@@ -202,7 +227,7 @@ impl Tables {
             table.recount(&mut self.bytes);
             self.drop_texts();
         }
-        Ok(self.bytes > memory / 2)
+        Ok(many || self.bytes > memory / 2)
     }
 
     /// Forgets the texts that only closed row groups held, once they may be half of all.
@@ -221,6 +246,12 @@ impl Tables {
     /// Tables that have reached 80 % of the cap on columns, with their number of columns.
     pub fn near_cap(&self) -> impl Iterator<Item = (&Home, usize)> {
         self.tables.iter().filter_map(|table| Some((&table.home, table.builder.near_cap()?)))
+    }
+
+    /// Events so far that are in [`OTHER_EVENTS`] for want of a table of their own, by source.
+    #[must_use]
+    pub const fn without_table(&self) -> &BTreeMap<String, u64> {
+        &self.without_table
     }
 
     /// Forgets the mapper's ids, when it gives them anew.
@@ -259,26 +290,79 @@ impl Tables {
         let route = self.routes.get(route_id.0 as usize).cloned().unwrap_or_default();
         let name = names.table(id).to_ascii_lowercase();
         let home = Home::Schema { schema: route.schema.clone(), table: name.clone() };
-        let table = if self.only_unified { None } else { Some(self.opened(home, kind, None)?) };
-        let plan = Arc::clone(&self.unified);
-        let mut unified = Vec::new();
-        for (at, block) in plan.blocks.iter().enumerate() {
-            if block.wants(&route, kind, &name) {
-                let home = Home::Unified {
-                    environment: route.environment.clone(),
-                    name: block.name.clone(),
-                    generation: block.generation,
-                };
-                unified.push(UnifiedTarget {
-                    table: self.opened(home, TableKind::Event, Some(at))?,
-                    table_name: name.clone(),
-                    relation: unified::relation(&route.schema, &name),
-                });
+        let refused = kind == TableKind::Event && !self.admits(&home)?;
+        let (table, discards) = if self.only_unified {
+            (None, None)
+        } else if refused {
+            let home = |table: &str| Home::Schema {
+                schema: route.schema.clone(),
+                table: table.to_owned(),
+            };
+            let discards = self.opened(home(DISCARDS), TableKind::Discards, None)?;
+            (Some(self.opened(home(OTHER_EVENTS), kind, None)?), Some(discards))
+        } else {
+            (Some(self.opened(home, kind, None)?), None)
+        };
+        let blocks = self.unified.blocks.iter().enumerate();
+        let wants = blocks.filter(|(_, block)| block.wants(&route, kind, &name));
+        let wanted: Vec<usize> = wants.map(|(at, _)| at).collect();
+        let unified = if refused {
+            match self.others.get(&(route_id, wanted.clone())) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let made = self.unified_targets(&route, &wanted, OTHER_EVENTS)?;
+                    self.others.insert((route_id, wanted), Arc::clone(&made));
+                    made
+                }
             }
-        }
-        let targets = Targets { table, unified: unified.into() };
+        } else {
+            self.unified_targets(&route, &wanted, &name)?
+        };
+        let targets = Targets { table, unified, discards };
         self.targets.insert((route_id, id), targets.clone());
         Ok(targets)
+    }
+
+    /// Whether the table of an event's name is open, or may be.
+    fn admits(&mut self, home: &Home) -> Result<bool, Error> {
+        let Home::Schema { table, .. } = home else { return Ok(true) };
+        if self.only_unified || table == OTHER_EVENTS || self.by_home.contains_key(home) {
+            return Ok(true);
+        }
+        if self.refused.contains(home) {
+            return Ok(false);
+        }
+        let admitted = self.open.admits(home);
+        let admitted = admitted.map_err(|source| Error::Open { table: table.clone(), source })?;
+        if !admitted {
+            self.refused.insert(home.clone());
+        }
+        Ok(admitted)
+    }
+
+    /// The unified tables of these blocks, for rows that are in `table` of their schema.
+    fn unified_targets(
+        &mut self,
+        route: &Route,
+        blocks: &[usize],
+        table: &str,
+    ) -> Result<Arc<[UnifiedTarget]>, Error> {
+        let plan = Arc::clone(&self.unified);
+        let mut targets = Vec::with_capacity(blocks.len());
+        for &at in blocks {
+            let Some(block) = plan.blocks.get(at) else { continue };
+            let home = Home::Unified {
+                environment: route.environment.clone(),
+                name: block.name.clone(),
+                generation: block.generation,
+            };
+            targets.push(UnifiedTarget {
+                table: self.opened(home, TableKind::Event, Some(at))?,
+                table_name: table.to_owned(),
+                relation: unified::relation(&route.schema, table),
+            });
+        }
+        Ok(targets.into())
     }
 
     fn opened(

@@ -179,6 +179,8 @@ pub struct Load {
     pub max_bytes: u64,
     /// Bytes of all column builders.
     pub memory: u64,
+    /// Event tables of a schema.
+    pub max_tables: u32,
     /// How pages are packed.
     pub compression: Compression,
 }

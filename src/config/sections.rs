@@ -233,6 +233,7 @@ fn load(section: Section<'_>) -> Load {
         max_age: section.duration("max_age", secs(300), millis(10)..=DAY),
         max_bytes: section.bytes("max_bytes", GIB, KIB..=TIB),
         memory: section.bytes("memory", 128 * MIB, MIB..=TIB),
+        max_tables: section.integer("max_tables", 4_000, 1..=100_000),
         compression: compression.unwrap_or(Compression::Auto),
     };
     section.finish();

@@ -31,6 +31,7 @@ pub fn show(config: &Config) -> String {
     out.text("max_age", show_duration(config.load.max_age));
     out.text("max_bytes", show_bytes(config.load.max_bytes));
     out.text("memory", show_bytes(config.load.memory));
+    out.bare("max_tables", config.load.max_tables);
     out.text(
         "compression",
         match config.load.compression {

@@ -18,7 +18,7 @@ use super::chain::Chain;
 use super::dedup::{self, Dedup};
 use super::plan::Plan;
 use super::range::{Cut, Desk, Range, Taken};
-use super::rows::{Batch, Workshop};
+use super::rows::{Batch, Pressed, Workshop};
 use super::status::Report;
 use super::unnoted;
 use crate::clock::Clock;
@@ -27,6 +27,7 @@ use crate::storage::keys::{Key, Part};
 use crate::storage::manifest::Manifest;
 use crate::storage::registry::Registry;
 use crate::storage::{Store, lake, parse_utc};
+use crate::warehouse::OTHER_EVENTS;
 
 /// Records taken in one call, so that a stop is heard within milliseconds.
 const RECORDS_AT_ONCE: usize = 2_048;
@@ -107,12 +108,34 @@ struct Recovered {
     desk: Desk,
     reader: Option<Box<dyn Reader>>,
     state: State,
+    /// Over the batches of this run.
+    pressed: Pressed,
 }
 
 #[derive(Debug)]
 enum State {
     Reading(Option<Box<Range>>),
     Committing(Box<Pending>),
+}
+
+impl Recovered {
+    /// Notes where the tables of a committed batch came near a limit, and warns of what is new.
+    fn press(&mut self, batch: Pressed) {
+        for (table, columns) in batch.columns {
+            let before = self.pressed.columns.insert(table.clone(), columns);
+            if before.is_none() {
+                tracing::warn!(table, columns, "a table nears the most columns it may have");
+            }
+        }
+        for (source, events) in batch.without_table {
+            let count = self.pressed.without_table.entry(source.clone()).or_default();
+            if *count == 0 {
+                let table = OTHER_EVENTS;
+                tracing::warn!(source, table, "a schema has all the event tables it may have");
+            }
+            *count += events;
+        }
+    }
 }
 
 impl Loader {
@@ -202,6 +225,7 @@ impl Loader {
             books: recovered.chain.books.sources().clone(),
             dedup_keys: recovered.desk.dedup.keys(),
             dedup_window: recovered.desk.dedup.window_held(),
+            pressed: recovered.pressed.clone(),
         })
     }
 
@@ -295,6 +319,7 @@ impl Loader {
                 Ok(Progress::More)
             }
             Committed::Yes(manifest, bytes) => {
+                recovered.press(std::mem::take(&mut pending.cut.pressed));
                 self.committed(&manifest, &bytes);
                 Ok(Progress::Committed)
             }
@@ -342,7 +367,8 @@ impl Loader {
             }
             self.services.journal.trim(Position::new(last.to));
         }
-        let mut recovered = Recovered { chain, desk, reader: None, state: State::Reading(None) };
+        let (state, pressed) = (State::Reading(None), Pressed::default());
+        let mut recovered = Recovered { chain, desk, reader: None, state, pressed };
         let key = Key::Plan(recovered.chain.writer.clone(), recovered.chain.next_number());
         let action = "look for an open plan";
         if let Some(bytes) = store.get(&key).map_err(Error::storage(action))? {

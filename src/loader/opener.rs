@@ -21,12 +21,16 @@ pub(super) struct Opener {
     /// The parts of each table, where a plan says so.
     planned: Option<HashMap<TableFolder, Vec<PlannedPart>>>,
     opened: usize,
+    /// Event tables that a schema may have.
+    tables_max: usize,
 }
 
 impl Opener {
-    /// For a batch that is cut: tables have the registry's latest columns.
-    pub(super) fn cut(registry: Registry, folder: PathBuf) -> Self {
-        Self { registry, parts: Parts::new(folder), planned: None, opened: 0 }
+    /// For a batch that is cut: tables have the registry's latest columns, and a schema gets no more
+    /// than `tables_max` of them for events.
+    pub(super) fn cut(registry: Registry, folder: PathBuf, tables_max: usize) -> Self {
+        let parts = Parts::new(folder);
+        Self { registry, parts, planned: None, opened: 0, tables_max }
     }
 
     /// For a batch that is made again: tables have the columns of the plan's versions.
@@ -50,7 +54,9 @@ impl Opener {
             // A plan names the parts of a table in their order.
             planned.entry(key.folder).or_default().push(part);
         }
-        Ok(Self { registry, parts: Parts::new(folder), planned: Some(planned), opened: 0 })
+        let tables_max = usize::MAX;
+        let opener = Self::cut(registry, folder, tables_max);
+        Ok(Self { planned: Some(planned), ..opener })
     }
 
     /// Where the parts are once they are finished.
@@ -76,10 +82,21 @@ impl Open for Opener {
         self.opened += 1;
         Ok((plan, Box::new(files)))
     }
+
+    /// A planned batch has the tables of its plan. Others take what there is, and new ones while the
+    /// schema has room, as far as this writer knows.
+    fn admits(&mut self, home: &Home) -> Result<bool, Box<dyn StdError + Send + Sync>> {
+        let folder = table_folder(home)?;
+        if let Some(planned) = &self.planned {
+            return Ok(planned.contains_key(&folder));
+        }
+        let Home::Schema { schema, .. } = home else { return Ok(true) };
+        Ok(self.registry.admits(&Part::new(schema)?, &folder, self.tables_max)?)
+    }
 }
 
 /// The folder of a table in the lake.
-fn table_folder(home: &Home) -> Result<TableFolder, storage::Error> {
+pub(super) fn table_folder(home: &Home) -> Result<TableFolder, storage::Error> {
     Ok(match home {
         Home::Schema { schema, table } => {
             TableFolder::Source { schema: Part::new(schema)?, table: Part::new(table)? }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::books::{Books, Outcome, is_part};
 use super::dedup::{Dedup, Verdict};
 use super::plan::{LeftOut, Lost, Plan};
-use super::rows::{Batch, Incoming, LocalFile, Mapped, Rows};
+use super::rows::{Batch, Incoming, LocalFile, Mapped, Pressed, Rows};
 use super::{Error, Limits};
 use crate::clock::Timestamp;
 use crate::journal::{Damaged, Frame, Item};
@@ -66,6 +66,7 @@ pub(super) struct Cut {
     pub(super) left_out: LeftOut,
     pub(super) books: Books,
     pub(super) files: Vec<LocalFile>,
+    pub(super) pressed: Pressed,
     /// The batch that it is made from instead of a journal range.
     pub(super) rebuilds: Option<Rebuilds>,
 }
@@ -278,10 +279,12 @@ impl Range {
             self.left_out = planned;
         }
         let hour = self.hour.or(self.hour_floor).unwrap_or_else(|| Hour::of(self.batch.time));
+        let pressed = self.rows.pressed();
         let files = self.rows.finish()?;
         let Self { batch, settings, next, records, left_out, books, .. } = self;
         let to = next;
-        Ok(Cut { batch, settings, to, records, hour, left_out, books, files, rebuilds: None })
+        let rebuilds = None;
+        Ok(Cut { batch, settings, to, records, hour, left_out, books, files, pressed, rebuilds })
     }
 }
 

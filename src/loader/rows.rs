@@ -1,6 +1,7 @@
 //! What the loop asks of whoever turns events into files: two implementations, the product's on
 //! `warehouse`, `unified` and `columnar`, and a small one in the loop's own tests.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,15 @@ pub struct LocalFile {
     pub max_received_at: Timestamp,
 }
 
+/// Where the tables of a batch came near a limit, or to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pressed {
+    /// Tables that have at least 80 % of the columns they may have, by folder, with their number.
+    pub columns: BTreeMap<String, u64>,
+    /// Events in `other_events` for want of a table of their own, by source.
+    pub without_table: BTreeMap<String, u64>,
+}
+
 /// Takes the events of one batch.
 ///
 /// After an error the rows are void: the range is cut again.
@@ -94,6 +104,11 @@ pub trait Rows: Send + fmt::Debug {
     /// # Errors
     /// The local file failed.
     fn relieve(&mut self, memory: u64) -> Result<bool, Error>;
+
+    /// Where the tables are near a limit, or past it.
+    fn pressed(&self) -> Pressed {
+        Pressed::default()
+    }
 
     /// Closes all files, in the order of their keys.
     ///

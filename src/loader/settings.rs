@@ -14,6 +14,9 @@ use crate::warehouse::{ColumnId, ColumnType, Dialect, JsonPaths, Layout, Mapper,
 /// Columns of a table at most, where the dialect itself takes more.
 const COLUMNS_MAX: usize = 1_600;
 
+/// Event tables of a schema at most: ten times those of a team that counts everything.
+const TABLES_MAX: u32 = 4_000;
+
 /// The load settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +27,8 @@ pub struct Settings {
     pub compression: String,
     /// Columns of a table at most.
     pub columns_max: usize,
+    /// Event tables of a schema at most; events of further names are in `other_events`.
+    pub tables_max: u32,
     /// Builder bytes at which a row group closes.
     pub row_group_bytes: u64,
     /// File bytes at which a part closes.
@@ -86,6 +91,7 @@ impl Default for Settings {
             dialect: Dialect::Datalake.name().into(),
             compression: "auto".into(),
             columns_max: COLUMNS_MAX,
+            tables_max: TABLES_MAX,
             row_group_bytes: 128 << 20,
             part_bytes: 128 << 20,
             layouts: BTreeMap::new(),
@@ -96,6 +102,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Columns that a table of the lake has at most.
+    #[must_use]
+    pub fn columns_cap(&self) -> usize {
+        let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.name() == self.dialect);
+        self.columns_max.min(dialect.map_or(usize::MAX, Dialect::columns_max))
+    }
+
     /// The unified tables that the settings make.
     ///
     /// # Errors
@@ -143,7 +156,7 @@ impl Compiled {
         };
         let nobody = Timestamp::from_micros(0);
         let base = columnar::Settings {
-            columns_max: settings.columns_max.min(dialect.columns_max()),
+            columns_max: settings.columns_cap(),
             identifier_bytes_max: dialect.name_bytes_max(),
             row_group_bytes: settings.row_group_bytes,
             part_bytes: settings.part_bytes,

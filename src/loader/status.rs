@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::rows::Pressed;
 use crate::clock::Timestamp;
 use crate::storage::keys::Number;
 use crate::storage::manifest::Counts;
@@ -21,6 +22,8 @@ pub struct Report {
     pub dedup_keys: usize,
     /// How far back in arrival time repeats are seen.
     pub dedup_window: Duration,
+    /// Where the tables of this run's batches came near a limit.
+    pub pressed: Pressed,
 }
 
 /// How the loader stands.

@@ -8,9 +8,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::local::Parts;
-use super::opener::{Opener, local_files};
+use super::opener::{Opener, local_files, table_folder};
 use super::plan::PlannedFile;
-use super::rows::{Batch, Incoming, LocalFile, Mapped, Rows, Workshop};
+use super::rows::{Batch, Incoming, LocalFile, Mapped, Pressed, Rows, Workshop};
 use super::settings::{Compiled, SettingError, Settings};
 use super::{Error, SharedSettings};
 use crate::columnar::{Event, EventLeaves, Leaves, RouteId, Tables};
@@ -98,7 +98,10 @@ impl Workshop for Warehouse {
         let settings = self.settings.load();
         let written = serde_json::to_value(&*settings)
             .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
-        let opener = Opener::cut(registry.clone(), batch.folder.clone());
+        let opener = {
+            let tables_max = usize::try_from(settings.tables_max).unwrap_or(usize::MAX);
+            Opener::cut(registry.clone(), batch.folder.clone(), tables_max)
+        };
         Ok((Box::new(self.rows(batch, &settings, opener)?), written))
     }
 
@@ -323,10 +326,14 @@ impl Rows for MappedRows {
         self.tables.relieve(memory).map_err(Error::Rows)
     }
 
+    fn pressed(&self) -> Pressed {
+        let columns = self.tables.near_cap().filter_map(|(home, columns)| {
+            Some((table_folder(home).ok()?.to_string(), columns as u64))
+        });
+        Pressed { columns: columns.collect(), without_table: self.tables.without_table().clone() }
+    }
+
     fn finish(self: Box<Self>) -> Result<Vec<LocalFile>, Error> {
-        for (home, columns) in self.tables.near_cap() {
-            tracing::warn!(?home, columns, "a table nears the most columns it may have");
-        }
         local_files(self.tables.finish().map_err(Error::Rows)?, &self.parts)
     }
 }

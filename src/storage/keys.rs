@@ -281,14 +281,17 @@ pub enum Prefix {
     Manifests,
     /// The schema versions of every table.
     Schemas,
+    /// The schema versions of the tables of a source's schema.
+    SchemasOf(Part),
 }
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Manifests => "_keelrow/batches/",
-            Self::Schemas => "_keelrow/schemas/",
-        })
+        match self {
+            Self::Manifests => f.write_str("_keelrow/batches/"),
+            Self::Schemas => f.write_str("_keelrow/schemas/"),
+            Self::SchemasOf(schema) => write!(f, "_keelrow/schemas/rudder-datalake/{schema}/"),
+        }
     }
 }
 

@@ -5,13 +5,14 @@
 //! reading upwards from the one known, never by listing. `proto/schema-version.schema.json` is the
 //! wire contract.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::keys::{Key, TableFolder};
+use super::keys::{Key, Part, Prefix, TableFolder};
 use super::manifest::{from_bytes, to_bytes};
 use super::{Class, Error, Store};
 use crate::columnar::Schema;
+use crate::warehouse::{OTHER_EVENTS, TableKind};
 
 /// How many tables' latest versions are remembered before all are forgotten and read again: the
 /// reference set-up has some 800 tables, a hostile client can make any number.
@@ -34,13 +35,15 @@ pub enum Widened {
 pub struct Registry {
     store: Store,
     latest: Arc<Mutex<HashMap<TableFolder, Option<Arc<Schema>>>>>,
+    /// Event tables of the schemas that were asked for.
+    admitted: Arc<Mutex<HashMap<Part, HashSet<TableFolder>>>>,
 }
 
 impl Registry {
     /// Opens the registry of a lake.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, latest: Arc::default() }
+        Self { store, latest: Arc::default(), admitted: Arc::default() }
     }
 
     /// The latest version known; the first call for a table asks the store.
@@ -87,6 +90,35 @@ impl Registry {
             return Err(Error::MissingVersion { folder: folder.to_string(), version });
         };
         Ok(Arc::new(read(&key, &bytes)?))
+    }
+
+    /// Whether `folder`, an event table of `schema`, is one of the first `max` that this registry
+    /// knows of. Those there are when it is first asked for a schema, which lists them, come first,
+    /// then those it says yes to. Tables that other writers make later are not known here.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn admits(&self, schema: &Part, folder: &TableFolder, max: usize) -> Result<bool, Error> {
+        let mut admitted = lock(&self.admitted);
+        let tables = match admitted.get_mut(schema) {
+            Some(tables) => tables,
+            None => {
+                let mut tables = HashSet::new();
+                for key in self.store.list(&Prefix::SchemasOf(schema.clone()))? {
+                    if let Key::Schema(folder, _) = key
+                        && TableKind::of(folder.table_name()) == TableKind::Event
+                        && folder.table_name() != OTHER_EVENTS
+                    {
+                        tables.insert(folder);
+                    }
+                }
+                admitted.entry(schema.clone()).or_insert(tables)
+            }
+        };
+        if tables.contains(folder) {
+            return Ok(true);
+        }
+        Ok(tables.len() < max && tables.insert(folder.clone()))
     }
 
     /// Makes `next` the latest version of its table, unless another writer was first.
@@ -147,20 +179,20 @@ impl Registry {
     }
 
     fn known(&self, folder: &TableFolder) -> Option<Option<Arc<Schema>>> {
-        self.lock().get(folder).cloned()
+        lock(&self.latest).get(folder).cloned()
     }
 
     fn remember(&self, folder: &TableFolder, version: Option<Arc<Schema>>) {
-        let mut latest = self.lock();
+        let mut latest = lock(&self.latest);
         if latest.len() >= TABLES_MAX {
             latest.clear();
         }
         latest.insert(folder.clone(), version);
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TableFolder, Option<Arc<Schema>>>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read(key: &Key, bytes: &[u8]) -> Result<Schema, Error> {
@@ -172,7 +204,6 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::columnar::Column;
-    use crate::storage::keys::Part;
     use crate::storage::memory::Memory;
     use crate::storage::{Backend, Options};
     use crate::warehouse::ColumnType;
@@ -211,6 +242,52 @@ mod tests {
         assert_eq!(one.refresh(&folder()).unwrap(), Some(version(2, &["id", "a", "b"])));
         assert_eq!(one.version(&folder(), 1).unwrap(), version(1, &["id", "a"]));
         assert!(matches!(one.version(&folder(), 3), Err(Error::MissingVersion { .. })));
+    }
+
+    #[test]
+    fn event_tables_are_admitted_up_to_a_number_and_those_there_are_always() {
+        let memory = Arc::new(Memory::default());
+        let schema = Part::new("s").unwrap();
+        let table = |name: &str| {
+            let (schema, table) = (schema.clone(), Part::new(name).unwrap());
+            TableFolder::Source { schema, table }
+        };
+        let made = registry(&memory);
+        for name in ["tracks", "rejected", "other_events", "old_1", "old_2", "old_3"] {
+            made.widen(&table(name), &version(1, &["id"])).unwrap();
+        }
+        made.widen(&table("old_1"), &version(2, &["id", "a"])).unwrap();
+        let registry = registry(&memory);
+        let mut admitted = Vec::new();
+        for name in ["new_1", "old_3", "new_2", "new_1", "old_1"] {
+            admitted.push(registry.admits(&schema, &table(name), 4).unwrap());
+        }
+        assert_eq!(admitted, [true, true, false, true, true]);
+        assert!(!registry.admits(&schema, &table("new_2"), 2).unwrap());
+        assert!(registry.admits(&schema, &table("old_2"), 2).unwrap());
+    }
+
+    #[test]
+    fn what_is_widened_together_is_lost_together() {
+        let memory = Arc::new(Memory::default());
+        let (one, two) = (registry(&memory), registry(&memory));
+        let table = |name: &str| TableFolder::Source {
+            schema: Part::new("s").unwrap(),
+            table: Part::new(name).unwrap(),
+        };
+        let [a, b, c] = ["a", "b", "c"].map(table);
+        assert_eq!(two.latest(&b).unwrap(), None);
+        assert_eq!(one.widen(&b, &version(1, &["id", "x"])).unwrap(), Widened::Done);
+        let mine = version(1, &["id", "y"]);
+        let wanted = [(&a, &mine), (&b, &mine), (&c, &mine)];
+        assert_eq!(two.widen_all(&wanted).unwrap(), Widened::Lost);
+        assert_eq!(two.latest(&b).unwrap(), Some(version(1, &["id", "x"])));
+        // The range is cut again; of those that were done nothing is to do.
+        let wider = version(2, &["id", "x", "y"]);
+        let wanted = [(&a, &mine), (&b, &wider), (&c, &mine)];
+        assert_eq!(two.widen_all(&wanted).unwrap(), Widened::Done);
+        assert_eq!(one.refresh(&b).unwrap(), Some(wider));
+        assert_eq!(one.refresh(&c).unwrap(), Some(mine));
     }
 
     #[test]

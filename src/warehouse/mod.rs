@@ -26,6 +26,15 @@ pub use mapper::{
     DiscardReason, Mapper, Origin, RawPaths, Rejected, Unmappable, raw_path, raw_path_of,
 };
 
+/// The table of events whose own table would be one more than a schema may have.
+pub const OTHER_EVENTS: &str = "other_events";
+
+/// `reason` of the row in `rudder_discards` that such an event has besides.
+pub const TABLE_LIMIT: &str = "table_limit";
+
+/// The table of discarded values.
+pub const DISCARDS: &str = "rudder_discards";
+
 /// A table's name, interned by the mapper that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableId(pub u32);
@@ -75,7 +84,7 @@ impl TableKind {
             "groups" => Self::Groups,
             "aliases" => Self::Aliases,
             "rudder_identity_merge_rules" => Self::MergeRules,
-            "rudder_discards" => Self::Discards,
+            DISCARDS => Self::Discards,
             "rejected" => Self::Rejected,
             _ => Self::Event,
         }

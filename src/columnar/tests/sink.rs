@@ -40,13 +40,17 @@ impl Open for Lake {
         &mut self,
         home: &Home,
     ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
-        if matches!(home, Home::Schema { table, .. } if table == "broken") {
+        if matches!(home, Home::Schema { table, .. } if table == "broken" || table.ends_with("9")) {
             return Err("registry is away".into());
         }
         let files = Memory::default();
         let twice = self.0.lock().unwrap().insert(home.clone(), files.clone());
         assert!(twice.is_none(), "{home:?} opened twice");
         Ok((Plan::Cut(Schema::empty()), Box::new(files)))
+    }
+
+    fn admits(&mut self, home: &Home) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(!matches!(home, Home::Schema { table, .. } if table.ends_with("9")))
     }
 }
 
@@ -115,6 +119,48 @@ fn schema_home(schema: &str, table: &str) -> Home {
 fn unified_home(environment: &str, name: &str) -> Home {
     let (environment, name) = (environment.to_owned(), name.to_owned());
     Home::Unified { environment, name, generation: 1 }
+}
+
+#[test]
+fn an_event_without_a_table_of_its_own_is_with_the_others_and_in_the_unified_table() {
+    let mut bench = Bench::new(vec![Block::named("user_events")]);
+    let web = route("prod", "web", "web");
+    for (table, id) in [("name_9", "a"), ("name_1", "b"), ("name_19", "c"), ("name_9", "d")] {
+        let cells =
+            [("id", text(id), id), ("event", text(table), table), ("words", Scalar::Int(7), "7")];
+        bench.event(&web, "track", &[(table, TableKind::Event, &cells)]).unwrap();
+    }
+    assert_eq!(bench.tables.without_table(), &BTreeMap::from([("web_prod".to_owned(), 3)]));
+    let Bench { lake, tables, .. } = bench;
+    tables.finish().unwrap();
+    let column = |rows: Vec<BTreeMap<String, Value>>, names: &[&str]| -> Vec<String> {
+        let cell = |row: &BTreeMap<String, Value>, name: &str| match row.get(name) {
+            Some(Value::Text(text)) => text.clone(),
+            Some(Value::Int(int)) => int.to_string(),
+            _ => String::new(),
+        };
+        let line = |row| names.iter().map(|name| cell(row, name)).collect::<Vec<_>>().join(" ");
+        rows.iter().map(line).collect()
+    };
+    let own = |table: &str| lake.rows(&schema_home("web_prod", table));
+    assert_eq!(column(own("name_1"), &["id", "words"]), ["b 7"]);
+    assert_eq!(
+        column(own("other_events"), &["id", "event", "words"]),
+        ["a name_9 7", "c name_19 7", "d name_9 7"]
+    );
+    let noted = ["row_id", "table_name", "column_name", "column_value", "reason"];
+    assert_eq!(
+        column(own("rudder_discards"), &noted),
+        [
+            "a name_9 event name_9 table_limit",
+            "c name_19 event name_19 table_limit",
+            "d name_9 event name_9 table_limit"
+        ]
+    );
+    assert_eq!(
+        column(lake.rows(&unified_home("prod", "user_events")), &["id", "_source_table", "words"]),
+        ["a other_events 7", "b name_1 7", "c other_events 7", "d other_events 7"]
+    );
 }
 
 fn text(text: &str) -> Scalar<'_> {

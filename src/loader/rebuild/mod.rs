@@ -24,7 +24,7 @@ use super::dedup::{self, Dedup};
 use super::opener::{Opener, local_files};
 use super::plan::{LeftOut, Plan};
 use super::range::{Cut, Desk};
-use super::rows::Batch;
+use super::rows::{Batch, Pressed};
 use super::settings::Compiled;
 use super::{MAPPING_VERSION, Settings};
 use crate::columnar::{ReadError, Tables};
@@ -331,7 +331,7 @@ impl Rebuild {
                 let registry = self.desk.registry.clone();
                 Opener::rewrite(registry, batch.folder.clone(), &plan.parts)?
             }
-            None => Opener::cut(self.desk.registry.clone(), batch.folder.clone()),
+            None => Opener::cut(self.desk.registry.clone(), batch.folder.clone(), usize::MAX),
         };
         let parts = opener.parts();
         let tables = self.fill(chain, source, (&settings, &batch), opener)?;
@@ -348,6 +348,7 @@ impl Rebuild {
             left_out: LeftOut::default(),
             books: Books::default(),
             files,
+            pressed: Pressed::default(),
             rebuilds: Some(rebuilds),
         };
         let previous = chain.last.as_ref().map(|(_, checksum)| checksum.clone());

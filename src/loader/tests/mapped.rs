@@ -88,6 +88,78 @@ fn a_mapped_batch_is_the_same_bytes_wherever_the_process_dies() {
     }
 }
 
+/// Ten names for a schema that takes three, and the same again.
+fn crowded() -> World {
+    let mut world = World::new();
+    world.settings = Some(Settings { tables_max: 3, ..Settings::default() });
+    for n in 0..20_u64 {
+        let payload = format!(
+            r#"{{"type":"track","event":"Name {}","properties":{{"n":{n}}}}}"#,
+            (n * 7) % 10
+        );
+        world.send(&event(100 + n, &payload));
+    }
+    world
+}
+
+#[test]
+fn a_schema_has_as_many_event_tables_as_it_may_and_no_event_is_lost() {
+    let mut world = crowded();
+    drain(&mut world.loader()).unwrap();
+    let rows = |world: &World| {
+        let mut rows = BTreeMap::new();
+        for file in world.manifests().into_iter().flat_map(|manifest| manifest.files) {
+            *rows.entry(file.table).or_insert(0) += file.rows;
+        }
+        rows
+    };
+    let expected = [
+        ("name_0", 2),
+        ("name_4", 2),
+        ("name_7", 2),
+        ("other_events", 14),
+        ("rudder_discards", 14),
+        ("tracks", 20),
+        ("user_events", 20),
+    ];
+    let mut expected = expected.map(|(table, rows)| (table.to_owned(), rows)).into();
+    assert_eq!(rows(&world), expected);
+    let mut loader = world.loader();
+    // A new process knows what there is: old names are taken, new ones are not.
+    world.send(&event(200, r#"{"type":"track","event":"Name 7"}"#));
+    world.send(&event(201, r#"{"type":"track","event":"Name 77"}"#));
+    drain(&mut loader).unwrap();
+    for table in ["name_7", "other_events", "rudder_discards"] {
+        *expected.get_mut(table).unwrap() += 1;
+    }
+    for table in ["tracks", "user_events"] {
+        *expected.get_mut(table).unwrap() += 2;
+    }
+    assert_eq!(rows(&world), expected);
+    let report = loader.report().unwrap();
+    assert_eq!(report.pressed.without_table, BTreeMap::from([("web_prod".to_owned(), 1)]));
+}
+
+#[test]
+fn a_batch_with_more_names_than_tables_is_the_same_bytes_wherever_the_process_dies() {
+    let world = crowded();
+    drain(&mut world.loader()).unwrap();
+    let (expected, operations) = (world.memory.objects(), world.faulty.operations());
+    for number in 0..operations {
+        let mut world = crowded();
+        world.faulty.go_down(number, Fault::Forget);
+        try_drain(&mut world.loader()).expect_err("the lake is down");
+        world.faulty.mend();
+        // What was planned stays so, whatever the limit is by then.
+        let planned = world.memory.objects().keys().any(|key| key.starts_with("_keelrow/plans"));
+        if planned {
+            world.settings = Some(Settings::default());
+        }
+        drain(&mut world.loader()).unwrap();
+        assert_eq!(world.memory.objects(), expected, "{number}");
+    }
+}
+
 #[test]
 fn files_that_go_up_together_are_the_same_and_in_the_same_order() {
     let (expected, operations) = undisturbed();

@@ -333,7 +333,8 @@ impl Workshop for Shop {
     }
 
     fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<(Box<dyn Rows>, Value), Error> {
-        let rows = self.rows(batch, Opener::cut(registry.clone(), batch.folder.clone()));
+        let rows =
+            self.rows(batch, Opener::cut(registry.clone(), batch.folder.clone(), usize::MAX));
         Ok((rows, serde_json::json!({ "row_group_bytes": self.row_group_bytes })))
     }
 
