@@ -157,14 +157,20 @@ fn unified_tables(
     }
     let mut tables: BTreeMap<String, BTreeMap<TableFolder, Vec<DataFile>>> = BTreeMap::new();
     for ((name, _), mut generations) in newest {
-        let Some((_, mut files)) = generations.pop_last() else { continue };
-        files.sort_unstable_by(|a, b| (b.hour, b).cmp(&(a.hour, a)));
-        files.truncate(FILES_MAX);
+        let Some((_, files)) = generations.pop_last() else { continue };
+        let files = newest_first(files);
         if let Some(first) = files.first() {
             tables.entry(name).or_default().insert(first.folder.clone(), files);
         }
     }
     Ok(tables)
+}
+
+/// The newest files, no more than are read.
+fn newest_first(mut files: Vec<DataFile>) -> Vec<DataFile> {
+    files.sort_unstable_by(|a, b| (b.hour, b).cmp(&(a.hour, a)));
+    files.truncate(FILES_MAX);
+    files
 }
 
 /// Columns that no event fills: a property of such a name is in a variant.
@@ -364,4 +370,24 @@ fn print(reports: &[Report], out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "the lake has no unified table yet ({} comes first)", unified::DEFAULT_NAME)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_the_newest_files_are_read() {
+        let file = |batch: usize| {
+            let hour = batch % 24;
+            let path = format!(
+                "unified/prod/user_events/v1/2026/11/21/{hour:02}/node-1-00000002-{batch:020}-0.parquet"
+            );
+            DataFile::parse(&path).unwrap()
+        };
+        let files = newest_first((1..=FILES_MAX + 24).map(file).collect());
+        assert_eq!(files.len(), FILES_MAX);
+        assert_eq!(files.first().unwrap().hour, file(23).hour);
+        assert!(files.iter().all(|kept| kept.hour > file(24).hour || *kept > file(24)));
+    }
 }

@@ -281,3 +281,20 @@ fn print(differences: &[Difference], out: &mut impl Write) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_tables_have_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tables.json");
+        std::fs::write(&path, "[]").unwrap();
+        assert!(saved(&path).unwrap().is_empty());
+        // Sparse: it takes no room.
+        std::fs::File::create(&path).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
+        let failure = saved(&path).unwrap_err();
+        assert!(failure.text.contains("are more than"), "{}", failure.text);
+    }
+}

@@ -31,7 +31,7 @@ use crate::limits::{Budget, Load, Shares};
 /// The public routes, ready to answer. Cheap to clone.
 #[derive(Debug)]
 pub struct Edge<P> {
-    shared: Arc<Shared<P>>,
+    pub(super) shared: Arc<Shared<P>>,
     router: Router,
 }
 
@@ -66,7 +66,7 @@ impl<P: Pipeline> Edge<P> {
     pub async fn keep_in_time(&self, shutdown: CancellationToken) {
         let load = self.shared.load.clone();
         loop {
-            let due = Instant::now() + LOOK_EVERY;
+            let due = Instant::now() + if load.is_quiet() { LOOK_WHEN_QUIET } else { LOOK_EVERY };
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
                 () = shutdown.cancelled() => return,
@@ -110,6 +110,8 @@ impl<P: Pipeline> Handle for Edge<P> {
 
 /// How often the delay of the runtime is looked at: a few times for each delay that matters.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The same while there is little to do: an idle program should sleep.
+const LOOK_WHEN_QUIET: Duration = Duration::from_millis(50);
 
 /// The paths that take events, by POST: RudderStack's, and Segment's short ones.
 const TAKES: [(&str, Form); 17] = [

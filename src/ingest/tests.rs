@@ -38,10 +38,24 @@ struct Bench {
     in_flight: Budget,
     books: Books,
     clock: Arc<Fixed>,
+    noting: Arc<Noting>,
     _folder: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
+    bench_within(Limits {
+        event_bytes_max: 4_096,
+        batch_events_max: 10,
+        rejected_bytes_max: 256,
+        group_bytes_max: 64 * 1024,
+        clock_guard: ClockGuard {
+            max_future: Duration::from_secs(86_400),
+            min: Timestamp::from_micros(0),
+        },
+    })
+}
+
+fn bench_within(limits: Limits) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(Fixed::at(Moment::parse("2026-11-21T10:00:00Z").unwrap().at));
     let config =
@@ -57,21 +71,14 @@ fn bench() -> Bench {
     let log = Log::open(options, Arc::clone(&clock_service), others).unwrap();
     let journal: Arc<dyn Journal> = Arc::new(log);
     let books = Books::new();
+    let noting =
+        Arc::new(Noting { clock: Arc::clone(&clock), threads: std::sync::Mutex::default() });
     let services = Services {
-        clock: Arc::clone(&clock_service),
+        clock: Arc::<Noting>::clone(&noting) as Arc<dyn Clock>,
         ids: Arc::<Fixed>::clone(&clock) as Arc<dyn IdSource>,
         journal: Arc::clone(&journal),
         pseudonyms: Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap(),
-        limits: Limits {
-            event_bytes_max: 4_096,
-            batch_events_max: 10,
-            rejected_bytes_max: 256,
-            group_bytes_max: 64 * 1024,
-            clock_guard: ClockGuard {
-                max_future: Duration::from_secs(86_400),
-                min: Timestamp::from_micros(0),
-            },
-        },
+        limits,
         scripts: script::Limits::default(),
         rates: RateLimits::new(clock_service, sources.list()),
         books: books.clone(),
@@ -84,7 +91,8 @@ fn bench() -> Bench {
         2,
     )
     .unwrap();
-    Bench { ingest, journal, in_flight: Budget::new(16 << 20), books, clock, _folder: folder }
+    let in_flight = Budget::new(16 << 20);
+    Bench { ingest, journal, in_flight, books, clock, noting, _folder: folder }
 }
 
 impl Bench {
@@ -255,4 +263,78 @@ async fn work_ends_with_the_clients_patience() {
     let body = format!(r#"{{"batch":[{event},{event}]}}"#);
     assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Err(Refusal::AckTimeout));
     assert!(bench.records().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_has_a_limit() {
+    let bench = bench();
+    let event = |bytes: usize| format!(r#"{{"userId":"u","x":"{}"}}"#, "y".repeat(bytes - 21));
+    let form = Form::Single(EventType::Track);
+    assert_eq!(event(4_096).len(), 4_096);
+    assert_eq!(bench.post("wk-web", form, &event(4_096)).await, Ok(1));
+    assert_eq!(bench.post("wk-web", form, &event(4_097)).await, Err(Refusal::TooLarge));
+    assert_eq!(bench.records().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_has_a_limit_in_the_journal() {
+    let bench = bench();
+    let event = format!(r#"{{"userId":"u","type":"track","x":"{}"}}"#, "y".repeat(3_900));
+    let shared = format!(r#""integrations":{{"a":"{}"}}"#, "z".repeat(100));
+    let body = |events: usize| {
+        let many = vec![event.as_str(); events].join(",");
+        format!(r#"{{{shared},"batch":[{many}]}}"#)
+    };
+    assert_eq!(bench.post("wk-web", Form::Batch, &body(7)).await, Ok(7));
+    let limits = Limits { group_bytes_max: 16 * 1024, ..bench.ingest.services.limits };
+    let tight = bench_within(limits);
+    assert_eq!(tight.post("wk-web", Form::Batch, &body(7)).await, Err(Refusal::TooLarge));
+    assert!(tight.records().is_empty());
+}
+
+#[tokio::test]
+async fn a_large_rejected_payload_keeps_its_shape_only() {
+    let bench = bench();
+    for (bytes, kept) in [(100, true), (400, false)] {
+        let text = "y".repeat(bytes);
+        let good = r#"{"type":"track","userId":"u"}"#;
+        let body = format!(r#"{{"batch":[{good},{{"type":"track","x":"{text}"}}]}}"#);
+        assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(2));
+        let (_, reason, payload) = bench.records().pop().unwrap();
+        assert_eq!(reason, "no_ids");
+        assert_eq!(payload.to_string().contains("yyyy"), kept, "{payload}");
+    }
+}
+
+/// A clock that notes on which threads it is asked how late it is: the work on a batch asks.
+#[derive(Debug)]
+struct Noting {
+    clock: Arc<Fixed>,
+    threads: std::sync::Mutex<Vec<std::thread::ThreadId>>,
+}
+
+impl Clock for Noting {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.threads.lock().unwrap().push(std::thread::current().id());
+        self.clock.elapsed()
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_are_worked_on_beside_the_threads_that_serve() {
+    let bench = bench();
+    // White space is in the body, not in the event.
+    for (bytes, beside) in [(100, false), (INLINE_BYTES_MAX, true)] {
+        bench.noting.threads.lock().unwrap().clear();
+        let spaces = " ".repeat(bytes);
+        let body = format!(r#"{{"batch":[{{"userId":"u","type":"track"}}]{spaces}}}"#);
+        assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(1));
+        let asked = bench.noting.threads.lock().unwrap().clone();
+        let here = asked.contains(&std::thread::current().id());
+        assert!(!asked.is_empty() && here != beside, "{bytes}");
+    }
 }

@@ -100,3 +100,62 @@ fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
         drop(answer.send(prepared));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::event::enrich::EventType;
+    use crate::ingest::{Form, Trouble};
+    use crate::limits::Budget;
+    use crate::source::Sources;
+    use crate::transform::Suppression;
+
+    #[tokio::test]
+    async fn requests_that_wait_for_scripts_are_bounded() {
+        let text: String = (0..=WAITING_MAX)
+            .map(|n| {
+                format!("[[source]]\nname = \"s{n}\"\nenvironment = \"qa\"\nwrite_key = \"k{n}\"\n")
+            })
+            .collect();
+        let read = crate::config::parse(&text, "k.toml".as_ref(), &Default::default()).unwrap();
+        let sources = Arc::new(Sources::new(&read.sources));
+        let live = Arc::new(Live {
+            sources: Arc::clone(&sources),
+            chains: HashMap::new(),
+            suppression: Suppression::default(),
+        });
+        // Threads that never take anything.
+        let (jobs, _queue) = mpsc::channel(WAITING_MAX);
+        let workers = Workers { jobs, shares: Mutex::default(), share: 1 };
+        let budget = Budget::new(1 << 20);
+        let ask = |source: &Arc<crate::source::Source>| {
+            let submission = Submission {
+                credential: Credential::Known(Arc::clone(source)),
+                form: Form::Single(EventType::Track),
+                body: Bytes::from_static(b"{}"),
+                client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                deadline: Duration::from_secs(5),
+                permit: budget.take(2).unwrap(),
+            };
+            Box::pin(workers.prepare(Arc::clone(&live), submission, Timestamp::default()))
+        };
+        let mut waiting = Vec::new();
+        for source in sources.list().iter().take(WAITING_MAX) {
+            let mut asked = ask(source);
+            assert!(futures_util::poll!(&mut asked).is_pending());
+            waiting.push(asked);
+        }
+        let refused = ask(&sources.list()[WAITING_MAX]).await;
+        assert_eq!(refused.unwrap_err(), Refusal::Unavailable(Trouble::InFlight));
+        // Another request of a source that waits already does not come into the queue.
+        let mut second = ask(&sources.list()[0]);
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop((waiting, second));
+        assert_eq!(budget.used(), 2 * WAITING_MAX);
+    }
+}

@@ -96,6 +96,12 @@ impl Load {
         self.shared.limit.store(next.clamp(LEAST, self.shared.most), Ordering::Relaxed);
     }
 
+    /// Whether so little is in work that it need not be watched closely.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.limit() == self.shared.most && self.held() < LEAST / 4
+    }
+
     /// Bytes that may be in work.
     #[must_use]
     pub fn limit(&self) -> usize {
@@ -129,8 +135,9 @@ mod tests {
         let load = Load::new(64 << 20);
         let share = Arc::default();
         load.adjust(LATE);
-        assert_eq!(load.limit(), 64 << 20);
+        assert_eq!((load.limit(), load.is_quiet()), (64 << 20, true));
         let work = load.begin(&share, 16 << 20);
+        assert!(!load.is_quiet());
         load.adjust(LATER);
         assert_eq!(load.limit(), 12 << 20);
         assert!(!load.admits(&share, 1));

@@ -1,6 +1,6 @@
 """Hostile clients against the real program, with an ordinary one beside them.
 
-usage: run.py PATH_TO_KEELROW [--fuzz COUNT] [--seed N] [--idle COUNT]
+usage: run.py PATH_TO_KEELROW PATH_TO_LOADTEST [--fuzz COUNT] [--seed N] [--idle COUNT]
 
 Each attack runs while a neighbour, a process of its own, posts an event every 20 ms: it must be
 answered 200 every time. Memory is read from the kernel after each attack and must stay below what
@@ -124,6 +124,7 @@ def default_limits(program, arguments):
         suite.attack("bodies beside them", ask_many(port), len(idle))
         for s in idle:
             s.close()
+        suite.attack("overload by another source", overload(port, arguments.loadtest, 200_000))
         suite.program.wait(lambda: suite.program.metric("keelrow_events_waiting") == 0, 60, "all is loaded")
     return suite.faults
 
@@ -132,6 +133,21 @@ def pause(seconds):
     """An attack that only passes time."""
     time.sleep(seconds)
     yield from ()
+
+
+def overload(port, loadtest, rate):
+    """More batches of one source than two cores can take: only 200 and 503 may come back, and the
+    neighbour, of another source, gets none of the 503."""
+    command = [loadtest, "run", "overload", "--url", f"http://127.0.0.1:{port}", "--write-key", "wk-enabled",
+               "--rate", str(rate), "--duration", "5s", "--warm-up", "0s", "--json"]
+    ran = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    counts = ran["outcome"]["counts"]
+    wrong = {key: counts[key] for key in ("broken", "timed_out", "unexpected") if counts[key]}
+    if wrong or set(counts["refused"]) - {"503"}:
+        yield f"{wrong} {counts['refused']}"
+    if not counts["taken"]:
+        yield "nothing was taken"
+    print(f"  {counts['taken']} batches taken, refused {counts['refused']}, never sent {counts['abandoned']}")
 
 
 def ask_many(port):
@@ -144,6 +160,7 @@ def ask_many(port):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
+    parser.add_argument("loadtest")
     parser.add_argument("--fuzz", type=int, default=3_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--idle", type=int, default=10_000)

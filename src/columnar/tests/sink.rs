@@ -301,6 +301,30 @@ fn aliases_fill_what_is_empty_and_keep_the_raw_column() {
     assert!(rows.iter().all(|row| !row.contains_key("secret_key")));
 }
 
+/// Names that no table of their own is made for.
+struct Crowd;
+
+impl Names for Crowd {
+    fn table(&self, _: TableId) -> &str {
+        "event_9"
+    }
+
+    fn column(&self, _: ColumnId) -> &str {
+        "a"
+    }
+}
+
+#[test]
+fn very_many_event_names_end_the_range() {
+    let mut bench = Bench::new(Vec::new());
+    let route = bench.tables.route(&route("prod", "webapp", "web"));
+    for number in 0..65_536 {
+        assert!(!bench.tables.relieve(u64::MAX).unwrap(), "{number}");
+        bench.tables.targets(TableId(number), TableKind::Event, &Crowd, route).unwrap();
+    }
+    assert!(bench.tables.relieve(u64::MAX).unwrap());
+}
+
 #[test]
 fn memory_is_relieved_by_the_largest_table() {
     let mut bench = Bench::new(vec![Block {

@@ -174,3 +174,46 @@ async fn a_log_that_is_full_asks_to_come_back() {
         assert!(text.contains(line), "{line}{text}");
     }
 }
+
+#[tokio::test]
+async fn a_form_has_a_limit_of_fields() {
+    let (edge, pipeline) = edge("");
+    let path = "/v1/webhook?writeKey=wk-hook";
+    let part = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n";
+    for (fields, status) in [(10_000, 200), (10_001, 413)] {
+        let form = vec!["a=1"; fields].join("&");
+        let parts = part.repeat(fields) + "--x--\r\n";
+        for body in [form, parts] {
+            assert_eq!(post(&edge, path, &[], body).await.status.as_u16(), status);
+        }
+    }
+    assert_eq!(pipeline.count(), 2);
+}
+
+#[tokio::test]
+async fn past_capacity_a_hot_source_is_refused_and_the_others_are_not() {
+    let (edge, pipeline) = edge("");
+    pipeline.gate.forget_permits(usize::MAX);
+    let body = format!("{EVENT}{}", " ".repeat(3 << 20));
+    let hot = [("authorization", ENABLED)];
+    let first = spawn({
+        let (edge, body) = (edge.clone(), body.clone());
+        async move { post(&edge, "/v1/track", &[("authorization", ENABLED)], body).await }
+    });
+    pipeline.waiting.acquire().await.unwrap().forget();
+    for _ in 0..100 {
+        edge.shared.load.adjust(Duration::from_secs(1));
+    }
+    let answer = post(&edge, "/v1/track", &hot, body.clone()).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (503, "Service Unavailable\n"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    pipeline.gate.add_permits(2);
+    let other = [("authorization", "Basic d2stcGFnZXM6")];
+    assert_eq!(post(&edge, "/v1/track", &other, body).await.status, StatusCode::OK);
+    assert_eq!(first.await.unwrap().status, StatusCode::OK);
+    let metrics = Metrics::new();
+    metrics.collect(Arc::clone(&edge.parts().stats));
+    let text = metrics.render();
+    let line = "keelrow_http_refusals_total{reason=\"overloaded\",source=\"enabled_prod\"} 1\n";
+    assert!(text.contains(line) && text.contains("keelrow_http_work_bytes 0\n"), "{text}");
+}

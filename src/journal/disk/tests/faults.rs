@@ -92,6 +92,8 @@ fn a_journal_opens_on_a_full_disk() {
     bed.disk.set_faults(Faults { space_bytes: Some(0), ..Faults::default() });
     bed.open().unwrap();
     assert_eq!(bed.read(0).len(), 5);
+    // Before anyone asks to append, for a probe that only looks.
+    assert_eq!(bed.log().state().health, Health::Full(Space::Disk));
     assert!(matches!(bed.append_texts(&["a"]).unwrap_err(), Error::Full { .. }));
     bed.disk.set_faults(Faults::default());
     bed.stepper().care();
