@@ -146,12 +146,16 @@ mod tests {
         };
         let mut waiting = Vec::new();
         for source in sources.list().iter().take(WAITING_MAX) {
+            // Each poll of this test may do only so much before the runtime makes it wait.
+            tokio::task::yield_now().await;
             let mut asked = ask(source);
             assert!(futures_util::poll!(&mut asked).is_pending());
             waiting.push(asked);
         }
+        tokio::task::yield_now().await;
         let refused = ask(&sources.list()[WAITING_MAX]).await;
         assert_eq!(refused.unwrap_err(), Refusal::Unavailable(Trouble::InFlight));
+        tokio::task::yield_now().await;
         // Another request of a source that waits already does not come into the queue.
         let mut second = ask(&sources.list()[0]);
         assert!(futures_util::poll!(&mut second).is_pending());

@@ -8,6 +8,7 @@ have been answered 200. Exit code 1 if anything differs.
 """
 
 import contextlib
+import http.client
 import os
 import pathlib
 import stat
@@ -27,6 +28,8 @@ KEY = "wk-disk"
 SOURCE = source("disk", KEY)
 MIB = 1 << 20
 UNAVAILABLE = "Service Unavailable\n"
+# How long something may take before it is called broken, on the busiest machine.
+LIMIT_S = 180
 
 
 class Sender:
@@ -57,15 +60,21 @@ class Sender:
     def send(self, name):
         event = f'{{"userId":"u","event":"e","messageId":"{name}","properties":{{"text":"{"x" * self.size}"}}}}'
         try:
-            status, text, headers = self.program.post("/v1/track", event.encode(), KEY, timeout=20)
+            status, text, headers = self.program.post("/v1/track", event.encode(), KEY, timeout=LIMIT_S)
         except OSError:
             self.unknown.append(name)
             return
+        except http.client.HTTPException as error:
+            self.wrong.append(f"an answer was cut off: {error!r}")
+            return
         if (status, text) == (200, "ok"):
             self.taken.append(name)
-        elif status in (503, 504):
+        elif status == 504:
+            # Too late, and perhaps taken all the same.
+            self.unknown.append(name)
+        elif status == 503:
             self.refused.append(name)
-            if status == 503 and (text != UNAVAILABLE or not 1 <= int(headers.get("retry-after", "0")) <= 60):
+            if (text != UNAVAILABLE or not 1 <= int(headers.get("retry-after", "0")) <= 60):
                 self.wrong.append(f"{status} {text!r} {headers}")
             # A client that obeys Retry-After would wait longer.
             time.sleep(0.01)
@@ -113,9 +122,9 @@ def loaded(server):
     return server.metric("keelrow_events_waiting") == 0
 
 
-def refused_until(server, sender, limit_s):
+def refused_until(server, sender):
     """Waits for a refusal, the probe's word included."""
-    server.wait(lambda: len(sender.refused) > 20, limit_s, "the disk is full")
+    server.wait(lambda: len(sender.refused) > 20, LIMIT_S, "the disk is full")
     if server.get("/health/ready", admin=True)[0] != 503:
         yield "ready while nothing is taken"
     if server.get("/health/live", admin=True)[0] != 200:
@@ -125,10 +134,10 @@ def refused_until(server, sender, limit_s):
         yield f"/health says {status} {text}"
 
 
-def goes_on(server, sender, limit_s):
+def goes_on(server, sender):
     taken = len(sender.taken)
-    server.wait(lambda: len(sender.taken) > taken + 50, limit_s, "events are taken again")
-    server.wait(lambda: server.get("/health/ready", admin=True)[0] == 200, limit_s, "ready again")
+    server.wait(lambda: len(sender.taken) > taken + 50, LIMIT_S, "events are taken again")
+    server.wait(lambda: server.get("/health/ready", admin=True)[0] == 200, LIMIT_S, "ready again")
 
 
 def journal_disk_full(program, folder):
@@ -138,15 +147,15 @@ def journal_disk_full(program, folder):
         server = serving(program, folder, journal='max_bytes = "1GiB"\nkeep = "1h"', load='max_age = "500ms"')
         ballast = disk / "ballast"
         with server, Sender(server.start(), size=300_000) as sender:
-            server.wait(lambda: len(sender.taken) > 50, 30, "events are taken")
+            server.wait(lambda: len(sender.taken) > 50, LIMIT_S, "events are taken")
             fill(ballast)
-            yield from refused_until(server, sender, 60)
+            yield from refused_until(server, sender)
             ballast.unlink()
-            goes_on(server, sender, 60)
+            goes_on(server, sender)
             sender.stopped.set()
             for thread in sender.threads:
                 thread.join()
-            server.wait(lambda: loaded(server), 60, "all is loaded")
+            server.wait(lambda: loaded(server), LIMIT_S, "all is loaded")
             if (code := server.stop()) != 0:
                 yield f"ended with {code}"
             yield from conserved(sender, server.lake)
@@ -165,20 +174,20 @@ def journal_budget_spent(program, folder):
     lake = pathlib.Path(folder, "lake")
     server = serving(program, folder, journal='max_bytes = "256MiB"', load='max_age = "500ms"')
     with server, Sender(server.start(), size=1_000_000) as sender:
-        server.wait(lambda: len(sender.taken) > 20, 30, "events are taken")
+        server.wait(lambda: len(sender.taken) > 20, LIMIT_S, "events are taken")
         away = lake.with_name("away")
         lake.rename(away)
         lake.write_text("no folder")
-        yield from refused_until(server, sender, 120)
+        yield from refused_until(server, sender)
         if server.metric("keelrow_journal_bytes ") > 256 * MIB:
             yield "the journal is larger than its budget"
         lake.unlink()
         away.rename(lake)
-        goes_on(server, sender, 120)
+        goes_on(server, sender)
         sender.stopped.set()
         for thread in sender.threads:
             thread.join()
-        server.wait(lambda: loaded(server), 120, "all is loaded")
+        server.wait(lambda: loaded(server), LIMIT_S, "all is loaded")
         server.stop()
         yield from conserved(sender, lake)
         print(f"  {len(sender.taken)} taken, {len(sender.refused)} refused")
@@ -189,20 +198,20 @@ def lake_disk_full(program, folder):
     with small_disk(f"{folder}/lake", "24m") as disk:
         server = serving(program, folder, journal='max_bytes = "1GiB"', load='max_age = "300ms"')
         with server, Sender(server.start()) as sender:
-            server.wait(lambda: server.metric('keelrow_events_total{source="disk_prod",outcome="loaded"}') > 0, 30, "a batch is loaded")
+            server.wait(lambda: server.metric('keelrow_events_total{source="disk_prod",outcome="loaded"}') > 0, LIMIT_S, "a batch is loaded")
             ballast = disk / "ballast"
             fill(ballast)
             before = len(sender.taken)
-            server.wait(lambda: server.metric("keelrow_loader_troubled ") > 0, 60, "the loader is in trouble")
-            server.wait(lambda: len(sender.taken) > before + 200, 30, "events are taken while the lake is full")
+            server.wait(lambda: server.metric("keelrow_loader_troubled ") > 0, LIMIT_S, "the loader is in trouble")
+            server.wait(lambda: len(sender.taken) > before + 200, LIMIT_S, "events are taken while the lake is full")
             if sender.refused:
                 yield f"{len(sender.refused)} refused while only the lake was full"
             ballast.unlink()
-            server.wait(lambda: server.metric("keelrow_loader_troubled ") == 0, 60, "the loader goes on")
+            server.wait(lambda: server.metric("keelrow_loader_troubled ") == 0, LIMIT_S, "the loader goes on")
             sender.stopped.set()
             for thread in sender.threads:
                 thread.join()
-            server.wait(lambda: loaded(server), 60, "all is loaded")
+            server.wait(lambda: loaded(server), LIMIT_S, "all is loaded")
             server.stop()
             yield from conserved(sender, server.lake)
             print(f"  {len(sender.taken)} taken")
@@ -214,9 +223,11 @@ def failed_sync(program, folder, call, when):
     inject = ["strace", "-f", "-qq", "-o", f"{folder}/trace", "-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when={when}"]
     server = serving(program, folder, journal='max_bytes = "1GiB"', load='max_age = "300ms"', wrapper=inject)
     with server, Sender(server.start(), threads=2) as sender:
-        server.wait(lambda: len(sender.refused) > 20, 90, "a sync has failed")
+        # Once each sender was refused, none still has to note an answer from before.
+        lanes = len(sender.threads)
+        server.wait(lambda: len({name.split("-")[0] for name in tuple(sender.refused)}) == lanes, LIMIT_S, "a sync has failed")
         taken = len(sender.taken)
-        server.wait(lambda: len(sender.refused) > 60, 60, "the journal refuses")
+        server.wait(lambda: len(sender.refused) > 60, LIMIT_S, "the journal refuses")
         if len(sender.taken) > taken:
             yield "acknowledged after a failed sync"
         if server.get("/health/ready", admin=True)[0] != 503:
@@ -231,7 +242,7 @@ def failed_sync(program, folder, call, when):
     with server:
         server.start()
         sender.send("after")
-        server.wait(lambda: loaded(server), 60, "all is loaded")
+        server.wait(lambda: loaded(server), LIMIT_S, "all is loaded")
         server.stop()
         if "after" not in sender.taken:
             yield "nothing is taken after a restart"
@@ -244,7 +255,7 @@ def ends(server, code, words):
     with server:
         server.start(ready=False)
         try:
-            got = server.child.wait(timeout=30)
+            got = server.child.wait(timeout=LIMIT_S)
         except subprocess.TimeoutExpired:
             yield f"it runs: {server.output()}"
             return
@@ -279,7 +290,7 @@ def bad_places(program, folder):
         server = serving(program, place)
         with server:
             server.start(ready=False)
-            server.wait(lambda: server.get("/health")[0] == 503, 30, "it says that there is no room")
+            server.wait(lambda: server.get("/health")[0] == 503, LIMIT_S, "it says that there is no room")
             status, text, headers = server.post("/v1/track", b'{"userId":"u"}', KEY)
             if (status, text) != (503, UNAVAILABLE) or "retry-after" not in headers:
                 yield f"no room for a segment: {status} {text}"
@@ -312,13 +323,13 @@ def modes(program, folder):
     with server, open_umask():
         server.start()
         with Sender(server, threads=1) as sender:
-            server.wait(lambda: len(sender.taken) > 50, 30, "events are taken")
+            server.wait(lambda: len(sender.taken) > 50, LIMIT_S, "events are taken")
         server.kill()
         flip_a_bit(server.journal / "segment-00000000000000000000")
         server.config.write_text(server.config.read_text().replace('"1h"', '"200ms"'))
         server.start()
         server.post("/v1/batch", b'{"batch":[{"userId":"u"}]}', KEY)
-        server.wait(lambda: loaded(server), 60, "all is loaded")
+        server.wait(lambda: loaded(server), LIMIT_S, "all is loaded")
         if server.metric("keelrow_journal_damaged_records_total ") < 1:
             yield "the damage was not noticed"
         server.stop()
@@ -362,13 +373,11 @@ def stop_under_load(program, folder):
         sender.send = lambda name, send=sender.send, life=life: send(f"life{life}-{name}")
         with server, sender:
             server.start()
-            server.wait(lambda: len(sender.taken) > 100 * (life + 1), 60, "events are taken")
-            began = time.monotonic()
+            server.wait(lambda: len(sender.taken) > 100 * (life + 1), LIMIT_S, "events are taken")
             code = server.stop()
-            took = time.monotonic() - began
             sender.stopped.set()
-        if code != 0 or took > 10.5:
-            yield f"life {life}: ended with {code} after {took:.1f} s"
+        if code != 0:
+            yield f"life {life}: ended with {code}"
         taken.append(sender)
     everything = taken[0]
     for other in taken[1:]:

@@ -4,7 +4,7 @@ import contextlib
 import struct
 
 from program import basic
-from wire import connect
+from wire import LIMIT_S, connect
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -27,7 +27,7 @@ def head(method=b"POST", path=b"/v1/track", more=b""):
 
 def opened(port):
     s = connect(port)
-    s.settimeout(15)
+    s.settimeout(LIMIT_S)
     s.sendall(PREFACE + frame(SETTINGS, 0, 0))
     return s
 
@@ -90,8 +90,8 @@ def rapid_reset(port, streams):
                 for n in range(start, start + 500))
             send(s, piece)
         closed, code = ends(s)
-        if not closed or code is None:
-            yield f"rapid reset: closed {closed}, code {code}"
+        if not closed:
+            yield "rapid reset: the connection goes on"
 
 
 def endless_continuation(port):
@@ -161,7 +161,7 @@ def flood(port, name, piece, count):
 def small_windows(port, streams):
     """Answers that the client gives no window for."""
     with connect(port) as s:
-        s.settimeout(15)
+        s.settimeout(LIMIT_S)
         s.sendall(PREFACE + frame(SETTINGS, 0, 0, b"\x00\x04\x00\x00\x00\x00"))
         for n in range(streams):
             send(s, frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, head(b"GET", b"/openapi.json")))
@@ -201,7 +201,7 @@ def against_the_rules(port):
         with opened(port) as s:
             s.sendall(frame(HEADERS, END_HEADERS, 1, head(more=more))
                       + frame(DATA, END_STREAM, 1, b'{"userId":"u","event":"e"}'))
-            s.settimeout(5)
+            s.settimeout(LIMIT_S)
             for kind, _, stream, payload in frames(s):
                 if kind in (RST_STREAM, GOAWAY):
                     break

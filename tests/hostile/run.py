@@ -25,6 +25,8 @@ import slow  # noqa: E402
 from program import Program, source  # noqa: E402
 
 MIB = 1 << 20
+# How long something may take before it is called broken, on the busiest machine.
+LIMIT_S = 180
 IN_FLIGHT = 64 * MIB
 # Beside the bodies: what two cores may be parsing at once (a body of two million values takes
 # 64 MiB while it is read), the windows of decoders, and the loader's builders.
@@ -50,7 +52,9 @@ class Suite:
 
     def __enter__(self):
         self.program.start()
-        time.sleep(0.5)
+        # Everything is in place once an event has gone all the way.
+        self.program.post("/v1/track", b'{"userId":"u"}', "wk-enabled")
+        self.program.wait(lambda: self.program.metric("keelrow_events_waiting") == 0, LIMIT_S, "an event is loaded")
         self.idle_memory = self.program.memory()
         return self
 
@@ -71,7 +75,7 @@ class Suite:
         began = time.monotonic()
         found = list(faults)
         took = time.monotonic() - began
-        answers, _ = neighbour.communicate(b"\n", timeout=60)
+        answers, _ = neighbour.communicate(b"\n", timeout=LIMIT_S)
         seen = json.loads(answers)
         counted = [fault for fault in found if isinstance(fault, int)]
         found = [fault for fault in found if not isinstance(fault, int)]
@@ -80,8 +84,9 @@ class Suite:
             found.append(f"memory rose from {self.idle_memory // MIB} to {peak // MIB} MiB")
         if seen["failed"]:
             found.append(f"the neighbour was failed {seen['failed']} times: {seen['example']}")
-        if seen["p50_ms"] > 250:
-            found.append(f"the neighbour waited {seen['p50_ms']:.0f} ms in the middle")
+        # A request passes through some ten sleeps and wake-ups, each as late as the machine is.
+        if seen["p50_ms"] > 250 + 10 * seen["late_ms"]:
+            found.append(f"the neighbour waited {seen['p50_ms']:.0f} ms in the middle, {seen['late_ms']:.1f} ms late by itself")
         count = f", {counted[0]} requests" if counted else ""
         print(f"{name}: {took:.1f} s{count}; memory {peak // MIB} MiB; neighbour {seen['answers']} answers, "
               f"p50 {seen['p50_ms']:.1f} p99 {seen['p99_ms']:.1f} max {seen['max_ms']:.0f} ms", flush=True)
@@ -107,8 +112,8 @@ def quick_limits(program, arguments):
         suite.attack("half closed", slow.half_closed(port))
         suite.attack("HTTP/2", http2.all_attacks(port))
         open_files = suite.program.open_files()
-        suite.program.wait(lambda: suite.program.metric("keelrow_http_connections ") <= 1, IDLE_S + 10, "all connections are closed")
-        suite.program.wait(lambda: suite.program.metric("keelrow_http_in_flight_bytes ") == 0, 10, "no body is in memory")
+        suite.program.wait(lambda: suite.program.metric("keelrow_http_connections ") <= 1, LIMIT_S, "all connections are closed")
+        suite.program.wait(lambda: suite.program.metric("keelrow_http_in_flight_bytes ") == 0, LIMIT_S, "no body is in memory")
         print(f"open files {open_files}, in the end {suite.program.open_files()}")
     return suite.faults
 
@@ -125,7 +130,7 @@ def default_limits(program, arguments):
         for s in idle:
             s.close()
         suite.attack("overload by another source", overload(port, arguments.loadtest, 200_000))
-        suite.program.wait(lambda: suite.program.metric("keelrow_events_waiting") == 0, 60, "all is loaded")
+        suite.program.wait(lambda: suite.program.metric("keelrow_events_waiting") == 0, LIMIT_S, "all is loaded")
     return suite.faults
 
 
@@ -140,7 +145,7 @@ def overload(port, loadtest, rate):
     neighbour, of another source, gets none of the 503."""
     command = [loadtest, "run", "overload", "--url", f"http://127.0.0.1:{port}", "--write-key", "wk-enabled",
                "--rate", str(rate), "--duration", "5s", "--warm-up", "0s", "--json"]
-    ran = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    ran = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S).stdout)
     counts = ran["outcome"]["counts"]
     wrong = {key: counts[key] for key in ("broken", "timed_out", "unexpected") if counts[key]}
     if wrong or set(counts["refused"]) - {"503"}:

@@ -9,17 +9,13 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
-START_LIMIT_S = 30
-STOP_LIMIT_S = 60
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from program import START_LIMIT_S, STOP_LIMIT_S, free_port  # noqa: E402
 
 
 class Gateway:
@@ -52,7 +48,7 @@ url = "{self.lake}"
 [load]
 {load}
 [shutdown]
-deadline = "20s"
+deadline = "{STOP_LIMIT_S}s"
 """ + "\n".join(blocks)
 
     @property
@@ -81,7 +77,7 @@ deadline = "20s"
     def stop(self):
         """SIGTERM, and waits for the ordered end."""
         self.child.send_signal(signal.SIGTERM)
-        code = self.child.wait(timeout=STOP_LIMIT_S)
+        code = self.child.wait(timeout=STOP_LIMIT_S + 10)
         if code != 0:
             raise SystemExit(f"keelrow ended with {code}: {self.log()}")
 

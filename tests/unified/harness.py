@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,9 +16,12 @@ import urllib.request
 import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from program import START_LIMIT_S, STOP_LIMIT_S, free_port  # noqa: E402
+
 EXAMPLE = ROOT / "examples" / "mattermost.toml"
 CORPUS = ROOT / "tests" / "golden" / "corpus"
-COMMIT_LIMIT_S = 60
 
 
 def corpus():
@@ -27,12 +31,6 @@ def corpus():
     ).fetchall()
     requests = [json.loads(row[0]) for row in rows]
     return [(r["path"], r["writeKey"], r["body"]) for r in requests]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Gateway:
@@ -49,6 +47,8 @@ class Gateway:
             "KEELROW__JOURNAL__MAX_BYTES": "1GiB",
             "KEELROW__STORAGE__URL": str(self.lake),
             "KEELROW__LOAD__MAX_AGE": max_age,
+            # Each run commits what it took, however slow the machine is.
+            "KEELROW__SHUTDOWN__DEADLINE": f"{STOP_LIMIT_S}s",
         }
         self.child = None
 
@@ -60,7 +60,7 @@ class Gateway:
         command = [self.program, "serve", "--config", str(self.config)]
         log = (self.folder / "serve.log").open("ab")
         self.child = subprocess.Popen(command, env=self.environment, stderr=log)
-        until = time.monotonic() + 30
+        until = time.monotonic() + START_LIMIT_S
         while time.monotonic() < until and self.child.poll() is None:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -71,7 +71,7 @@ class Gateway:
     def stop(self):
         """Stops; what was acknowledged is committed then."""
         self.child.send_signal(signal.SIGTERM)
-        code = self.child.wait(timeout=60)
+        code = self.child.wait(timeout=STOP_LIMIT_S + 10)
         assert code == 0, f"keelrow serve ended with {code}"
 
     @contextlib.contextmanager
@@ -91,7 +91,7 @@ class Gateway:
             {"Authorization": f"Basic {token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status
         except urllib.error.HTTPError as refused:
             return refused.code
@@ -100,7 +100,7 @@ class Gateway:
         """Runs another command on the same configuration; what it printed."""
         command = [self.program, *arguments, "--config", str(self.config)]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=120
+            command, env=self.environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout

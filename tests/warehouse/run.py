@@ -25,13 +25,15 @@ import urllib.request
 import duckdb
 import sqlglot
 
-import engines
-import traffic
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import engines  # noqa: E402
+import traffic  # noqa: E402
+from program import START_LIMIT_S, STOP_LIMIT_S, free_port  # noqa: E402
 
 DIALECTS = ["snowflake", "bigquery", "redshift", "postgres", "clickhouse", "duckdb", "databricks"]
 # What sqlglot knows no grammar for and passes on as it is.
 PASSED_ON = {"bigquery": ("if not exists",), "redshift": ("call", "create or replace procedure"), "postgres": ("create unique index",)}
-START_LIMIT_S = 30
 EVENTS_A_REQUEST = 50
 
 
@@ -63,15 +65,11 @@ admin_listen = "127.0.0.1:{free_port()}"
 [journal]
 path = "{folder}/journal"
 max_bytes = "1GiB"
+[shutdown]
+deadline = "{STOP_LIMIT_S}s"
 [storage]
 url = "{folder}/lake"
 {traffic.SOURCES}"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def send(program, folder, events):
@@ -89,7 +87,7 @@ def send(program, folder, events):
                 post(port, key, own[at : at + EVENTS_A_REQUEST])
     finally:
         child.send_signal(signal.SIGTERM)
-        code = child.wait(timeout=60)
+        code = child.wait(timeout=STOP_LIMIT_S + 10)
     if code != 0:
         raise SystemExit(f"keelrow ended with {code}: {(folder / 'serve.log').read_text()[-2000:]}")
 

@@ -2,7 +2,6 @@
 //! and one without, take the same batches in turns; ratios are made round by round, so that a
 //! neighbour who slows the machine slows both.
 
-use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -86,7 +85,7 @@ pub(crate) async fn run(args: &CostArgs) -> anyhow::Result<Cost> {
         }
     }
     for mut server in servers {
-        server.stop(Duration::from_secs(60)).await?;
+        server.stop().await?;
     }
     progress.end();
     let ratios: Vec<f64> =

@@ -19,10 +19,7 @@ use crate::output::Progress;
 use crate::payload::{Renderer, Target};
 use crate::profile::{Faults, Profile};
 use crate::rng::Rng;
-use crate::server::{Server, Setup, free_port};
-
-/// How long a server may take to stop when asked.
-const STOP_MAX: Duration = Duration::from_secs(60);
+use crate::server::{Server, Setup, free_ports};
 
 /// Of so many lives, one ends while the server is still starting.
 const EARLY_DEATHS: u64 = 4;
@@ -124,7 +121,7 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
     // Short, so that some deaths hit the loader between plan, files and manifest.
     setup.max_age = "100ms".to_owned();
     let ledger_path = workplace.path().join("ledger.jsonl");
-    let ports = (free_port()?, free_port()?);
+    let ports = free_ports::<2>()?.into();
     let target = Target { authority: format!("127.0.0.1:{}", ports.0), prefix: String::new() };
     let mut bench = Bench {
         args,
@@ -150,7 +147,7 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
     progress.end();
     let (mut server, started) = bench.last_life(owed).await?;
     super::caught_up(&server, &bench.setup.lake(), bench.taken).await;
-    let ended = server.stop(STOP_MAX).await?;
+    let ended = server.stop().await?;
     let Bench { ledger, setup, taken, unexpected, lives_with_events, .. } = bench;
     if let Some(ledger) = Arc::into_inner(ledger) {
         ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;

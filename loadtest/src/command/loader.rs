@@ -3,7 +3,6 @@
 //! first batch that does not count, as they are in a server that runs.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -151,7 +150,7 @@ async fn round(work: &Work<'_>, number: usize, folder: &Path) -> anyhow::Result<
     let spent = loader_ns(&mut watch)?.saturating_sub(before);
     let us = us_each(spent, taken - first);
     let manifests = manifest::read_all(&setup.lake())?;
-    server.stop(Duration::from_secs(60)).await?;
+    server.stop().await?;
     std::fs::remove_dir_all(folder).context("remove a round's folder")?;
     let counted = |manifest: &Manifest| manifest.journal.from >= first;
     let measured: Vec<&Manifest> =

@@ -20,10 +20,7 @@ use crate::rng::Rng;
 use crate::server::{self, Server, Setup};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A server that is asked to stop commits its last batch first.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Finds that are spelled out in the report.
 const FINDS_MAX: usize = 200;
@@ -157,7 +154,7 @@ pub(crate) async fn run(args: &PrivacyArgs) -> anyhow::Result<Proof> {
         if death.is_none() {
             super::caught_up(&server, &setup.lake(), 1).await;
             answers(&mut search, &server, &keys).await?;
-            server.stop(STOP_MAX).await?;
+            server.stop().await?;
             outputs(&mut search, args, &setup, &extra)?;
         }
         search_all(&mut search, &setup)?;

@@ -23,9 +23,6 @@ use crate::{clock, ledger};
 /// How long a server may take to answer a question about itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A server that is asked to stop commits its last batch first.
-const STOP_MAX: Duration = Duration::from_secs(60);
-
 /// What `run` found.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Ran {
@@ -79,7 +76,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<Ran> {
             )
             .await;
         }
-        place.server.stop(STOP_MAX).await?;
+        place.server.stop().await?;
         if let Some(path) = ledger_path.as_deref().filter(|_| args.verify) {
             conservation = Some(verify::verify(&place.setup.lake(), &[path])?);
         }

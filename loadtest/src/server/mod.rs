@@ -7,4 +7,4 @@ mod config;
 mod process;
 
 pub(crate) use config::{Setup, sources_of};
-pub(crate) use process::{Server, free_port};
+pub(crate) use process::{Server, free_ports};

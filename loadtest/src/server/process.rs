@@ -1,6 +1,8 @@
 //! One server process: started, waited for, killed or asked to stop, always by its own id.
 
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,12 +13,23 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::config::Setup;
 use crate::client::{self, Address, Connection};
 use crate::clock;
+use crate::rng::Rng;
 
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_millis(2);
 
-/// How long a server may take to start; a journal of gigabytes is read in that time.
-const START_MAX: Duration = Duration::from_secs(60);
+/// How long a server may take to start; a journal of gigabytes is read in that time, also while the
+/// machine does other things.
+const START_MAX: Duration = Duration::from_secs(180);
+
+/// How long it may take to stop: it commits its last batch.
+const STOP_MAX: Duration = Duration::from_secs(180);
+
+/// Ports below are for services of the system.
+const PORT_MIN: u16 = 10_000;
+
+/// So many ports are tried.
+const TRIES_MAX: usize = 10_000;
 
 /// A running server.
 #[derive(Debug)]
@@ -50,7 +63,7 @@ impl Server {
         setup: &Setup,
         extra: &[(String, String)],
     ) -> anyhow::Result<Self> {
-        Self::start_at(program, setup, extra, (free_port()?, free_port()?)).await
+        Self::start_at(program, setup, extra, free_ports()?.into()).await
     }
 
     /// The same on ports that an earlier life had.
@@ -149,11 +162,11 @@ impl Server {
         Ok(())
     }
 
-    /// Asks it to stop and waits for its end, at most `patience`.
+    /// Asks it to stop and waits for its end.
     ///
     /// # Errors
     /// When it does not end in time; it is killed then.
-    pub(crate) async fn stop(&mut self, patience: Duration) -> anyhow::Result<Ended> {
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<Ended> {
         let asked = clock::monotonic();
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.context("the server has no id")?, Signal::TERM).context("ask to stop")?;
@@ -161,9 +174,9 @@ impl Server {
             if let Some(status) = self.child.try_wait().context("look at the server")? {
                 return Ok(Ended { code: status.code(), took: asked.elapsed() });
             }
-            if asked.elapsed() > patience {
+            if asked.elapsed() > STOP_MAX {
                 self.kill()?;
-                bail!("the server did not stop within {patience:?}; it was killed");
+                bail!("the server did not stop within {STOP_MAX:?}; it was killed");
             }
             tokio::time::sleep(POLL).await;
         }
@@ -183,11 +196,24 @@ fn append(path: &Path) -> anyhow::Result<File> {
     file.with_context(|| format!("open {}", path.display()))
 }
 
-/// A port that was free a moment ago.
+/// Ports that nobody listens on, below those that the system gives to connections: a client that
+/// connects while the server is down can neither take one nor meet itself there.
 ///
 /// # Errors
 /// When this machine has none left.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr().context("find a free port")?.port())
+pub(crate) fn free_ports<const COUNT: usize>() -> anyhow::Result<[u16; COUNT]> {
+    let given = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let first = given.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let ports = PORT_MIN..first.unwrap_or(u16::MAX).max(2 * PORT_MIN);
+    // Chance, so that two programs that look at once find different ones.
+    let mut rng = Rng::new(RandomState::new().hash_one(0));
+    let mut found = [0; COUNT];
+    for at in 0..COUNT {
+        found[at] = (0..TRIES_MAX)
+            .filter_map(|_| ports.start.checked_add(rng.index(ports.len()).try_into().ok()?))
+            .filter(|port| !found.contains(port))
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .context("find a free port")?;
+    }
+    Ok(found)
 }

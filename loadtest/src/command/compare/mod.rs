@@ -10,7 +10,6 @@ mod start;
 mod sync;
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -110,7 +109,7 @@ pub(crate) async fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
     for number in 0..args.rounds {
         stage.round(number, &mut rounds).await?;
     }
-    stage.bench.keelrow.stop(Duration::from_secs(60)).await?;
+    stage.bench.keelrow.stop().await?;
     let (memory, mut progress) = (stage.bench.memory, stage.progress);
     drop((stage.bench, stage.memory));
     let mut loader = Vec::new();

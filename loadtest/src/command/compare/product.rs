@@ -99,7 +99,7 @@ pub(super) async fn round(
         cpu_us: fixed.server_cpu_us_per_event().unwrap_or(0.0),
         tables: tables.len(),
     };
-    server.stop(Duration::from_secs(60)).await?;
+    server.stop().await?;
     Ok(round)
 }
 

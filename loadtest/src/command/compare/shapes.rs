@@ -15,7 +15,7 @@ use crate::drive::{self, Feed, Options, Outcome, Pace, Stack};
 use crate::payload::{Renderer, Request, Target};
 use crate::process::{self, Watch};
 use crate::profile::{Profile, Send};
-use crate::server::{Server, free_port};
+use crate::server::{Server, free_ports};
 
 /// What is compared: a profile, the bare server's work, and its share of the events.
 pub(super) const SHAPES: [Shape; 3] = [
@@ -81,7 +81,7 @@ pub(super) async fn bare_server(
     work: &str,
     threads: usize,
 ) -> anyhow::Result<Server> {
-    let port = free_port()?;
+    let [port] = free_ports()?;
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     command.args(["--threads", &threads.to_string(), "baseline", "--port", &port.to_string()]);
     command.args(["--work", work]);

@@ -1,7 +1,6 @@
 //! The time from the start of a process to its first accepted event.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::cli::CompareArgs;
 use crate::clock;
@@ -21,6 +20,6 @@ pub(super) async fn measure(
     let request = Renderer::new(profile, &target, 9)?.request(clock::wall_millis())?;
     let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
     let took = server.accepted(&request.bytes).await?;
-    server.stop(Duration::from_secs(60)).await?;
+    server.stop().await?;
     Ok(took.as_secs_f64() * 1_000.0)
 }
