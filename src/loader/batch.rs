@@ -102,6 +102,11 @@ impl Pending {
         Err(differs(format!("{which} differs")))
     }
 
+    /// A batch without records, under the plan whose bytes are in the lake.
+    pub(super) fn empty(cut: Cut, link: Link, plan: Bytes) -> Self {
+        Self { is_widened: true, plan: Some(plan), ..Self::new(cut, link) }
+    }
+
     /// The files' bytes, in the order of the plan and the manifest.
     pub(super) fn contents(&self) -> impl Iterator<Item = &Content> {
         self.cut.files.iter().map(|file| &file.content)

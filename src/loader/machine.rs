@@ -17,7 +17,8 @@ use super::batch::{Committed, Link, Pending};
 use super::chain::Chain;
 use super::dedup::{self, Dedup};
 use super::plan::Plan;
-use super::range::{Cut, Desk, Range, Taken};
+use super::planned::{self, Found};
+use super::range::{Desk, Range, Taken};
 use super::rows::{Batch, Pressed, Workshop};
 use super::status::Report;
 use super::unnoted;
@@ -26,7 +27,7 @@ use crate::journal::{Journal, Position, Reader};
 use crate::storage::keys::{Key, Part};
 use crate::storage::manifest::Manifest;
 use crate::storage::registry::Registry;
-use crate::storage::{Store, lake, parse_utc};
+use crate::storage::{Store, lake};
 use crate::warehouse::OTHER_EVENTS;
 
 /// Records taken in one call, so that a stop is heard within milliseconds.
@@ -374,37 +375,14 @@ impl Loader {
         if let Some(bytes) = store.get(&key).map_err(Error::storage(action))? {
             let plan = Plan::from_bytes(&key, &bytes).map_err(Error::storage(action))?;
             tracing::info!(batch = plan.number.0, "a planned batch is made again");
-            let (cut, link) = self.cut_planned(&mut recovered, &plan)?;
-            let pending = Pending::planned(cut, link, &plan, bytes)?;
+            self.make_work()?;
+            let (from, folder) = (self.first_position(&recovered.chain), self.work_folder());
+            let Recovered { chain, desk, .. } = &mut recovered;
+            let found = Found { plan, bytes };
+            let pending = planned::pending(&mut self.services, desk, (chain, from), folder, found)?;
             recovered.state = State::Committing(Box::new(pending));
         }
         Ok(recovered)
-    }
-
-    /// Makes the batch of an open plan again.
-    fn cut_planned(
-        &mut self,
-        recovered: &mut Recovered,
-        plan: &Plan,
-    ) -> Result<(Cut, Link), Error> {
-        let number = plan.number.0;
-        let differs = |reason: &str| Error::Plan { number, reason: reason.into() };
-        let from = self.first_position(&recovered.chain);
-        let previous = recovered.chain.last.as_ref().map(|last| last.checksum.clone());
-        if plan.journal.from != from || plan.previous != previous {
-            return Err(Error::OtherLoader { number });
-        }
-        let time = parse_utc(&plan.batch_time).ok_or_else(|| differs("its time is none"))?;
-        let batch = Batch {
-            writer: recovered.chain.writer.clone(),
-            number: plan.number,
-            from,
-            time,
-            folder: self.work_folder(),
-        };
-        self.make_work()?;
-        let cut = cut_again(&mut self.services, &mut recovered.desk, batch, plan)?;
-        Ok((cut, Link { previous, mapping: plan.mapping }))
     }
 
     fn work_folder(&self) -> PathBuf {
@@ -428,33 +406,4 @@ impl Loader {
             _ => {}
         }
     }
-}
-
-/// Cuts the range of a plan from the journal, by the plan's own verdicts and settings.
-///
-/// # Errors
-/// [`Error::MappingVersion`] if the plan is not for these rules, else what failed.
-pub(super) fn cut_again(
-    services: &mut Services,
-    desk: &mut Desk,
-    batch: Batch,
-    plan: &Plan,
-) -> Result<Cut, Error> {
-    let Services { journal, workshop, .. } = services;
-    let known = workshop.mapping();
-    if plan.mapping != known {
-        let (number, program) = (plan.number.0, plan.program.clone());
-        return Err(Error::MappingVersion { number, found: plan.mapping, known, program });
-    }
-    let rows = workshop.rewrite(&batch, &plan.settings, &plan.parts, &desk.registry)?;
-    let mut reader = journal.reader(Position::new(plan.journal.from)).map_err(Error::Journal)?;
-    let mut range = Range::open_planned(batch, plan, rows);
-    while range.next() < plan.journal.to {
-        let Some(item) = reader.next().map_err(Error::Journal)? else {
-            let durable = range.next();
-            return Err(Error::JournalBehind { durable, committed: plan.journal.to });
-        };
-        range.take(item, &Limits::default(), desk)?;
-    }
-    range.end()
 }

@@ -14,6 +14,7 @@ pub mod local;
 mod machine;
 mod opener;
 pub mod plan;
+mod planned;
 mod range;
 pub mod rebuild;
 pub mod replay;

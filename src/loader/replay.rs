@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use super::batch::{Link, Pending};
 use super::dedup::Dedup;
-use super::machine::cut_again;
 use super::plan::Plan;
+use super::planned::cut_again;
 use super::range::Desk;
 use super::rows::Batch;
 use super::{Error, Services};
@@ -112,6 +112,10 @@ impl Replay {
         if manifest.rebuilds.is_some() {
             let reason = "it was made from the lake, not from a journal".into();
             return Err(Error::Plan { number: number.0, reason });
+        }
+        if manifest.journal.from == manifest.journal.to {
+            // Its plan was never carried out.
+            return Ok(Some(Vec::new()));
         }
         let key = Key::Plan(writer.clone(), number);
         let Some(bytes) = store.get(&key).map_err(Error::storage(action))? else {

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::journal::{self, Item, Journal, Position};
 use crate::record::{self, EventView, View};
 use crate::storage::keys::{Key, Number};
+use crate::storage::manifest::Manifest;
 
 /// Checks the batches that the chain has and the note does not.
 ///
@@ -26,6 +27,7 @@ pub(super) fn check(services: &Services, desk: &mut Desk, chain: &Chain) -> Resu
     let mut numbers = Vec::new();
     for number in chain.unnoted() {
         match plan(services, chain, number)? {
+            Some(_) if is_empty(services, chain, number)? => {}
             Some(plan) if plan.journal.from >= first => numbers.push(number),
             // Given up, by this journal's own loader.
             _ => break,
@@ -60,6 +62,13 @@ fn plan(services: &Services, chain: &Chain, number: Number) -> Result<Option<Pla
     plan.map_err(Error::storage(action))
 }
 
+/// Whether the batch was committed without records, so that its plan says nothing of it.
+fn is_empty(services: &Services, chain: &Chain, number: Number) -> Result<bool, Error> {
+    let read = Manifest::read(&services.store, &chain.writer, number);
+    let found = read.map_err(Error::storage("read a batch that was not noted"))?;
+    Ok(found.is_some_and(|(manifest, _)| manifest.journal.from == manifest.journal.to))
+}
+
 fn make_entries(dedup: &mut Dedup, number: Number) -> Result<(), Error> {
     tracing::info!(batch = number.0, "the entries of repeats of a batch are made again");
     dedup.save(number).map_err(Error::Dedup)?;
@@ -68,7 +77,7 @@ fn make_entries(dedup: &mut Dedup, number: Number) -> Result<(), Error> {
 
 /// Remembers the events of a batch by the plan's verdicts, and returns the checksum of its records;
 /// `None` if one of them cannot be read any more.
-fn walk(
+pub(super) fn walk(
     journal: &dyn Journal,
     plan: &Plan,
     dedup: &mut Dedup,

@@ -4,6 +4,7 @@ mod again;
 mod books;
 mod crash;
 mod cut;
+mod damaged;
 mod formats;
 mod mapped;
 mod rebuilt;

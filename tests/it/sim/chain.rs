@@ -94,11 +94,12 @@ impl Chain {
         }
     }
 
-    /// The end of a batch that is planned and not committed.
-    pub(super) fn planned_to(&self, lake: &Lake) -> Option<u64> {
+    /// The end of a batch that is planned, not committed, and of which a file is in the lake.
+    pub(super) fn seen_to(&self, lake: &Lake) -> Option<u64> {
         let key = Key::Plan(self.writer.clone(), Number(self.batches + 1));
-        let bytes = lake.get(&key.to_string())?;
-        Some(Plan::from_bytes(&key, &bytes).unwrap().journal.to)
+        let plan = Plan::from_bytes(&key, &lake.get(&key.to_string())?).unwrap();
+        let is_seen = plan.parts.iter().any(|part| lake.get(&part.path).is_some());
+        is_seen.then_some(plan.journal.to)
     }
 
     /// Checks the next batch against the records of the journal it was made of.
@@ -113,16 +114,22 @@ impl Chain {
         assert_eq!(manifest.number, Number(number), "the chain has a gap");
         assert_eq!(manifest.previous, self.previous, "batch {number} is not chained");
         assert_eq!(manifest.journal.from, self.to, "batch {number} leaves records out");
-        assert!(manifest.journal.to > self.to, "batch {number} is empty");
         assert!(manifest.hour >= self.hour, "hours of a writer go back");
         let key = Key::Plan(self.writer.clone(), Number(number));
         let plan_bytes = lake.get(&key.to_string()).expect("a committed batch has a plan");
         assert_eq!(manifest.plan, checksum(&plan_bytes), "batch {number} has another plan");
         let plan = Plan::from_bytes(&key, &plan_bytes).unwrap();
-        assert_eq!(plan.journal, manifest.journal);
-        let verdicts = self.judge(&plan, known);
-        self.check_books(manifest, &plan, known, &verdicts);
-        self.check_files(manifest, known, &verdicts, lake);
+        if manifest.journal.to == self.to {
+            // Its plan lost a record before anything of it was seen.
+            assert!(manifest.files.is_empty() && manifest.sources.is_empty());
+            assert!(plan.parts.iter().all(|part| lake.get(&part.path).is_none()));
+            self.generations.push(Generation { entries: 0, last_arrival: i64::MIN });
+        } else {
+            assert_eq!(plan.journal, manifest.journal);
+            let verdicts = self.judge(&plan, known);
+            self.check_books(manifest, &plan, known, &verdicts);
+            self.check_files(manifest, known, &verdicts, lake);
+        }
         self.batches = number;
         self.previous = Some(checksum(bytes));
         self.to = manifest.journal.to;

@@ -210,7 +210,8 @@ impl World {
         "crash"
     }
 
-    /// A bit flips in a record that is in no batch, while the process is down.
+    /// A bit flips in a record that is in no batch of which anything was seen, while the process is
+    /// down.
     fn flip(&mut self, at: usize) -> &'static str {
         let faults = self.faults();
         let machine = &mut self.machines[at];
@@ -221,7 +222,7 @@ impl World {
         machine.disk.set_faults(faults);
         machine.end(false);
         let chain = &self.chains[&machine.writer];
-        let from = chain.planned_to(&self.lake).unwrap_or(chain.to).max(chain.to);
+        let from = chain.seen_to(&self.lake).unwrap_or(chain.to).max(chain.to);
         if machine.last_run > from {
             let position = from + self.dice.roll(machine.last_run - from);
             let known = &machine.known[usize::try_from(position).unwrap()];
