@@ -5,9 +5,9 @@
 //! the folder is synced; so is the parent of each folder made on the way.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +20,8 @@ use super::{Backend, Error};
 /// Where files are written before they get their names, within the lake so that they can be linked.
 const ASIDE: &str = "_keelrow/tmp";
 
-/// Leftovers of a crash are removed at start when they are older than this; younger ones may
-/// belong to another process on the same folder.
+/// Where a file system knows no locks, leftovers of a crash are removed at start when they are older
+/// than this; younger ones may belong to another process on the same folder.
 const ASIDE_AGE_MAX: Duration = Duration::from_hours(24);
 
 /// How many folders are remembered as synced before all are forgotten: a table with its first hour
@@ -62,7 +62,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Removes what a crash left aside.
+    /// Removes what a crash left aside: what no process holds any more.
     fn sweep(&self) -> Result<(), Error> {
         let (probe, file) = self.create_aside()?;
         let modified = |meta: io::Result<fs::Metadata>| meta.and_then(|meta| meta.modified());
@@ -72,27 +72,35 @@ impl Folder {
         for entry in fs::read_dir(&aside).map_err(io_error("list", &aside))? {
             let entry = entry.map_err(io_error("list", &aside))?;
             // Another process may remove the same file: an error here is nobody's loss.
-            let Ok(then) = modified(entry.metadata()) else { continue };
-            if now.duration_since(then).is_ok_and(|age| age > ASIDE_AGE_MAX)
-                && let Err(error) = fs::remove_file(entry.path())
-            {
+            let Ok(left) = OpenOptions::new().write(true).open(entry.path()) else { continue };
+            let is_left = match left.try_lock() {
+                Ok(()) => true,
+                Err(TryLockError::WouldBlock) => false,
+                Err(TryLockError::Error(_)) => modified(left.metadata()).is_ok_and(|then| {
+                    now.duration_since(then).is_ok_and(|age| age > ASIDE_AGE_MAX)
+                }),
+            };
+            if is_left && let Err(error) = fs::remove_file(entry.path()) {
                 tracing::debug!(%error, "cannot remove a leftover of an earlier run");
             }
         }
         Ok(())
     }
 
-    /// Makes a file aside that no other process uses.
+    /// Makes a file aside that no other process uses. It is locked while it is open, so that another
+    /// process knows it from what a crash left.
     fn create_aside(&self) -> Result<(PathBuf, File), Error> {
         loop {
             let number = self.next_aside.fetch_add(1, Ordering::Relaxed);
             let path = self.root.join(ASIDE).join(format!("{}-{number}", std::process::id()));
             let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
             match made {
-                Ok(file) => return Ok((path, file)),
+                Ok(file) if is_ours(&file) => return Ok((path, file)),
                 // Process ids repeat: over time, and in containers at once.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(io_error("create", &path)(error)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(io_error("create", &path)(error));
+                }
+                _ => {}
             }
         }
     }
@@ -324,6 +332,15 @@ impl Backend for Folder {
     }
 }
 
+/// Locks a file that was just made; false if another process took it for a leftover in between.
+fn is_ours(file: &File) -> bool {
+    match file.try_lock() {
+        Ok(()) => file.metadata().is_ok_and(|meta| meta.nlink() > 0),
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(_)) => true,
+    }
+}
+
 fn sync_folder(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("sync folder", path))
 }
@@ -389,6 +406,23 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path().join(ASIDE)).unwrap().count(), 0);
         let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
         assert_eq!((mode("x/y") & 0o777, mode("x") & 0o777), (0o600, 0o700));
+    }
+
+    #[test]
+    fn what_a_crash_left_aside_is_removed_and_what_another_writes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Folder::open(dir.path()).unwrap();
+        fs::write(dir.path().join(ASIDE).join("4711-3"), "half").unwrap();
+        let (writing, mut file) = first.create_aside().unwrap();
+        let second = Folder::open(dir.path()).unwrap();
+        let left = fs::read_dir(dir.path().join(ASIDE)).unwrap();
+        let left: Vec<PathBuf> = left.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, std::slice::from_ref(&writing));
+        assert!(first.link_new(&writing, &mut file, "x", b"one").unwrap());
+        drop((file, second));
+        Folder::open(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join(ASIDE)).unwrap().count(), 0);
+        assert_eq!(first.get("x").unwrap(), Some(body("one")));
     }
 
     #[test]
