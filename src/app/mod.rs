@@ -407,10 +407,10 @@ async fn open_store(config: &Config, fingerprint: String) -> Result<Store, Error
 
 async fn open_journal(config: &Config, world: &World) -> Result<Arc<dyn Journal>, Error> {
     let options = journal::disk::Options {
-        max_bytes: config.journal.max_bytes,
         commit_delay: config.journal.commit_delay,
         keep: config.journal.keep,
         ..journal::disk::Options::new(config.journal.path.clone(), config.node.name.clone())
+            .within(config.journal.max_bytes)
     };
     let (clock, ids) = (Arc::clone(&world.clock), Arc::clone(&world.ids));
     blocking("open the journal", move || {

@@ -148,7 +148,7 @@ def main():
         everything(document, gateway.port)
     with Gateway(program, SOURCES, 'ack_timeout = "10ms"', journal='commit_delay = "500ms"') as gateway:
         late(document, gateway.port)
-    with Gateway(program, SOURCES, journal='max_bytes = "256MiB"', load='max_age = "5m"\nmemory = "1GiB"') as gateway:
+    with Gateway(program, SOURCES, journal='max_bytes = "64MiB"', load='max_age = "5m"\nmemory = "1GiB"') as gateway:
         full(document, gateway.port)
     faults = sorted({*document.faults, *document.unseen()})
     for fault in faults:

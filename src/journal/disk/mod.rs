@@ -66,6 +66,14 @@ impl Options {
         }
     }
 
+    /// These options within a budget: below 256 MiB the segments are smaller, so that there are four.
+    #[must_use]
+    pub fn within(self, max_bytes: u64) -> Self {
+        let quarter = max_bytes / 4 / BLOCK_BYTES * BLOCK_BYTES;
+        let segment_bytes = if quarter < self.segment_bytes { quarter } else { self.segment_bytes };
+        Self { max_bytes, segment_bytes, ..self }
+    }
+
     /// Checks what does not depend on the disk.
     ///
     /// # Errors

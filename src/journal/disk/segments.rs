@@ -284,7 +284,7 @@ impl Segments {
             self.remove(&path)?;
         }
         loop {
-            let fits = index.footprint() + bytes <= self.options.max_bytes;
+            let fits = index.footprint(bytes) + bytes <= self.options.max_bytes;
             if fits && !index.no_space {
                 break;
             }
@@ -373,7 +373,8 @@ impl Segments {
     /// Works out what is left of the budget.
     fn account(&self, index: &Index) {
         let bytes = self.options.segment_bytes;
-        let live = index.live().map(|segment| segment.bytes).sum::<u64>() + index.taken_bytes;
+        let live = index.live().map(|segment| index.counted(segment, bytes)).sum::<u64>();
+        let live = live + index.taken_bytes;
         let mut more = self.options.max_bytes.saturating_sub(live) / bytes;
         if index.no_space {
             more = more.min(u64::from(index.next.is_some()) + index.spares.len() as u64);
@@ -422,9 +423,16 @@ impl Index {
         self.held.iter().filter(|held| !self.given_up_at.contains_key(&held.header.sequence))
     }
 
-    /// Length of all segment files while none is prepared.
-    fn footprint(&self) -> u64 {
-        let held: u64 = self.held.iter().map(|segment| segment.bytes).sum();
+    /// What a segment takes of the budget, where new ones are of the `usual` length. One that stands
+    /// alone is given up only behind the next, so a longer one, of a larger budget before, must not
+    /// keep that from being made.
+    fn counted(&self, segment: &Segment, usual: u64) -> u64 {
+        if self.held.len() > 1 { segment.bytes } else { segment.bytes.min(usual) }
+    }
+
+    /// Length of all segment files while none is prepared, as they count.
+    fn footprint(&self, usual: u64) -> u64 {
+        let held: u64 = self.held.iter().map(|segment| self.counted(segment, usual)).sum();
         let spares: u64 = self.spares.iter().map(|(_, bytes)| bytes).sum();
         held + spares + self.taken_bytes
     }

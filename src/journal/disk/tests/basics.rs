@@ -210,6 +210,50 @@ fn a_held_segment_outlives_its_trim_under_a_reader() {
 }
 
 #[test]
+fn a_small_budget_has_four_segments() {
+    const MIB: u64 = 1 << 20;
+    let within = |bytes| options_of(bytes).segment_bytes;
+    assert_eq!((within(MIB), within(100 * MIB), within(256 * MIB)), (MIB / 4, 25 * MIB, 64 * MIB));
+    assert_eq!((within(1000 * MIB), within(MIB + 5000)), (64 * MIB, MIB / 4));
+    for bytes in [MIB, MIB + 5_000, 255 * MIB, 256 * MIB, 20_480 * MIB] {
+        options_of(bytes).check().unwrap();
+    }
+}
+
+fn options_of(bytes: u64) -> Options {
+    Options::new("/journal", "node").within(bytes)
+}
+
+#[test]
+fn a_budget_below_a_segment_of_before_goes_on() {
+    for texts in [&[][..], &["a", "b"][..]] {
+        let bytes = 64 * BLOCK_BYTES;
+        let mut bed =
+            Bed::with(Options { segment_bytes: bytes, max_bytes: 4 * bytes, ..options() });
+        let long = "x".repeat(40 * 4096);
+        bed.append_texts(&[&long]).unwrap();
+        bed.kill();
+        bed.open().unwrap();
+        for text in texts {
+            bed.append_texts(&[text]).unwrap();
+        }
+        bed.kill();
+        bed.options = options().within(16 * BLOCK_BYTES);
+        bed.open().unwrap();
+        let before = texts.len() as u64 + 1;
+        bed.log().trim(Position::new(before));
+        // Several times the budget, as it is given up.
+        for position in before..before + 60 {
+            bed.stepper().care();
+            bed.append_texts(&["y"]).unwrap();
+            bed.log().trim(Position::new(position));
+        }
+        bed.stepper().care();
+        assert!(bed.disk.used_bytes() <= 24 * BLOCK_BYTES, "{:?}", bed.disk.paths());
+    }
+}
+
+#[test]
 fn kept_segments_stay_readable_until_their_time_or_need() {
     let keep = Duration::from_secs(60);
     let mut bed = Bed::with(Options { keep, ..options() });
