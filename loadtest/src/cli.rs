@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// What the default transformations add to taking events in, on against off.
     Cost(CostArgs),
+    /// Measures goodput, latency and memory under more load than the server can take.
+    Overload(OverloadArgs),
     /// Measures the CPU that loading an event takes, by the size of batches and number of tables.
     Loader(LoaderArgs),
     /// Proves from a lake, and ledgers of what was sent, that every event was loaded once.
@@ -192,6 +194,26 @@ pub(crate) struct CostArgs {
     #[arg(long, default_value_t = 50_000)]
     pub(crate) events: usize,
     /// Connections.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) connections: usize,
+}
+
+/// Options of `overload`.
+#[derive(Debug, Args)]
+pub(crate) struct OverloadArgs {
+    /// The keelrow program.
+    #[arg(long)]
+    pub(crate) keelrow: PathBuf,
+    /// Rounds, each with a server of its own.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// What is asked for, in units of the highest rate.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) factor: f64,
+    /// How long each rate is measured.
+    #[arg(long, default_value = "10s")]
+    pub(crate) duration: Seconds,
+    /// Connections that look for the highest rate.
     #[arg(long, default_value_t = 16)]
     pub(crate) connections: usize,
 }

@@ -70,6 +70,9 @@ pub(crate) struct Counts {
     pub(crate) duplicates: u64,
     /// Bytes written.
     pub(crate) bytes: u64,
+    /// Answers 429 and 503 that did not say when to come again.
+    #[serde(default)]
+    pub(crate) without_pause: u64,
 }
 
 impl Counts {
@@ -129,6 +132,8 @@ pub(crate) struct Recorder {
     latency: Histogram<u64>,
     wire: Histogram<u64>,
     lag: Histogram<u64>,
+    accepted: Histogram<u64>,
+    refused: Histogram<u64>,
     /// Counts since the start.
     pub(crate) counts: Counts,
     slices: Vec<Slice>,
@@ -148,6 +153,8 @@ impl Recorder {
             latency: fine()?,
             wire: fine()?,
             lag: fine()?,
+            accepted: fine()?,
+            refused: fine()?,
             counts: Counts::default(),
             slices: Vec::new(),
             slice: Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 2)?,
@@ -162,7 +169,13 @@ impl Recorder {
         let latency = micros(times.ended.saturating_sub(times.due));
         self.latency.saturating_record(latency);
         self.slice.saturating_record(latency);
-        self.wire.saturating_record(micros(times.ended.saturating_sub(times.sent)));
+        let wire = micros(times.ended.saturating_sub(times.sent));
+        self.wire.saturating_record(wire);
+        match fate {
+            Fate::Taken => self.accepted.saturating_record(wire),
+            Fate::Refused(_) => self.refused.saturating_record(wire),
+            Fate::Broken | Fate::TimedOut | Fate::Cut => {}
+        }
         self.lag.saturating_record(micros(times.sent.saturating_sub(times.due)));
         self.count(fate, events);
     }
@@ -248,6 +261,16 @@ impl Recorder {
     /// Latency from written to answered.
     pub(crate) fn wire(&self) -> Percentiles {
         percentiles(&self.wire, false)
+    }
+
+    /// Latency from written to 200.
+    pub(crate) fn accepted(&self) -> Percentiles {
+        percentiles(&self.accepted, false)
+    }
+
+    /// Latency from written to a refusal.
+    pub(crate) fn refused(&self) -> Percentiles {
+        percentiles(&self.refused, false)
     }
 
     /// From due to written: the generator's own lateness and the wait for a connection.

@@ -82,6 +82,11 @@ fn dispatch(runtime: &tokio::runtime::Runtime, cli: &Cli) -> anyhow::Result<bool
             output.answer(&cost, command::cost::Cost::text)?;
             Ok(cost.holds)
         }
+        Command::Overload(args) => {
+            let found = runtime.block_on(command::overload::run(args))?;
+            output.answer(&found, command::overload::Overloaded::text)?;
+            Ok(found.holds())
+        }
         Command::Loader(args) => {
             let measured = runtime.block_on(command::loader::run(args))?;
             output.answer(&measured, command::loader::text)?;

@@ -2,7 +2,6 @@
 //! and one without, take the same batches in turns; ratios are made round by round, so that a
 //! neighbour who slows the machine slows both.
 
-
 use anyhow::Context;
 use serde::Serialize;
 

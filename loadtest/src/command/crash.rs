@@ -121,7 +121,7 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
     // Short, so that some deaths hit the loader between plan, files and manifest.
     setup.max_age = "100ms".to_owned();
     let ledger_path = workplace.path().join("ledger.jsonl");
-    let ports = free_ports::<2>()?.into();
+    let ports: (u16, u16) = free_ports::<2>()?.into();
     let target = Target { authority: format!("127.0.0.1:{}", ports.0), prefix: String::new() };
     let mut bench = Bench {
         args,

@@ -5,6 +5,7 @@ pub(crate) mod cost;
 pub(crate) mod crash;
 pub(crate) mod figures;
 pub(crate) mod loader;
+pub(crate) mod overload;
 pub(crate) mod privacy;
 pub(crate) mod run;
 pub(crate) mod verify;

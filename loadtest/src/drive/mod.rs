@@ -107,6 +107,12 @@ pub(crate) struct Outcome {
     pub(crate) wire: Percentiles,
     /// Due to written.
     pub(crate) lag: Percentiles,
+    /// Written to answered 200.
+    #[serde(default)]
+    pub(crate) accepted: Percentiles,
+    /// Written to refused.
+    #[serde(default)]
+    pub(crate) refused: Percentiles,
     /// The run by slices.
     pub(crate) slices: Vec<Slice>,
     /// The server's process over time.
@@ -265,6 +271,8 @@ fn conclude(shared: &Shared, pace: Pace, ended: Duration, mut view: View) -> Out
         latency: recorder.latency(),
         wire: recorder.wire(),
         lag: recorder.lag(),
+        accepted: recorder.accepted(),
+        refused: recorder.refused(),
         server_rss_peak: view.server.as_ref().map_or(0, Watch::rss_peak),
         generator_cpu: view.generator_cpu(),
         server: std::mem::take(&mut view.samples),

@@ -81,8 +81,12 @@ async fn send(
         Ok(Ok(Some(answer))) => (Fate::Refused(answer.status), Some(answer)),
     };
     note(shared, &attempt, Times { due: attempt.due, sent, ended }, fate);
+    let retry_after = answer.and_then(|answer| answer.retry_after);
+    if matches!(fate, Fate::Refused(429 | 503)) && retry_after.is_none() {
+        shared.recorder().counts.without_pause += 1;
+    }
     let refused_to_connect = fate == Fate::Broken && connection.is_none();
-    settle(shared, attempt, fate, answer.and_then(|answer| answer.retry_after), rng)?;
+    settle(shared, attempt, fate, retry_after, rng)?;
     if refused_to_connect {
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }
