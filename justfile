@@ -15,9 +15,9 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# Licences, duplicate crates and sources; needs cargo-deny.
+# Licences, duplicate crates, sources and advisories; needs cargo-deny and the network.
 deny:
-    cargo deny check licenses bans sources
+    cargo deny --locked check
 
 demo:
     cargo run --release -- demo

@@ -2,8 +2,8 @@
 
 usage: dependencies.py      (in the repository)
 
-`cargo deny check` does the same and looks advisories up besides; it takes minutes to build, so that
-this stands in for it where it is not installed. Exit code 1 names every crate that breaks a rule.
+Needs nothing but cargo, so that it is among the quick checks; `./test` runs `cargo deny check` as well, by
+the same rules. Exit code 1 names every crate that breaks one.
 """
 
 import json
