@@ -65,6 +65,7 @@ impl<P: Pipeline> Edge<P> {
     /// Fits what may be in work to how late the runtime is, until `shutdown`.
     pub async fn keep_in_time(&self, shutdown: CancellationToken) {
         let load = self.shared.load.clone();
+        let (mut watch, mut looked) = (load.watch(), Instant::now());
         loop {
             let due = Instant::now() + if load.is_quiet() { LOOK_WHEN_QUIET } else { LOOK_EVERY };
             tokio::select! {
@@ -73,7 +74,9 @@ impl<P: Pipeline> Edge<P> {
             }
             // What a timer wakes may be run before what waits already; from here it stands in line.
             tokio::task::yield_now().await;
-            load.adjust(due.elapsed());
+            let now = Instant::now();
+            watch.look(now - looked, now - due);
+            looked = now;
         }
     }
 

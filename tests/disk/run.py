@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 import sys
@@ -172,14 +173,14 @@ def fill(path):
 def journal_budget_spent(program, folder):
     """The lake is away, so that the journal reaches `journal.max_bytes`; then the lake is back."""
     lake = pathlib.Path(folder, "lake")
-    server = serving(program, folder, journal='max_bytes = "256MiB"', load='max_age = "500ms"')
+    server = serving(program, folder, journal='max_bytes = "64MiB"', load='max_age = "500ms"')
     with server, Sender(server.start(), size=1_000_000) as sender:
         server.wait(lambda: len(sender.taken) > 20, LIMIT_S, "events are taken")
         away = lake.with_name("away")
         lake.rename(away)
         lake.write_text("no folder")
         yield from refused_until(server, sender)
-        if server.metric("keelrow_journal_bytes ") > 256 * MIB:
+        if server.metric("keelrow_journal_bytes ") > 64 * MIB:
             yield "the journal is larger than its budget"
         lake.unlink()
         away.rename(lake)
@@ -315,6 +316,52 @@ def bad_places(program, folder):
         yield "missing folders were not made"
 
 
+def copied_machine(program, folder):
+    """A machine was copied with its disk, and both run on one lake: the second stops loading and says
+    why, takes events all the same, and keeps what only it has; the first goes on."""
+    folders = [pathlib.Path(folder, name) for name in ("first", "second")]
+    folders[0].mkdir()
+    first = serving(program, folders[0], load='max_age = "200ms"')
+    with first:
+        first.start()
+        sender = Sender(first)
+        sender.send("before")
+        first.wait(lambda: loaded(first), LIMIT_S, "all is loaded")
+        first.stop()
+        shutil.copytree(*folders)
+        second = serving(program, folders[1], load='max_age = "200ms"', storage=first.lake)
+        other = Sender(second)
+        with second:
+            first.start()
+            second.start()
+            for name in ("one", "two", "three"):
+                sender.send(name)
+                first.wait(lambda: loaded(first), LIMIT_S, "all is loaded")
+            for life in ("copied", "copied and started again"):
+                other.send(life)
+                second.wait(lambda: second.metric("keelrow_loader_stopped ") == 1, LIMIT_S, "the copy stops loading")
+                other.send(f"{life}, stopped")
+                if second.get("/health/live", admin=True)[0] != 200:
+                    yield f"{life}: not live because the loader has stopped"
+                if (code := second.stop()) != 0:
+                    yield f"{life}: ended with {code}"
+                second.start()
+            sender.send("after")
+            first.wait(lambda: loaded(first), LIMIT_S, "the first goes on")
+            first.stop()
+            second.stop()
+    if "by another loader under the same writer id" not in second.output():
+        yield f"the log does not say why: {second.output()[-1000:]}"
+    if len(other.taken) != 4:
+        yield f"the copy took {other.taken}, refused {other.refused}, {other.unknown}, {other.wrong}"
+    yield from conserved(sender, first.lake)
+    dump = subprocess.run([program, "journal", "dump", "--payload", "--config", str(second.config)], capture_output=True, text=True, check=True)
+    for name in other.taken:
+        if f'"{name}"' not in dump.stdout:
+            yield f"the copy's journal has lost {name}"
+    print(f"  {len(sender.taken)} taken by the first, {len(other.taken)} by the copy")
+
+
 def modes(program, folder):
     """Every file that the program makes is its owner's alone, whatever the umask is; those that keep
     damaged records, too."""
@@ -395,6 +442,7 @@ CHECKS = {
     "lake's disk full": lake_disk_full,
     "fdatasync fails": lambda program, folder: failed_sync(program, folder, "fdatasync", "60"),
     "places that cannot be used": bad_places,
+    "a copied machine": copied_machine,
     "modes of files": modes,
     "SIGTERM under load": stop_under_load,
 }

@@ -201,8 +201,9 @@ async fn past_capacity_a_hot_source_is_refused_and_the_others_are_not() {
         async move { post(&edge, "/v1/track", &[("authorization", ENABLED)], body).await }
     });
     pipeline.waiting.acquire().await.unwrap().forget();
+    let mut watch = edge.shared.load.watch();
     for _ in 0..100 {
-        edge.shared.load.adjust(Duration::from_secs(1));
+        watch.look(Duration::from_secs(1), Duration::from_secs(1));
     }
     let answer = post(&edge, "/v1/track", &hot, body.clone()).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "Service Unavailable\n"));
