@@ -46,18 +46,16 @@ pub(super) enum Fidelity {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// `--options` is wrong.
-    #[error("--options: {source}")]
+    #[error("--options: {reason}")]
     Options {
         /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// `--metadata` is wrong.
-    #[error("--metadata: {source}")]
+    #[error("--metadata: {reason}")]
     Metadata {
         /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// `receivedAt` in `--metadata` is no moment.
     #[error("--metadata: receivedAt {given:?} is not a moment such as 2026-01-31T12:00:00.000Z")]
@@ -142,9 +140,12 @@ struct Map<'m> {
 impl<'m> Map<'m> {
     fn new(options: &Options, clock: &'m dyn Clock, ids: &'m dyn IdSource) -> Result<Self, Error> {
         let layout = Layout::from_options(options.options.as_deref().unwrap_or("{}"))
-            .map_err(|source| Error::Options { source })?;
-        let metadata: Metadata = serde_json::from_str(options.metadata.as_deref().unwrap_or("{}"))
-            .map_err(|source| Error::Metadata { source })?;
+            .map_err(|reason| Error::Options { reason })?;
+        let given = options.metadata.as_deref().unwrap_or("{}");
+        // By way of an object: the fields may not come as a list.
+        let metadata: Metadata = serde_json::from_str::<serde_json::Map<_, _>>(given)
+            .and_then(|object| serde_json::from_value(object.into()))
+            .map_err(|reason| Error::Metadata { reason })?;
         let given = metadata.received_at.as_deref();
         let received_at = given.map(|given| {
             datetime::exact(given).ok_or_else(|| Error::ReceivedAt { given: given.to_owned() })
@@ -368,7 +369,13 @@ mod tests {
         let error = run(&options, &b""[..], Vec::new(), &clock, &clock).unwrap_err();
         assert!(error.to_string().contains("skipTrackTable"), "{error}");
         assert_eq!(error.exit_code(), 2);
+        for wrong in ["[]", "5", "{", ""] {
+            options.options = Some(wrong.to_owned());
+            assert!(run(&options, &b""[..], Vec::new(), &clock, &clock).is_err(), "{wrong}");
+        }
         options.options = None;
+        options.metadata = Some("[]".to_owned());
+        assert!(run(&options, &b""[..], Vec::new(), &clock, &clock).is_err());
         options.metadata = Some(r#"{"receivedAt":"yesterday"}"#.to_owned());
         assert!(run(&options, &b""[..], Vec::new(), &clock, &clock).is_err());
     }

@@ -205,7 +205,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::columnar::Column;
     use crate::storage::memory::Memory;
-    use crate::storage::{Backend, Options};
+    use crate::storage::{Backend, Folder, Options, Remote};
     use crate::warehouse::ColumnType;
 
     fn folder() -> TableFolder {
@@ -288,6 +288,62 @@ mod tests {
         assert_eq!(two.widen_all(&wanted).unwrap(), Widened::Done);
         assert_eq!(one.refresh(&b).unwrap(), Some(wider));
         assert_eq!(one.refresh(&c).unwrap(), Some(mine));
+    }
+
+    /// Adds columns of its own one by one, as a loader does: what was lost is made anew on top of
+    /// the other's version.
+    fn widen_against_others(registry: &Registry, writer: usize) {
+        for n in 0..RACE_COLUMNS {
+            loop {
+                let before = registry.latest(&folder()).unwrap();
+                let mut columns = before.as_ref().map_or(Vec::new(), |b| b.columns.clone());
+                let name = format!("of_{writer}_{n}");
+                columns.extend(version(1, &[&name]).columns.clone());
+                let number = before.map_or(1, |before| before.version + 1);
+                let next = Arc::new(Schema { version: number, columns });
+                if registry.widen(&folder(), &next).unwrap() == Widened::Done {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Columns that each writer adds.
+    const RACE_COLUMNS: usize = 12;
+
+    #[test]
+    fn writers_at_once_converge_on_a_folder_and_on_a_cloud_store() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();
+        let runtime = runtime.unwrap();
+        let disk = tempfile::tempdir().unwrap();
+        let objects = Arc::new(object_store::memory::InMemory::new());
+        // Each writer is a process of its own: nothing is shared but what lies in the store.
+        let on_disk = || -> Arc<dyn Backend> { Arc::new(Folder::open(disk.path()).unwrap()) };
+        let in_cloud = || -> Arc<dyn Backend> {
+            let store = Arc::<object_store::memory::InMemory>::clone(&objects);
+            Arc::new(Remote::new(store, "a/prefix".into(), runtime.handle().clone()))
+        };
+        let stores: [&(dyn Fn() -> Arc<dyn Backend> + Sync); 2] = [&on_disk, &in_cloud];
+        for store in stores {
+            std::thread::scope(|scope| {
+                for writer in 0..4 {
+                    let registry = Registry::new(Store::new(store(), Options::default()));
+                    scope.spawn(move || widen_against_others(&registry, writer));
+                }
+            });
+            let registry = Registry::new(Store::new(store(), Options::default()));
+            let last = registry.latest(&folder()).unwrap().unwrap();
+            assert_eq!(last.version, 4 * RACE_COLUMNS as u64);
+            let mut names: Vec<&str> = last.columns.iter().map(|c| c.name.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), 4 * RACE_COLUMNS, "a column is lost or comes twice");
+            for number in 2..=last.version {
+                let [before, after] =
+                    [number - 1, number].map(|n| registry.version(&folder(), n).unwrap());
+                assert!(after.widens(&before), "version {number}");
+            }
+        }
     }
 
     #[test]

@@ -33,7 +33,9 @@ impl Layout {
     /// # Errors
     /// When the text is not a JSON object, or an unknown name or a wrong type is in it.
     pub fn from_options(json: &str) -> Result<Self, serde_json::Error> {
-        let options: Options = serde_json::from_str(json)?;
+        // By way of an object: the fields may not come as a list.
+        let object: serde_json::Map<_, _> = serde_json::from_str(json)?;
+        let options: Options = serde_json::from_value(object.into())?;
         Ok(Self {
             skip_tracks_table: options.skip_tracks_table,
             skip_users_table: options.skip_users_table,

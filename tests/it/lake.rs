@@ -42,6 +42,13 @@ pub(crate) fn rows_of(path: &Path) -> Vec<Map<String, Value>> {
     reader.flat_map(|batch| batch_rows(&batch.unwrap())).collect()
 }
 
+/// The columns of one file.
+pub(crate) fn columns(path: &Path) -> Vec<String> {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    reader.schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
 fn batch_rows(batch: &RecordBatch) -> Vec<Map<String, Value>> {
     let schema = batch.schema();
     let row = |n: usize| {

@@ -9,6 +9,7 @@
 )]
 
 mod commands;
+mod documents;
 mod fidelity;
 mod gateway;
 mod http;
