@@ -23,6 +23,10 @@ use crate::clock::{Clock, IdSource};
 const SPARES_MAX: usize = 2;
 /// Zeros written at once; the write path's own transfers are of this size too.
 const ZEROS_BYTES: usize = 1024 * 1024;
+/// Length of the segment that a journal without spares begins with at its opening: to fill a whole
+/// one takes a tenth of a second, in which nothing could be taken. This one is filled in a few
+/// milliseconds and lasts until the keeper has filled the next.
+pub(super) const SHORT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// All segment files of a journal.
 #[derive(Debug)]
@@ -55,17 +59,20 @@ pub(super) struct Index {
     no_space: bool,
 }
 
-/// A file of full length, named for its sequence number, that holds nothing yet.
+/// A file of zeros or remains, named for its sequence number, that holds nothing yet.
 #[derive(Debug)]
 pub(super) struct Prepared {
     sequence: u64,
     path: PathBuf,
     file: Arc<dyn File>,
+    bytes: u64,
 }
 
 enum Plan {
+    /// A file of full length.
     Reuse(PathBuf),
-    Make,
+    /// A new one of so many bytes.
+    Make(u64),
 }
 
 impl Segments {
@@ -128,6 +135,15 @@ impl Segments {
 
     /// A segment that starts at `first`, prepared on the spot if it was not in time.
     pub(super) fn take(&self, first: Position) -> Result<Segment, Error> {
+        self.take_of(first, self.options.segment_bytes)
+    }
+
+    /// The same at the opening of the journal: a short one where none of full length is at hand.
+    pub(super) fn take_short(&self, first: Position) -> Result<Segment, Error> {
+        self.take_of(first, self.options.segment_bytes.min(SHORT_BYTES))
+    }
+
+    fn take_of(&self, first: Position, new_bytes: u64) -> Result<Segment, Error> {
         let mut index = self.lock();
         let prepared = loop {
             if let Some(prepared) = index.next.take() {
@@ -137,9 +153,9 @@ impl Segments {
                 index = self.prepared.wait(index).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            index = self.prepare_locked(index)?;
+            index = self.prepare_locked(index, new_bytes)?;
         };
-        index.taken_bytes = self.options.segment_bytes;
+        index.taken_bytes = prepared.bytes;
         self.account(&index);
         drop(index);
         let uuid = self.ids.uuid().as_u64_pair();
@@ -149,8 +165,7 @@ impl Segments {
             first,
             created: self.clock.now(),
         };
-        let bytes = self.options.segment_bytes;
-        Ok(Segment::new(header, prepared.path, prepared.file, bytes, FRAMES_AT))
+        Ok(Segment::new(header, prepared.path, prepared.file, prepared.bytes, FRAMES_AT))
     }
 
     /// Lets readers see a segment, once its header is durable.
@@ -202,7 +217,7 @@ impl Segments {
         if index.next.is_some() || index.preparing {
             return Ok(());
         }
-        self.prepare_locked(index).map(drop)
+        self.prepare_locked(index, self.options.segment_bytes).map(drop)
     }
 
     /// Gives up the records before `before`.
@@ -249,8 +264,9 @@ impl Segments {
     fn prepare_locked<'a>(
         &'a self,
         mut index: MutexGuard<'a, Index>,
+        new_bytes: u64,
     ) -> Result<MutexGuard<'a, Index>, Error> {
-        let plan = self.plan(&mut index);
+        let plan = self.plan(&mut index, new_bytes);
         let (plan, sequence) = match plan {
             Ok(plan) => (plan, index.next_sequence),
             Err(error) => return Err(error),
@@ -275,7 +291,7 @@ impl Segments {
     }
 
     /// Decides where the next segment comes from, and makes room for it within the budget.
-    fn plan(&self, index: &mut Index) -> Result<Plan, Error> {
+    fn plan(&self, index: &mut Index, new_bytes: u64) -> Result<Plan, Error> {
         let bytes = self.options.segment_bytes;
         while let Some((path, length)) = index.spares.pop() {
             if length == bytes {
@@ -284,7 +300,7 @@ impl Segments {
             self.remove(&path)?;
         }
         loop {
-            let fits = index.footprint(bytes) + bytes <= self.options.max_bytes;
+            let fits = index.footprint(bytes) + new_bytes <= self.options.max_bytes;
             if fits && !index.no_space {
                 break;
             }
@@ -300,22 +316,22 @@ impl Segments {
             }
             self.remove(&segment.path)?;
         }
-        Ok(Plan::Make)
+        Ok(Plan::Make(new_bytes))
     }
 
     fn make(&self, plan: Plan, sequence: u64) -> Result<Prepared, Error> {
         let folder = &self.options.path;
         let path = Name::Segment(sequence).path(folder);
-        let file = match plan {
+        let (file, bytes) = match plan {
             Plan::Reuse(spare) => {
                 self.rename(&spare, &path)?;
-                self.files
-                    .open(&path, Open::Segment)
-                    .map_err(|error| Error::io("open a segment", &path, error))?
+                let opened = self.files.open(&path, Open::Segment);
+                let file = opened.map_err(|error| Error::io("open a segment", &path, error))?;
+                (file, self.options.segment_bytes)
             }
-            Plan::Make => {
+            Plan::Make(bytes) => {
                 let unfinished = Name::Unfinished(sequence).path(folder);
-                let made = self.fill(&unfinished).map_err(|error| {
+                let made = self.fill(&unfinished, bytes).map_err(|error| {
                     // What it took is needed elsewhere; a later start removes it otherwise.
                     drop(self.files.remove(&unfinished));
                     if no_space(&error) {
@@ -324,18 +340,17 @@ impl Segments {
                     Error::io("prepare a segment", &unfinished, error)
                 })?;
                 self.rename(&unfinished, &path)?;
-                made
+                (made, bytes)
             }
         };
         self.sync_folder()?;
-        Ok(Prepared { sequence, path, file })
+        Ok(Prepared { sequence, path, file, bytes })
     }
 
     /// Makes a file of zeros: space that is allocated and written makes each later sync a sync of
     /// data alone.
-    fn fill(&self, path: &std::path::Path) -> io::Result<Arc<dyn File>> {
+    fn fill(&self, path: &std::path::Path, length: u64) -> io::Result<Arc<dyn File>> {
         let file = self.files.open(path, Open::NewSegment)?;
-        let length = self.options.segment_bytes;
         let chunk = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS_BYTES);
         let zeros = Aligned::new(chunk);
         let mut at = 0;

@@ -78,7 +78,7 @@ impl Writer {
 
     /// Begins a segment and makes its header durable.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.roll()?;
+        self.go_on_in(self.shared.segments.take_short(self.position)?);
         self.begin_run()?;
         self.flush()
     }
@@ -137,10 +137,13 @@ impl Writer {
 
     /// Takes the next segment; the old one is kept if there is none.
     fn roll(&mut self) -> Result<(), Error> {
-        let segment = Arc::new(self.shared.segments.take(self.position)?);
-        self.active = Some(Active { segment, at: 0 });
-        self.shared.wake_keeper();
+        self.go_on_in(self.shared.segments.take(self.position)?);
         Ok(())
+    }
+
+    fn go_on_in(&mut self, segment: Segment) {
+        self.active = Some(Active { segment: Arc::new(segment), at: 0 });
+        self.shared.wake_keeper();
     }
 
     /// Puts the segment's header in front of its first run.

@@ -7,6 +7,7 @@ mod golden;
 mod inspect;
 mod model;
 mod notes;
+mod short;
 mod threads;
 
 use std::future::Future;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::super::{Append, Damaged, Error, Group, Item, Journal, Position};
+use super::files::Files;
 use super::memory::Disk;
 use super::{BLOCK_BYTES, Log, Options, Stepper};
 use crate::clock::{Fixed, Timestamp};
