@@ -114,6 +114,13 @@ impl Edits {
         self.list.is_empty() && self.inserts.is_empty()
     }
 
+    /// For each of the tokens from `from` to `to`, other than 0 if anything is noted for it.
+    #[must_use]
+    pub fn noted(&self, from: u32, to: u32) -> &[u32] {
+        let place = |token: u32| token.wrapping_sub(self.first) as usize;
+        self.by_token.get(place(from)..place(to)).unwrap_or_default()
+    }
+
     /// What stands at `token` now. Does not look at the containers around it.
     #[must_use]
     pub fn value(&self, token: u32) -> Value<'_> {

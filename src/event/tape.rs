@@ -76,6 +76,14 @@ pub struct Token {
     pub(super) flags: u8,
 }
 
+impl Token {
+    /// True if its text between the quotes, where it is a string, is spelled without any escape.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.flags & ESCAPED == 0
+    }
+}
+
 /// What a parser makes of a text.
 #[derive(Debug, Default)]
 pub(super) struct Document {
@@ -236,7 +244,7 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn text(self) -> Option<Cow<'a, str>> {
         let spelled = self.spelled()?;
-        if self.token().flags & ESCAPED == 0 {
+        if self.token().is_plain() {
             return Some(Cow::Borrowed(spelled));
         }
         let mut out = String::with_capacity(spelled.len());
@@ -247,7 +255,7 @@ impl<'a> Node<'a> {
     /// True for a string without any escape: [`Node::spelled`] is its text.
     #[must_use]
     pub const fn is_plain_string(self) -> bool {
-        matches!(self.kind(), Kind::String) && self.token().flags & ESCAPED == 0
+        matches!(self.kind(), Kind::String) && self.token().is_plain()
     }
 
     /// True for a number with a fraction or an exponent.

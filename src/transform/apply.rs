@@ -7,6 +7,7 @@
 mod inserted;
 mod keys;
 mod nested;
+mod skim;
 
 use super::clean::{Cleaner, Outcome};
 use super::consent;
@@ -180,8 +181,11 @@ impl<'a, 't> Walk<'a, 't> {
             }
             let depth = self.scratch.frames.len();
             let Some(&frame) = self.scratch.frames.last() else { break };
-            let identity = is_event && depth == base + 1;
-            at = self.value(at, frame, identity);
+            let at_top = is_event && depth == base + 1;
+            at = self.skim(at, frame, at_top);
+            if at < frame.end {
+                at = self.value(at, frame, at_top);
+            }
         }
         self.scratch.frames.truncate(base);
     }
@@ -310,7 +314,7 @@ impl<'a, 't> Walk<'a, 't> {
         if decision.idle {
             return Outcome::Same;
         }
-        let look_inside = !identity && decision.whole.is_none() && may_be_json(text);
+        let look_inside = !identity && decision.whole.is_none() && may_be_json(text.as_bytes());
         if look_inside && let Some(outcome) = self.json_in_string(text, state) {
             return outcome;
         }
@@ -404,8 +408,7 @@ const fn is_short(node: Node<'_>) -> bool {
 
 /// A cheap look at whether a string may be a JSON container.
 #[inline]
-fn may_be_json(text: &str) -> bool {
-    let bytes = text.as_bytes();
+fn may_be_json(bytes: &[u8]) -> bool {
     let starts = matches!(bytes.first(), Some(b'{' | b'[' | b' ' | b'\n' | b'\r' | b'\t'));
     if !starts || bytes.len() < 8 {
         return false;

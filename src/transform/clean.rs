@@ -1,5 +1,7 @@
 //! One value and what a decision makes of it: the actions.
 
+use std::collections::BTreeMap;
+
 use super::detect::{
     Detector, Finder, Found, Set, is_e164, is_pseudonym, json_number, truncated_ip,
 };
@@ -113,6 +115,7 @@ impl Cleaner<'_> {
     #[inline]
     fn found_parts(&mut self, text: &str, decision: &Decision) -> Outcome {
         if self.finder.find(text, decision.find).is_empty() {
+            self.finder.remember(text, decision.find);
             return Outcome::Same;
         }
         self.replace_parts(text, decision)
@@ -182,16 +185,17 @@ impl Cleaner<'_> {
 
     fn write_parts(&mut self, text: &str, mut parts: Vec<Part>) -> Outcome {
         parts.sort_by_key(|part| (part.rule, part.start));
-        let mut kept: Vec<Part> = Vec::new();
+        let mut kept: BTreeMap<usize, Part> = BTreeMap::new();
         for part in parts {
-            if kept.iter().all(|other| part.end <= other.start || part.start >= other.end) {
-                kept.push(part);
+            // Those kept do not overlap, so that the last one that starts before the end tells.
+            let before = kept.range(..part.end).next_back();
+            if before.is_none_or(|(_, other)| other.end <= part.start) {
+                kept.insert(part.start, part);
             }
         }
-        kept.sort_by_key(|part| part.start);
         self.out.clear();
         let mut from = 0;
-        for part in kept {
+        for &part in kept.values() {
             self.out.push_str(text.get(from..part.start).unwrap_or_default());
             self.part(text, part);
             from = part.end;

@@ -11,12 +11,15 @@ use crate::event::{Edits, Parser};
 static PII: LazyLock<Pack> = LazyLock::new(|| Pack::builtin("pii").unwrap());
 
 fn apply(event: &str) -> String {
-    let pack = &*PII;
+    apply_with(&mut Scratch::new(), &mut Parser::new(), event)
+}
+
+fn apply_with(scratch: &mut Scratch, parser: &mut Parser, event: &str) -> String {
+    let (pack, mut edits) = (&*PII, Edits::new());
     let pseudonyms = Pseudonyms::new(&[7; 32], 1).unwrap();
-    let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
     let tape = parser.parse(event.as_bytes()).unwrap();
     edits.begin(tape.root());
-    assert_eq!(pack.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms), Verdict::Keep);
+    assert_eq!(pack.apply(scratch, tape.root(), &mut edits, &pseudonyms), Verdict::Keep);
     let mut out = Vec::new();
     edits.write(tape.root(), &mut out);
     String::from_utf8(out).unwrap()
@@ -127,6 +130,14 @@ proptest! {
         let once = apply(&event);
         prop_assert!(serde_json::from_str::<Json>(&once).is_ok(), "{}", once);
         prop_assert_eq!(apply(&once), once);
+    }
+
+    #[test]
+    fn what_came_before_changes_nothing(events in prop::collection::vec(events(), 1..8)) {
+        let (mut scratch, mut parser) = (Scratch::new(), Parser::new());
+        for event in events.iter().chain(&events) {
+            prop_assert_eq!(apply_with(&mut scratch, &mut parser, event), apply(event));
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ impl Member {
     const IDLE: u32 = 1 << 30;
     const IDLE_IF_SHORT: u32 = 1 << 29;
     const STATE: u32 = Self::IDLE_IF_SHORT - 1;
+    /// No member; a state of this number there is none. It counts as dirty.
+    pub(super) const UNKNOWN: Self = Self(u32::MAX);
 
     /// The number of its state.
     pub(super) const fn state(self) -> u32 {
@@ -128,16 +130,13 @@ pub(super) struct Frame {
     pub(super) renamed: bool,
 }
 
-/// No member; a state of this number there is none.
-const UNKNOWN: Member = Member(u32::MAX);
-
 /// The states of one pack over one parser's keys.
 pub(super) struct Memo {
     pack: u64,
     stamp: u64,
     states: Vec<(State, Decision)>,
     ids: HashMap<State, u32>,
-    /// For each state and key the member, or [`UNKNOWN`] where nobody asked yet.
+    /// For each state and key the member, or [`Member::UNKNOWN`] where nobody asked yet.
     rows: Vec<Vec<Member>>,
     /// For each key: 0 unknown, 1 clean, 2 to be renamed.
     keys: Vec<u8>,
@@ -199,6 +198,11 @@ impl Memo {
         Member(state | flags)
     }
 
+    /// What is known of the members of objects in `state`, by their keys.
+    pub(super) fn row(&self, state: u32) -> &[Member] {
+        &self.rows[state as usize]
+    }
+
     /// The member `key` of an object in `state`.
     #[inline]
     pub(super) fn step(
@@ -210,7 +214,7 @@ impl Memo {
         key: KeyId,
     ) -> Member {
         match self.rows[state as usize].get(key.index()) {
-            Some(&known) if known.0 != UNKNOWN.0 => known,
+            Some(&known) if known.0 != Member::UNKNOWN.0 => known,
             _ => self.step_anew(pack, keys, finder, state, key),
         }
     }
@@ -232,7 +236,7 @@ impl Memo {
         if key.index() < KEYS_MAX {
             let row = &mut self.rows[state as usize];
             if row.len() <= key.index() {
-                row.resize(keys.len().min(KEYS_MAX), UNKNOWN);
+                row.resize(keys.len().min(KEYS_MAX), Member::UNKNOWN);
             }
             row[key.index()] = member;
         }

@@ -259,6 +259,24 @@ fn a_scratch_serves_several_parsers_and_packs() {
 }
 
 #[test]
+fn only_values_that_stay_are_remembered() {
+    let pack = Pack::builtin("pii").unwrap();
+    let (mut parser, mut edits, mut scratch) = (Parser::new(), Edits::new(), Scratch::new());
+    let mut remembered = |value: &str| {
+        let event = format!(r#"{{"userId":"id/7","properties":{value}}}"#);
+        let tape = parser.parse(event.as_bytes()).unwrap();
+        edits.begin(tape.root());
+        pack.apply(&mut scratch, tape.root(), &mut edits, &pseudonyms());
+        scratch.finder.remembered()
+    };
+    assert_eq!(remembered("{}"), 0, "an id is not");
+    assert_eq!(remembered(r#"{"password":"Europe/Paris"}"#), 0, "what a rule takes whole is not");
+    assert_eq!(remembered(r#"{"note":"write to a@b.de"}"#), 0, "nor what was found in");
+    assert_eq!(remembered(r#"{"place":"Europe/Berlin"}"#), 1);
+    assert_eq!(remembered(r#"{"place":"Europe/Berlin"}"#), 1);
+}
+
+#[test]
 fn a_shape_shows_types_and_lengths_only() {
     let mut parser = Parser::new();
     let tape = parser

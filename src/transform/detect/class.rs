@@ -81,6 +81,42 @@ pub(super) const fn is_alnum(byte: u8) -> bool {
     of(byte) & ALNUM != 0
 }
 
+/// How many bytes at the start pass. Loops that end only where the text says so go through here, so
+/// that a test can tell how much of a text is looked at how often.
+#[inline]
+pub(super) fn leading(bytes: &[u8], passes: impl Fn(u8) -> bool) -> usize {
+    let count = bytes.iter().take_while(|&&byte| passes(byte)).count();
+    looked_at(count + 1);
+    count
+}
+
+/// Notes for a test that so many bytes were looked at.
+#[cfg(not(test))]
+#[inline]
+pub(super) const fn looked_at(_: usize) {}
+
+#[cfg(test)]
+pub(super) use work::looked_at;
+
+/// Counts the bytes that detectors look at.
+#[cfg(test)]
+pub(super) mod work {
+    use std::cell::Cell;
+
+    thread_local! {
+        static BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(in super::super) fn looked_at(bytes: usize) {
+        BYTES.set(BYTES.get() + bytes);
+    }
+
+    /// What was counted since the last call.
+    pub(in super::super) fn take() -> usize {
+        BYTES.take()
+    }
+}
+
 /// Eight bytes as bits: which are ASCII letters or digits, and which are digits; the first byte is
 /// the lowest bit. Bytes behind the end count as neither.
 #[inline]

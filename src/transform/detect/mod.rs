@@ -8,6 +8,7 @@ mod birth;
 mod class;
 mod crypto;
 mod email;
+mod finder;
 mod iban;
 mod net;
 mod number;
@@ -17,6 +18,7 @@ mod percent;
 mod phone;
 mod scan;
 mod secret;
+mod seen;
 mod shape;
 mod token;
 mod words;
@@ -26,10 +28,10 @@ mod tests;
 #[cfg(test)]
 pub(super) mod variants;
 
+pub use finder::Finder;
 pub(super) use net::truncated_ip;
-pub(super) use number::json_number;
+pub(super) use number::{JSON_NUMBER_MIN, json_number};
 pub(super) use phone::is_e164;
-pub use scan::Finder;
 pub(super) use shape::is_pseudonym;
 
 /// A type of personal data or secret.

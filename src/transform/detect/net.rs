@@ -96,15 +96,18 @@ pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
     Some(end)
 }
 
+/// Bytes that are looked at for an IPv6 address: the longest, and one behind it.
+pub(super) const IPV6_WINDOW: usize = 46;
+
 /// An IPv6 address at `at`, where a hexadecimal digit or `::` stands: where it ends.
 pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let rest = bytes.get(at..)?;
     let len = rest
         .iter()
-        .take(46)
+        .take(IPV6_WINDOW)
         .position(|byte| !byte.is_ascii_hexdigit() && !matches!(byte, b':' | b'.'))
-        .unwrap_or_else(|| rest.len().min(46));
+        .unwrap_or_else(|| rest.len().min(IPV6_WINDOW));
     let mut end = at + len;
     while end > at
         && (bytes[end - 1] == b'.'

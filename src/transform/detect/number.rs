@@ -1,7 +1,7 @@
 //! Numbers written in groups of digits: payment cards, US social security numbers, IMEIs.
 
 use super::Detector;
-use super::class::is_alnum;
+use super::class::{is_alnum, leading};
 use super::words;
 
 /// More groups than any number here has.
@@ -24,10 +24,8 @@ impl Groups {
         let mut groups = Self { count: 0, spans: [(0, 0); GROUPS_MAX], gaps: [0; GROUPS_MAX] };
         let mut from = at;
         while groups.count < GROUPS_MAX {
-            let mut end = from;
-            while bytes.get(end).is_some_and(u8::is_ascii_digit) {
-                end += 1;
-            }
+            let rest = bytes.get(from..).unwrap_or_default();
+            let end = from + leading(rest, |byte| byte.is_ascii_digit());
             if end == from || bytes.get(end).is_some_and(|&byte| is_alnum(byte)) {
                 break;
             }
@@ -246,11 +244,14 @@ const fn is_reporting_body(id: u8) -> bool {
     matches!(id, 1 | 10 | 30 | 33 | 35 | 44 | 45 | 49..=54 | 86 | 91 | 98 | 99)
 }
 
+/// The digits of the shortest JSON number that is looked at.
+pub(in crate::transform) const JSON_NUMBER_MIN: usize = 14;
+
 /// What a JSON number of `text`'s spelling is: only whole numbers of card or IMEI length are.
 pub(in crate::transform) fn json_number(text: &str) -> Option<Detector> {
     let bytes = text.as_bytes();
     // Longer ones are ids far more often than 17- to 19-digit cards.
-    if !(14..=16).contains(&bytes.len()) || !bytes.iter().all(u8::is_ascii_digit) {
+    if !(JSON_NUMBER_MIN..=16).contains(&bytes.len()) || !bytes.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let groups = Groups::read(bytes, 0);

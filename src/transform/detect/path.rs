@@ -1,5 +1,7 @@
 //! The user's folder name in paths, and the user and password of URLs.
 
+use super::class::leading;
+
 /// Folders that systems make themselves.
 const NOBODY: [&str; 9] = [
     "Shared",
@@ -114,10 +116,7 @@ fn name_end(bytes: &[u8], start: usize) -> usize {
                 | b'#'
         ) || byte.is_ascii_control()
     };
-    let stop = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'\\') || hard(byte))
-        .unwrap_or(rest.len());
+    let stop = leading(rest, |byte| !matches!(byte, b'/' | b'\\') && !hard(&byte));
     let whole = rest.get(..stop).unwrap_or_default();
     let blanks = whole.iter().filter(|&&byte| byte == b' ').count();
     let closed = matches!(rest.get(stop), Some(b'/' | b'\\')) && blanks <= 3 && stop <= 64;
@@ -136,7 +135,7 @@ pub(super) fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
         byte.is_ascii_whitespace()
             || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`')
     };
-    let stop = rest.iter().position(stops).unwrap_or(rest.len());
+    let stop = leading(rest, |byte| !stops(&byte));
     // A password may hold an `@` that nobody encoded: the last one ends it.
     let sign = memchr::memrchr(b'@', rest.get(..stop)?)?;
     let user = rest.get(..sign)?;

@@ -1,140 +1,29 @@
-//! The pass over one text: classes first, then only the detectors that these allow.
+//! The pass over one text, of which only those detectors look at it that its classes allow.
 
-use std::cmp::Reverse;
-
-use super::class::{
-    self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, HIGH, OTHER, PERCENT, PLUS, SLASH, UPPER, is_alnum,
-};
+use super::class::{self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, OTHER, SLASH, UPPER, is_alnum};
 use super::number::{self, Groups};
-use super::percent::Decoded;
+use super::token;
 use super::{Detector, Found, Set, birth, crypto, email, iban, net, owner, path, phone, secret};
-use super::{shape, token};
 
-/// No text shorter than this holds anything that a detector finds.
-const SHORTEST: usize = 5;
 /// The shortest vendor's token, Amazon's.
-const TOKEN_MIN: usize = 18;
-
-/// Runs the detectors over texts; keeps its buffers.
-#[derive(Default)]
-pub struct Finder {
-    found: Vec<Found>,
-    decoded: Decoded,
-}
-
-impl std::fmt::Debug for Finder {
-    /// Shows a count only: the buffers may hold personal data.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Finder").field("found", &self.found.len()).finish_non_exhaustive()
-    }
-}
-
-impl Finder {
-    /// Where `text` holds what `want` looks for, in order and without overlaps.
-    #[inline]
-    pub fn find(&mut self, text: &str, want: Set) -> &[Found] {
-        self.found.clear();
-        let bytes = text.as_bytes();
-        // The unspecified address is the most frequent candidate of all in SDK traffic.
-        if bytes.len() < SHORTEST || want.is_empty() || bytes == b"0.0.0.0" {
-            return &self.found;
-        }
-        let classes = class::of_all(bytes);
-        if may_hold(bytes.len(), classes, want) && !shape::is_harmless(bytes, classes) {
-            self.search(text, want, classes);
-        }
-        &self.found
-    }
-
-    /// What the last [`Finder::find`] found.
-    #[must_use]
-    pub fn last(&self) -> &[Found] {
-        &self.found
-    }
-
-    fn search(&mut self, text: &str, want: Set, classes: u16) {
-        Scan { text, bytes: text.as_bytes(), want, found: &mut self.found }.run(classes);
-        let decoded = classes & PERCENT != 0 && self.decoded.decode(text);
-        if decoded {
-            self.search_decoded(want, true);
-        }
-        if classes & PLUS != 0 && (decoded || classes & EQUALS != 0) {
-            if !decoded {
-                self.decoded.load(text);
-            }
-            if self.decoded.read_plus_as_blank() {
-                self.search_decoded(want, true);
-            }
-        }
-        let escapes = || classes & SLASH != 0 && memchr::memchr(b'\\', text.as_bytes()).is_some();
-        if (classes & HIGH != 0 || escapes()) && self.decoded.fold(text) {
-            self.search_decoded(want, false);
-        }
-        self.resolve();
-    }
-
-    fn search_decoded(&mut self, want: Set, percent: bool) {
-        let first = self.found.len();
-        let text = self.decoded.text();
-        let classes = class::of_all(text.as_bytes());
-        Scan { text, bytes: text.as_bytes(), want, found: &mut self.found }.run(classes);
-        for found in self.found.iter_mut().skip(first) {
-            let (start, end, encoded) = self.decoded.original(found.start, found.end);
-            *found = Found { start, end, what: found.what, encoded: encoded && percent };
-        }
-    }
-
-    /// Puts what was found in order and makes one of what overlaps: the earlier one, reaching as
-    /// far as both do, so that nothing found by either is left.
-    fn resolve(&mut self) {
-        if self.found.len() < 2 {
-            return;
-        }
-        self.found.sort_unstable_by_key(|one| (one.start, Reverse(one.end), one.what));
-        let mut last = 0;
-        for at in 1..self.found.len() {
-            let one = self.found[at];
-            let kept = &mut self.found[last];
-            if one.start >= kept.end {
-                last += 1;
-                self.found[last] = one;
-                continue;
-            }
-            // `pass@host` in `https://user:pass@host/` is no address: the host may stay.
-            let host = kept.what == Detector::Credentials && one.what == Detector::Email;
-            if !host {
-                kept.end = kept.end.max(one.end);
-            }
-            kept.encoded |= one.encoded;
-        }
-        self.found.truncate(last + 1);
-    }
-}
-
-/// The first sieve, by length and classes alone: two thirds of the strings of real events stop here.
-#[inline]
-const fn may_hold(length: usize, classes: u16, want: Set) -> bool {
-    // Characters beyond ASCII may be plain ones in disguise.
-    const SIGNS: u16 = AT | COLON | EQUALS | PERCENT | SLASH | HIGH;
-    if classes & SIGNS != 0 || want.any(BARE) {
-        return true;
-    }
-    if classes & DIGIT != 0 {
-        return length >= NUMBER_MIN;
-    }
-    classes & UPPER != 0 && (length >= TOKEN_MIN || classes & OTHER != 0 && length >= NUMBER_MIN)
-}
+pub(super) const TOKEN_MIN: usize = 18;
 
 /// The shortest thing without a sign: an IPv4 address, a local telephone number.
-const NUMBER_MIN: usize = 7;
-/// Detectors that find something in texts of nothing but letters.
-const BARE: Set = Set::of(&[Detector::DeviceOwner, Detector::Opaque]);
+pub(super) const NUMBER_MIN: usize = 7;
 
-struct Scan<'t, 'f> {
+/// A text and what was found in it.
+pub(super) struct Scan<'t, 'f> {
     text: &'t str,
     bytes: &'t [u8],
     want: Set,
     found: &'f mut Vec<Found>,
+    run: token::Run,
+}
+
+impl<'t, 'f> Scan<'t, 'f> {
+    pub(super) fn new(text: &'t str, want: Set, found: &'f mut Vec<Found>) -> Self {
+        Self { text, bytes: text.as_bytes(), want, found, run: token::Run::default() }
+    }
 }
 
 const NUMBERS: Set =
@@ -160,7 +49,8 @@ const WORDS: Set = NUMBERS.with(Set::of(&[
 ]));
 
 impl Scan<'_, '_> {
-    fn run(&mut self, classes: u16) {
+    /// Runs the detectors that texts of these classes need.
+    pub(super) fn run(&mut self, classes: u16) {
         let has = |class: u16| classes & class != 0;
         if has(AT) {
             self.at_signs(classes);
@@ -245,14 +135,19 @@ impl Scan<'_, '_> {
     }
 
     fn secrets(&mut self) {
+        let (mut ends, mut reach) = (secret::Ends::default(), 0);
         for at in memchr::memchr2_iter(b'=', b':', self.bytes) {
-            self.keep(secret::behind(self.text, at), Detector::Secret);
+            // One within another says nothing new.
+            let span = secret::behind(self.text, at, &mut ends).filter(|span| span.1 > reach);
+            reach = self.keep(span, Detector::Secret).unwrap_or(reach);
         }
     }
 
     fn pems(&mut self) {
+        let mut armour_end = token::ArmourEnd::default();
         for at in memchr::memmem::find_iter(self.bytes, b"-----BEGIN ") {
-            self.keep(token::pem(self.text, at).map(|end| (at, end)), Detector::Pem);
+            let end = token::pem(self.bytes, at, &mut armour_end);
+            self.keep(end.map(|end| (at, end)), Detector::Pem);
         }
     }
 
@@ -343,6 +238,11 @@ impl Scan<'_, '_> {
             && bytes[start - 1] == b':'
             && bytes[start - 2].is_ascii_hexdigit();
         let compressed = |end: &usize| memchr::memmem::find(&bytes[from..*end], b"::").is_some();
+        // In a long row of groups each would be read as an address for nothing.
+        let window = &bytes[from..bytes.len().min(from + net::IPV6_WINDOW)];
+        if again && !window.windows(2).any(|two| two == b"::") {
+            return None;
+        }
         let whole = || net::ipv6(text, from).filter(|end| !again || compressed(end));
         self.check(Detector::Ipv6, from, whole)
     }
@@ -441,8 +341,10 @@ impl Scan<'_, '_> {
 
     fn token(&mut self, start: usize) -> Option<usize> {
         let bytes = self.bytes;
-        self.check(Detector::Jwt, start, || token::jwt(bytes, start))
-            .or_else(|| self.check(Detector::Token, start, || token::vendor(bytes, start)))
+        let mut run = std::mem::take(&mut self.run);
+        let jwt = self.check(Detector::Jwt, start, || token::jwt(bytes, start, &mut run));
+        self.run = run;
+        jwt.or_else(|| self.check(Detector::Token, start, || token::vendor(bytes, start)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Secrets that their name gives away: `password=...`, `"api_key": "..."`, `Authorization: ...`.
 
-use super::class::is_alnum;
+use super::class::{self, is_alnum};
 
 /// Names, without separators and in lower case, whose value is a secret when a name ends with
 /// them: `client_secret`, `mmAuthToken`.
@@ -72,8 +72,56 @@ const HARMLESS: [&str; 26] = [
     "error",
 ];
 
+/// Where values end. Remembered from sign to sign of one text, since up to the next end all starts
+/// have the same one: a text that is all names and signs would else be looked through for each.
+#[derive(Default)]
+pub(super) struct Ends {
+    bare: End,
+    line: End,
+    quoted: [End; 3],
+}
+
+/// A stretch without an end in it: where it was looked through from, where it stops, and where a
+/// value in it ends.
+#[derive(Clone, Copy, Default)]
+struct End {
+    from: usize,
+    stop: usize,
+    end: usize,
+}
+
+impl End {
+    /// Where a value that starts at `start` ends; `look` tells stop and end if they are not known.
+    fn of(&mut self, start: usize, look: impl FnOnce() -> (usize, usize)) -> usize {
+        if !(self.from..self.stop).contains(&start) {
+            let (stop, end) = look();
+            *self = Self { from: start, stop, end };
+        }
+        self.end.max(start)
+    }
+}
+
+impl Ends {
+    fn bare(&mut self, bytes: &[u8], start: usize) -> usize {
+        self.bare.of(start, || bare_end(bytes, start))
+    }
+
+    fn line(&mut self, bytes: &[u8], start: usize) -> usize {
+        self.line.of(start, || line_end(bytes, start))
+    }
+
+    fn quoted(&mut self, bytes: &[u8], start: usize, quote: u8) -> usize {
+        let at = match quote {
+            b'"' => 0,
+            b'\'' => 1,
+            _ => 2,
+        };
+        self.quoted[at].of(start, || quoted_end(bytes, start, quote))
+    }
+}
+
 /// The value of a secret whose name ends before the `=` or `:` at `sign`: its span.
-pub(super) fn behind(text: &str, sign: usize) -> Option<(usize, usize)> {
+pub(super) fn behind(text: &str, sign: usize, ends: &mut Ends) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     // `auth::basic` is a path of code.
     if bytes[sign] == b':'
@@ -89,9 +137,9 @@ pub(super) fn behind(text: &str, sign: usize) -> Option<(usize, usize)> {
     let (start, quote) = value_start(bytes, sign);
     let start = skip_scheme(bytes, start);
     let end = match quote {
-        _ if header => line_end(bytes, start),
-        Some(quote) => quoted_end(bytes, start, quote),
-        None => bare_end(bytes, start),
+        _ if header => ends.line(bytes, start),
+        Some(quote) => ends.quoted(bytes, start, quote),
+        None => ends.bare(bytes, start),
     };
     let value = text.get(start..end)?;
     // RudderStack's sessions are named by the time they began.
@@ -173,37 +221,44 @@ fn skip_scheme(bytes: &[u8], start: usize) -> usize {
         .map_or(start, |scheme| start + scheme.len())
 }
 
-fn quoted_end(bytes: &[u8], start: usize, quote: u8) -> usize {
+/// Where the quote closes, and where the value ends, backslashes before the quote left out.
+fn quoted_end(bytes: &[u8], start: usize, quote: u8) -> (usize, usize) {
     let rest = bytes.get(start..).unwrap_or_default();
     let length = memchr::memchr2(quote, b'\n', rest).unwrap_or(rest.len());
-    let mut end = start + length;
+    class::looked_at(length);
+    let stop = start + length;
+    let mut end = stop;
     while end > start && bytes[end - 1] == b'\\' {
         end -= 1;
     }
-    end
+    (stop, end)
 }
 
-fn bare_end(bytes: &[u8], start: usize) -> usize {
+/// Where a value without quotes stops, and where it ends without the marks of the sentence.
+fn bare_end(bytes: &[u8], start: usize) -> (usize, usize) {
     let rest = bytes.get(start..).unwrap_or_default();
-    let stops = |byte: &u8| {
-        byte.is_ascii_whitespace()
-            || matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
+    let goes_on = |byte: u8| {
+        !byte.is_ascii_whitespace()
+            && !matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
     };
-    let mut end = start + rest.iter().position(stops).unwrap_or(rest.len());
+    let stop = start + class::leading(rest, goes_on);
+    let mut end = stop;
     loop {
         let trimmed = match bytes.get(start..end).unwrap_or_default() {
             [rest @ .., b'.' | b')' | b']' | b'\\' | b'|'] => rest,
             // Quotation marks and the ellipsis of typesetting.
             [rest @ .., 0xE2, 0x80, 0x98..=0x9F | 0xA6] | [rest @ .., 0xC2, 0xAB | 0xBB] => rest,
-            _ => return end,
+            _ => return (stop, end),
         };
         end = start + trimmed.len();
     }
 }
 
-fn line_end(bytes: &[u8], start: usize) -> usize {
+fn line_end(bytes: &[u8], start: usize) -> (usize, usize) {
     let rest = bytes.get(start..).unwrap_or_default();
-    start + memchr::memchr2(b'\n', b'"', rest).unwrap_or(rest.len())
+    let length = memchr::memchr2(b'\n', b'"', rest).unwrap_or(rest.len());
+    class::looked_at(length);
+    (start + length, start + length)
 }
 
 /// A value assigned or quoted is hidden unless it is a mere word of state; one behind a colon in
@@ -223,10 +278,7 @@ fn is_worth_hiding(value: &str, assigned: bool) -> bool {
     if HARMLESS.iter().any(|word| value.eq_ignore_ascii_case(word)) {
         return false;
     }
-    let digits = value.bytes().any(|byte| byte.is_ascii_digit());
-    let marks = value
-        .bytes()
-        .any(|byte| matches!(byte, b'!' | b'#' | b'$' | b'%' | b'^' | b'*' | b'@' | b'_'));
-    let long = value.len() >= 20;
-    if assigned { value.len() >= 3 } else { value.len() >= 4 && (digits || marks || long) }
+    let telling = |byte: u8| byte.is_ascii_digit() || b"!#$%^*@_".contains(&byte);
+    let unlike_a_word = || value.len() >= 20 || value.bytes().any(telling);
+    value.len() >= 3 && (assigned || value.len() >= 4 && unlike_a_word())
 }

@@ -176,3 +176,90 @@ fn paths_of_pages_are_no_homes() {
         assert_eq!(count(file), 1, "{file}");
     }
 }
+
+#[test]
+fn digits_alone_are_searched_where_they_may_be_a_number_of_a_type() {
+    let every =
+        Set::of(&Detector::ALL).without(Set::of(&[Detector::DeviceOwner, Detector::Opaque]));
+    let mut finder = Finder::default();
+    for length in 5..64 {
+        for first in 0..10 {
+            let digits: String =
+                (0..length).map(|n| char::from(b"0123456789"[(first + n * 7) % 10])).collect();
+            for text in [digits.clone(), "4".repeat(length), format!("00{digits}")] {
+                let searched = finder.find_all(&text, every).to_vec();
+                assert_eq!(finder.find(&text, every), searched, "{text}");
+            }
+        }
+    }
+    assert_eq!(finder.find("4111111111111111", every).len(), 1);
+    assert_eq!(finder.find("4222222222222", every).len(), 1, "the shortest card");
+}
+
+/// What detectors may look at for each byte of a text, however often it repeats what makes them
+/// look: groups of numbers are read up to eight times, all else a few.
+const LOOKS_MAX: usize = 64;
+
+/// What makes one detector or another look.
+const ATOMS: &str = "1|a|A|f|@|:|=|.|-|_|/|\\|+|%| |\"|'|(|)|[|é|’|I|m|\n|,|#|0|x|&|~|%25|%40|\
+    my name is |name: |born |né le |://|/Users/|/home/|eyJ|eyJhbGci.|-----BEGIN |\
+    PRIVATE KEY-----|-----END |password|token:|secret=|cookie:|bearer |::|1.2.3.4|\
+    +49|call |'s |iphone|DE12|ssn |4111 |12/|A. |Ana |\\u00|\u{a0}|０|sk-|ghp_|AC|0x";
+
+#[test]
+fn no_repeated_text_is_looked_at_over_and_over() {
+    let every = Set::of(&Detector::ALL);
+    let mut finder = Finder::default();
+    let mut look = |text: &str| {
+        class::work::take();
+        finder.find(text, every);
+        let looked_at = class::work::take();
+        let start: String = text.chars().take(40).collect();
+        assert!(
+            looked_at <= LOOKS_MAX * text.len(),
+            "{looked_at} bytes of {}: {start}",
+            text.len()
+        );
+    };
+    for first in ATOMS.split('|') {
+        for second in ATOMS.split('|') {
+            let pair = format!("{first}{second}");
+            look(&pair.repeat(3_000 / pair.len()));
+        }
+    }
+    let keys = "-----BEGIN PRIVATE KEY-----".repeat(400);
+    let lines = ["token:", "cookie:", "token=\"", "token='", "eyJ-", "eyJabcdef-"]
+        .map(|one| one.repeat(4_000));
+    let tails = ["-----END ", "\"", "a", "...", "\\"].map(|one| one.repeat(4_000));
+    for head in lines.iter().chain([&keys]) {
+        for tail in &tails {
+            look(&format!("{head}{tail}"));
+        }
+    }
+}
+
+#[test]
+fn armour_within_armour_is_one_key() {
+    let key = "-----BEGIN RSA PRIVATE KEY-----";
+    assert_eq!(cleaned(&format!("a {key} MII {key} MII")), "a [key]");
+    assert_eq!(cleaned(&format!("{key} x -----END RSA PRIVATE KEY----- b")), "[key] b");
+    assert_eq!(cleaned(&format!("{key} {key} x -----END K----- b")), "[key] b");
+    assert_eq!(
+        cleaned(&format!("{key} x -----END K----- b {key} y -----END K----- c")),
+        "[key] b [key] c"
+    );
+}
+
+#[test]
+fn secrets_side_by_side_are_found_to_their_ends() {
+    for (text, wanted) in [
+        ("token=abc1;token=def2 token:ghi3.", "token=[secret];token=[secret] token:[secret]."),
+        ("token=a1token=b2token=c3...", "token=[secret]..."),
+        ("password=\"a token=b c\" d", "password=\"[secret]\" d"),
+        ("password=\"x token='a b\" c' d", "password=\"[secret]' d"),
+        ("token=\"ab1\\\",token=\"cd2\\\"", "token=\"[secret]\\\",token=\"[secret]\\\""),
+        ("cookie: a=1; token=b2\ntoken: c3d4", "cookie: [secret]\ntoken: [secret]"),
+    ] {
+        assert_eq!(cleaned(text), wanted);
+    }
+}

@@ -1,6 +1,6 @@
 //! Keys and tokens that say what they are: vendors' prefixes, JSON Web Tokens, `Bearer`, PEM.
 
-use super::class::is_alnum;
+use super::class::{is_alnum, leading, looked_at};
 
 /// Which characters follow a prefix.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +206,7 @@ pub(super) fn vendor(bytes: &[u8], at: usize) -> Option<usize> {
     let known = PREFIXES.get(from..to).unwrap_or_default();
     let prefixed = known.iter().find_map(|&(prefix, body, least)| {
         let tail = rest.strip_prefix(prefix.as_bytes())?;
-        let length = tail.iter().take_while(|&&byte| belongs(byte, body)).count();
+        let length = leading(tail, |byte| belongs(byte, body));
         let ended = tail.get(length).is_none_or(|&byte| !is_alnum(byte) && byte != b'_');
         let least = (length >= least && ended).then_some(length)?;
         Some(prefix.len() + without_stop(tail.get(..least)?))
@@ -224,7 +224,7 @@ fn by_form(rest: &[u8]) -> Option<usize> {
     let word = rest.iter().take(32).take_while(|&&byte| is_alnum(byte)).count();
     let tail = rest.get(word..)?;
     let run = |from: usize, body: Body| {
-        tail.iter().skip(from).take_while(|&&byte| belongs(byte, body)).count()
+        leading(tail.get(from..).unwrap_or_default(), |byte| belongs(byte, body))
     };
     match (word, tail.first()?) {
         (8..=10, b':') => telegram(rest),
@@ -253,19 +253,40 @@ fn telegram(rest: &[u8]) -> Option<usize> {
     if !(8..=10).contains(&id) || rest.get(id..id + 3)? != b":AA" {
         return None;
     }
-    let length = rest.get(id + 1..)?.iter().take_while(|&&byte| belongs(byte, Body::Url)).count();
+    let length = leading(rest.get(id + 1..)?, |byte| belongs(byte, Body::Url));
     (length == 35).then_some(id + 1 + length)
 }
 
+/// The last run of letters, digits, `-` and `_` that was looked at: up to its end all words in it
+/// have the same one.
+#[derive(Default)]
+pub(super) struct Run {
+    from: usize,
+    end: usize,
+}
+
+impl Run {
+    fn end_of(&mut self, bytes: &[u8], at: usize) -> usize {
+        if !(self.from..self.end).contains(&at) {
+            let rest = bytes.get(at..).unwrap_or_default();
+            *self = Self { from: at, end: at + leading(rest, |byte| belongs(byte, Body::Url)) };
+        }
+        self.end
+    }
+}
+
 /// A JSON Web Token at `at`: a base64url segment that starts as `{"` does, and one more at least.
-pub(super) fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn jwt(bytes: &[u8], at: usize, run: &mut Run) -> Option<usize> {
     let rest = bytes.get(at..)?;
     if !rest.starts_with(b"eyJ") {
         return None;
     }
     let (mut from, mut end, mut segments) = (0, 0, 0);
     while segments < 5 {
-        let length = segment(rest.get(from..)?);
+        let part = rest.get(from..)?;
+        let first = (segments == 0).then(|| run.end_of(bytes, at) - at);
+        let length = first.unwrap_or_else(|| leading(part, |byte| belongs(byte, Body::Url)));
+        let length = length + padding(part.get(length..)?);
         // The third may be empty where it is unsigned; a full stop behind it ends the sentence.
         if length < 8 && segments < 2 || length == 0 && segments > 2 {
             break;
@@ -280,10 +301,9 @@ pub(super) fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
     (segments >= 2).then_some(at + end)
 }
 
-fn segment(bytes: &[u8]) -> usize {
-    let length = bytes.iter().take_while(|&&byte| belongs(byte, Body::Url)).count();
-    let padding = bytes.iter().skip(length).take_while(|&&byte| byte == b'=').count();
-    length + padding.min(2)
+/// Padding of base 64.
+fn padding(bytes: &[u8]) -> usize {
+    bytes.iter().take(2).take_while(|&&byte| byte == b'=').count()
 }
 
 /// The token behind the word `Bearer`, `Basic` or `Digest` that ends at `end`: its span.
@@ -298,7 +318,7 @@ pub(super) fn scheme(bytes: &[u8], word: &[u8], end: usize) -> Option<(usize, us
     }
     let start = end + 1;
     let token = bytes.get(start..)?;
-    let length = token.iter().take_while(|&&byte| belongs(byte, Body::Any) || byte == b'~').count();
+    let length = leading(token, |byte| belongs(byte, Body::Any) || byte == b'~');
     let token = token.get(..length)?;
     let mixed = token.iter().any(u8::is_ascii_digit)
         || token.ends_with(b"=")
@@ -307,19 +327,42 @@ pub(super) fn scheme(bytes: &[u8], word: &[u8], end: usize) -> Option<(usize, us
     (length >= 8 && mixed).then_some((start, start + length))
 }
 
+/// Longest label of a key's armour.
+const LABEL_MAX: usize = 40;
+
+/// The next end of an armour that was looked for, so that many beginnings share it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ArmourEnd {
+    /// Where `-----END ` is; the length of the text if it is nowhere.
+    at: usize,
+    /// Behind the dashes that close it.
+    end: usize,
+}
+
+impl ArmourEnd {
+    fn behind(bytes: &[u8], from: usize) -> Self {
+        let find = |from: usize, what: &[u8]| {
+            let rest = bytes.get(from..).unwrap_or_default();
+            let length = memchr::memmem::find(rest, what).map_or(rest.len(), |at| at + what.len());
+            looked_at(length);
+            from + length
+        };
+        let tail = find(from, b"-----END ");
+        Self { at: tail - "-----END ".len().min(tail), end: find(tail, b"-----") }
+    }
+}
+
 /// A private key in PEM armour whose dashes start at `at`: where it ends. One that is cut off
 /// reaches to the end of the text.
-pub(super) fn pem(text: &str, at: usize) -> Option<usize> {
-    let rest = text.get(at..)?.strip_prefix("-----BEGIN ")?;
-    let label_end = rest.find("-----")?;
-    let label = rest.get(..label_end)?;
-    if label.len() > 40 || !label.contains("PRIVATE KEY") {
-        return None;
+pub(super) fn pem(bytes: &[u8], at: usize, armour_end: &mut ArmourEnd) -> Option<usize> {
+    let label_at = at + "-----BEGIN ".len();
+    let window = bytes.get(label_at..bytes.len().min(label_at + LABEL_MAX + 5))?;
+    let label = window.get(..memchr::memmem::find(window, b"-----")?)?;
+    memchr::memmem::find(label, b"PRIVATE KEY")?;
+    if armour_end.at < label_at {
+        *armour_end = ArmourEnd::behind(bytes, label_at);
     }
-    let Some(close) = rest.find("-----END ") else { return Some(text.len()) };
-    let tail = rest.get(close + 9..)?;
-    let closed = tail.find("-----").map_or(tail.len(), |dashes| dashes + 5);
-    Some(text.len() - tail.len() + closed)
+    Some(armour_end.end)
 }
 
 /// The least a random value has; shorter ones are words with digits.
