@@ -255,7 +255,7 @@ fn feed(tables: &mut Tables, names: &Interned, data: &[Prepared], sets: Sets) {
         for (column, value) in &event.cells {
             sink.cell(names, *column, value.cell());
         }
-        sink.finish().unwrap();
+        sink.finish(names).unwrap();
     }
 }
 
@@ -350,7 +350,7 @@ fn empty_columns(bencher: Bencher<'_, '_>, empty: usize) {
                 });
                 sink.row(&names, TableId(0), TableKind::Event);
                 sink.cell(&names, ColumnId(1), cell);
-                sink.finish().unwrap();
+                sink.finish(&names).unwrap();
             }
             tables
         })

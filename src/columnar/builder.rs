@@ -10,6 +10,7 @@
 mod births;
 mod part;
 mod settle;
+mod staged;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,6 +22,7 @@ use super::file::PartWriter;
 use super::ids::Ids;
 use super::overflow::{Aside, Leaves};
 use super::schema::Schema;
+use super::stage::{Stage, Waiting};
 use super::texts::{Renumbering, Texts};
 use super::{Error, Footer, Settings};
 use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar};
@@ -32,6 +34,7 @@ const COLUMN_BYTES: u64 = 320;
 pub(super) use part::Span;
 pub(super) use part::Table;
 pub use part::{Files, Part, Plan, PlannedPart};
+pub(super) use staged::{Planned, Planning, Push, Pushes, Uncertain};
 
 /// A column of one [`TableBuilder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +45,11 @@ impl Slot {
     pub(super) const NONE: Self = Self(u32::MAX);
 }
 
-/// What the tables of a batch share: texts, and the encoder of column chunks.
+/// What the tables of a batch share: texts, values that wait, and the encoder of column chunks.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) texts: Texts,
+    pub(super) stage: Stage,
     pub(super) encoder: Encoder,
 }
 
@@ -60,6 +64,11 @@ impl<'c> Given<'c> {
     pub(super) const fn new(cell: &'c Cell<'c>) -> Self {
         Self { cell, text: Text::new(cell.text) }
     }
+
+    /// With the number of its text, if that has one.
+    pub(super) const fn numbered(cell: &'c Cell<'c>, number: u32) -> Self {
+        Self { cell, text: Text::numbered(cell.text, number) }
+    }
 }
 
 /// Takes rows of one table and writes its parts.
@@ -73,6 +82,10 @@ pub(super) struct TableBuilder {
     row: u32,
     received_at: i64,
     span: Span,
+    /// The last rows, whose values are not in their columns yet.
+    staged: Vec<Waiting>,
+    /// How often a column has changed its type.
+    turns: u32,
     aside: Aside,
     bytes: u64,
     /// Columns that may not stay empty.
@@ -124,6 +137,8 @@ impl TableBuilder {
             row: 0,
             received_at: 0,
             span: Span::NONE,
+            staged: Vec::new(),
+            turns: 0,
             aside: Aside::default(),
             bytes: 0,
             required: Vec::new(),
@@ -149,7 +164,8 @@ impl TableBuilder {
         builder
     }
 
-    /// Starts a row of an event that arrived at `received_at` (microseconds since 1970).
+    /// Starts a row of an event that arrived at `received_at` (microseconds since 1970); no row may
+    /// wait if its cells are given to the columns.
     pub(super) fn begin_row(&mut self, received_at: i64) {
         self.received_at = received_at;
         self.span.join(Span { min: received_at, max: received_at });
@@ -207,9 +223,13 @@ impl TableBuilder {
         let row = self.row;
         let first = column.see(row);
         self.bytes += VALUE_BYTES + cell.text.len() as u64;
+        let before = column.column_type;
+        let is_put = first && column.put(row, &cell.value, text, texts);
+        if column.column_type != before {
+            self.turns += 1;
+        }
         // Should a tentative column become float, not every integer can stay.
-        if first
-            && column.put(row, &cell.value, text, texts)
+        if is_put
             && (column.birth != Birth::Tentative || !may_leave(column.column_type, &cell.value))
         {
             return;
@@ -267,6 +287,11 @@ impl TableBuilder {
                 column.put(self.row, &arrival, &mut Text::new(""), &mut shared.texts);
             }
         }
+        self.next_row(shared)
+    }
+
+    /// Goes on to the next row; closes the row group where size or plan say so.
+    fn next_row(&mut self, shared: &mut Shared) -> Result<(), Error> {
         self.row += 1;
         match &self.rewrite {
             None if self.bytes >= self.settings.row_group_bytes || self.row == u32::MAX => {
@@ -311,6 +336,7 @@ impl TableBuilder {
         if self.row == 0 {
             return Ok(());
         }
+        self.unstage(&shared.stage);
         self.settle(&mut shared.texts)?;
         let widened = self.columns.iter().any(|column| column.birth != Birth::Known);
         if widened && self.part.is_some() {
@@ -353,7 +379,7 @@ impl TableBuilder {
         self.ids.clear();
     }
 
-    /// Gives the texts of the open row group their new numbers.
+    /// Gives the texts of the open row group their new numbers; no row may wait.
     pub(super) fn renumber(&mut self, renumbering: &mut Renumbering, texts: &mut Texts) {
         for column in &mut self.columns {
             column.renumber(renumbering, texts);

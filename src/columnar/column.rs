@@ -70,6 +70,11 @@ impl<'t> Text<'t> {
         Self { text, number: UNNUMBERED }
     }
 
+    /// Of that number, or not numbered yet.
+    pub(super) const fn numbered(text: &'t str, number: u32) -> Self {
+        Self { text, number }
+    }
+
     #[inline]
     fn number(&mut self, texts: &mut Texts) -> u32 {
         if self.number == UNNUMBERED {
@@ -213,20 +218,31 @@ impl Column {
         true
     }
 
+    /// Puts 64 bits that the type takes; `row` must be above all rows put before.
     #[inline]
-    fn push_fixed(&mut self, row: u32, value: i64) {
+    pub(super) fn push_fixed(&mut self, row: u32, value: i64) {
         if self.values.fixed.capacity() == 0 {
             self.values.fixed.reserve(self.cold.values);
         }
         self.values.push_fixed(row, value);
     }
 
+    /// Puts a text into a string column; `row` must be above all rows put before.
     #[inline]
-    fn push_text(&mut self, row: u32, number: u32) {
+    pub(super) fn push_text(&mut self, row: u32, number: u32) {
         if self.values.texts.capacity() == 0 {
             self.values.texts.reserve(self.cold.values);
         }
         self.values.push_text(row, number);
+    }
+
+    /// Makes room for so many values more.
+    pub(super) fn reserve(&mut self, values: usize) {
+        if self.column_type == ColumnType::String {
+            self.values.texts.reserve(values);
+        } else {
+            self.values.fixed.reserve(values);
+        }
     }
 
     /// True if the type takes the value exactly.

@@ -73,7 +73,7 @@ impl PartWriter {
         compression: Compression,
         shared: &mut Shared,
     ) -> io::Result<()> {
-        let Shared { texts, encoder } = shared;
+        let Shared { texts, encoder, .. } = shared;
         let start = self.offset;
         let mut chunks = Vec::with_capacity(columns.len() * 96);
         let mut plain = 0;

@@ -8,6 +8,7 @@
 
 mod builder;
 mod column;
+mod draft;
 mod encode;
 mod file;
 mod footer;
@@ -16,7 +17,9 @@ mod overflow;
 mod reader;
 mod schema;
 mod settings;
+mod shapes;
 mod sink;
+mod stage;
 mod tables;
 mod texts;
 mod unified_rows;

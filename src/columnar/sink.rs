@@ -1,9 +1,16 @@
 //! The sink that sends an event's cells to its own tables and to the unified ones.
+//!
+//! The rows are kept until the event ends. One of a known shape then leaves its values to be given
+//! to their columns later, all of a table at once; any other is given to its tables cell by cell.
+
+mod ways;
 
 use super::Error;
 use super::builder::Given;
+use super::draft::{Draft, Mark, Row};
 use super::overflow::Leaves;
-use super::tables::{Opened, RouteId, Tables};
+use super::shapes::Known;
+use super::tables::{Opened, RouteId, Tables, Targets, UnifiedTarget};
 use crate::warehouse::{Cell, ColumnId, Names, Scalar, Sink, TABLE_LIMIT, TableId, TableKind};
 
 /// An event whose rows come next.
@@ -29,19 +36,6 @@ impl std::fmt::Debug for Event<'_> {
 pub struct EventSink<'t> {
     tables: &'t mut Tables,
     event: Event<'t>,
-    error: Option<Error>,
-    /// The open row is one of a table that was not admitted.
-    refused: Option<Refused>,
-}
-
-/// What is noted of a table that was not admitted.
-struct Refused {
-    /// Where its row is.
-    table: usize,
-    /// Where that is noted.
-    discards: usize,
-    /// Its name.
-    name: String,
 }
 
 impl std::fmt::Debug for EventSink<'_> {
@@ -50,138 +44,165 @@ impl std::fmt::Debug for EventSink<'_> {
     }
 }
 
-impl<'t> EventSink<'t> {
-    pub(super) const fn new(tables: &'t mut Tables, event: Event<'t>) -> Self {
-        Self { tables, event, error: None, refused: None }
-    }
-
-    /// Ends the last row.
-    ///
-    /// # Errors
-    /// The first fault of any row of the event: nothing of the range may be kept then.
-    pub fn finish(mut self) -> Result<(), Error> {
-        self.end_row();
-        self.error.map_or(Ok(()), Err)
-    }
-
-    fn begin_row(&mut self, names: &dyn Names, id: TableId, kind: TableKind) -> Result<(), Error> {
-        let targets = self.tables.targets(id, kind, names, self.event.route)?;
-        let tables = &mut *self.tables;
-        if let Some(at) = targets.table
-            && let Some(own) = tables.tables.get_mut(at)
-        {
-            own.builder.begin_row(self.event.received_at);
-            tables.current.push(at);
-            self.refused = targets.discards.map(|discards| {
-                let name = names.table(id).to_ascii_lowercase();
-                Refused { table: at, discards, name }
-            });
-        }
-        for target in targets.unified.iter() {
-            if tables.taken.contains(&target.table) {
-                continue;
-            }
-            let route = tables.routes.get(self.event.route.0 as usize);
-            let opened = tables.tables.get_mut(target.table);
-            if let (Some(route), Some(Opened { builder, unified: Some(unified), .. })) =
-                (route, opened)
-            {
-                let texts = &mut tables.shared.texts;
-                unified.begin_row((builder, texts), &self.event, kind, route);
-                let lineage = [&route.schema, &target.table_name, &target.relation];
-                unified.fill_lineage((builder, texts), lineage.map(String::as_str));
-                tables.taken.push(target.table);
-                tables.current.push(target.table);
-            }
-        }
-        Ok(())
-    }
-
-    fn end_row(&mut self) {
-        if let Some(refused) = self.refused.take()
-            && let (Err(error), None) = (self.note_refused(&refused), &self.error)
-        {
-            self.error = Some(error);
-        }
-        let tables = &mut *self.tables;
-        for at in tables.current.drain(..) {
-            let Some(table) = tables.tables.get_mut(at) else { continue };
-            if let Some(unified) = &mut table.unified {
-                let to = (&mut table.builder, &mut tables.shared.texts);
-                unified.end_row(to, &tables.unified, self.event.leaves);
-            }
-            let ended = table.builder.end_row(&mut tables.shared);
-            table.recount(&mut tables.bytes);
-            if let (Err(error), None) = (ended, &self.error) {
-                self.error = Some(error);
-            }
-        }
-    }
-}
-
-impl EventSink<'_> {
-    /// Says in `rudder_discards` that the open row's event has no table of its own.
-    #[cold]
-    fn note_refused(&mut self, refused: &Refused) -> Result<(), Error> {
-        let tables = &mut *self.tables;
-        let Some(row) = tables.tables.get(refused.table) else { return Ok(()) };
-        let text = |column| row.builder.text(column, &tables.shared.texts).to_owned();
-        let (id, event) = (text("id"), text("event"));
-        if let Some(route) = tables.routes.get(self.event.route.0 as usize) {
-            match tables.without_table.get_mut(&route.source_id) {
-                Some(count) => *count += 1,
-                None => drop(tables.without_table.insert(route.source_id.clone(), 1)),
-            }
-        }
-        let Some(discards) = tables.tables.get_mut(refused.discards) else { return Ok(()) };
-        discards.builder.begin_row(self.event.received_at);
-        for (column, text) in [
-            ("column_name", "event"),
-            ("column_value", &event),
-            ("reason", TABLE_LIMIT),
-            ("row_id", &id),
-            ("table_name", &refused.name),
-        ] {
-            let cell = Cell { value: Scalar::Text(text), text, origin: u32::MAX };
-            let given = &mut Given::new(&cell);
-            let texts = &mut tables.shared.texts;
-            discards.builder.cell_named(column, given, texts, self.event.leaves);
-        }
-        let ended = discards.builder.end_row(&mut tables.shared);
-        discards.recount(&mut tables.bytes);
-        ended
-    }
-}
-
 impl Sink for EventSink<'_> {
-    fn row(&mut self, names: &dyn Names, table: TableId, kind: TableKind) {
-        self.end_row();
-        if self.error.is_none()
-            && let Err(error) = self.begin_row(names, table, kind)
-        {
-            self.error = Some(error);
-        }
+    fn row(&mut self, _: &dyn Names, table: TableId, kind: TableKind) {
+        self.tables.draft.row(table, kind);
     }
 
     #[inline]
-    fn cell(&mut self, names: &dyn Names, column: ColumnId, cell: Cell<'_>) {
-        let tables = &mut *self.tables;
-        let leaves = self.event.leaves;
-        let (given, texts) = (&mut Given::new(&cell), &mut tables.shared.texts);
-        for &at in &tables.current {
-            let Some(table) = tables.tables.get_mut(at) else { continue };
-            match &mut table.unified {
-                None => {
-                    table.builder.cell(column, || names.column(column), given, texts, leaves);
-                }
-                Some(unified) => unified.cell(
-                    (&mut table.builder, texts),
-                    &tables.unified,
-                    (column, names),
-                    given,
-                    leaves,
-                ),
+    fn cell(&mut self, _: &dyn Names, column: ColumnId, cell: Cell<'_>) {
+        let Tables { draft, shared, .. } = &mut *self.tables;
+        draft.cell(column, &cell, &mut shared.texts);
+    }
+}
+
+impl<'t> EventSink<'t> {
+    pub(super) const fn new(tables: &'t mut Tables, event: Event<'t>) -> Self {
+        Self { tables, event }
+    }
+
+    /// Ends the event; `names` are those that its rows were given with.
+    ///
+    /// # Errors
+    /// The first fault of any row of the event: nothing of the range may be kept then.
+    pub fn finish(self, names: &dyn Names) -> Result<(), Error> {
+        let Self { tables, event } = self;
+        let draft = std::mem::take(&mut tables.draft);
+        let finished = finish(tables, &event, &draft, names);
+        tables.draft = draft;
+        finished
+    }
+}
+
+fn finish(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    draft: &Draft,
+    names: &dyn Names,
+) -> Result<(), Error> {
+    let known = tables.shapes.find(event.route, event.event_type, draft.marks());
+    if let Known::Way(at) = known {
+        if ways::leave(tables, event, draft, at)? {
+            return Ok(());
+        }
+        tables.shapes.drop_way(at);
+    }
+    tables.taken.clear();
+    for (row, cells) in draft.rows() {
+        let targets = tables.targets(row.table, row.kind, names, event.route)?;
+        begin_row(tables, event, row, &targets);
+        for mark in cells {
+            give(tables, event, draft, *mark, names);
+        }
+        if let (Some(own), Some(discards)) = (targets.table, targets.discards) {
+            let name = names.table(row.table).to_ascii_lowercase();
+            note_refused(tables, event, &name, (own, discards))?;
+        }
+        end_row(tables, event)?;
+    }
+    if known != Known::NoWay {
+        let way = ways::find(tables, event, draft);
+        tables.shapes.keep(event.route, event.event_type, draft.marks(), way);
+        tables.bound_stage();
+    }
+    Ok(())
+}
+
+/// Starts a row in its own table and in the unified ones that have none of the event yet.
+fn begin_row(tables: &mut Tables, event: &Event<'_>, row: Row, targets: &Targets) {
+    let Tables { tables, taken, current, routes, shared, .. } = tables;
+    current.clear();
+    if let Some(at) = targets.table
+        && let Some(own) = tables.get_mut(at)
+    {
+        own.builder.unstage(&shared.stage);
+        own.builder.begin_row(event.received_at);
+        current.push(at);
+    }
+    let Some(route) = routes.get(event.route.0 as usize) else { return };
+    for UnifiedTarget { table, table_name, relation } in targets.unified.iter() {
+        if taken.contains(table) {
+            continue;
+        }
+        if let Some(Opened { builder, unified: Some(unified), .. }) = tables.get_mut(*table) {
+            builder.unstage(&shared.stage);
+            let texts = &mut shared.texts;
+            unified.begin_row((builder, texts), event, row.kind, route);
+            unified.fill_lineage((builder, texts), [&route.schema, table_name, relation]);
+            taken.push(*table);
+            current.push(*table);
+        }
+    }
+}
+
+/// Gives a cell of the row to its tables.
+fn give(tables: &mut Tables, event: &Event<'_>, draft: &Draft, mark: Mark, names: &dyn Names) {
+    let Tables { tables, current, shared, unified: plan, given: text, .. } = tables;
+    let (column, place) = mark.of_cell();
+    let Some(value) = draft.value(place) else { return };
+    // The text stands where the tables may add more of them.
+    text.clear();
+    text.push_str(std::str::from_utf8(draft.text(value, &shared.texts)).unwrap_or_default());
+    let cell = value.cell(text);
+    let given = &mut Given::numbered(&cell, value.number);
+    for &at in &*current {
+        let Some(table) = tables.get_mut(at) else { continue };
+        let (builder, texts) = (&mut table.builder, &mut shared.texts);
+        match &mut table.unified {
+            None => builder.cell(column, || names.column(column), given, texts, event.leaves),
+            Some(unified) => {
+                unified.cell((builder, texts), plan, (column, names), given, event.leaves);
             }
         }
     }
+}
+
+/// Says in `rudder_discards` that the event of the open row has no table of its own, called `name`:
+/// its row is in the first of these tables, and that is noted in the second.
+#[cold]
+fn note_refused(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    name: &str,
+    (own, discards): (usize, usize),
+) -> Result<(), Error> {
+    let Tables { tables, routes, without_table, shared, bytes, .. } = tables;
+    let Some(row) = tables.get(own) else { return Ok(()) };
+    let text = |column| row.builder.text(column, &shared.texts).to_owned();
+    let (id, of_event) = (text("id"), text("event"));
+    if let Some(route) = routes.get(event.route.0 as usize) {
+        match without_table.get_mut(&route.source_id) {
+            Some(count) => *count += 1,
+            None => drop(without_table.insert(route.source_id.clone(), 1)),
+        }
+    }
+    let Some(noted) = tables.get_mut(discards) else { return Ok(()) };
+    noted.builder.unstage(&shared.stage);
+    noted.builder.begin_row(event.received_at);
+    for (column, text) in [
+        ("column_name", "event"),
+        ("column_value", &of_event),
+        ("reason", TABLE_LIMIT),
+        ("row_id", &id),
+        ("table_name", name),
+    ] {
+        let cell = Cell { value: Scalar::Text(text), text, origin: u32::MAX };
+        noted.builder.cell_named(column, &mut Given::new(&cell), &mut shared.texts, event.leaves);
+    }
+    noted.builder.end_row(shared)?;
+    noted.recount(bytes);
+    Ok(())
+}
+
+fn end_row(tables: &mut Tables, event: &Event<'_>) -> Result<(), Error> {
+    let Tables { tables, current, shared, unified: plan, bytes, .. } = tables;
+    for at in current.drain(..) {
+        let Some(table) = tables.get_mut(at) else { continue };
+        if let Some(unified) = &mut table.unified {
+            unified.end_row((&mut table.builder, &mut shared.texts), plan, event.leaves);
+        }
+        table.builder.end_row(shared)?;
+        table.recount(bytes);
+    }
+    Ok(())
 }

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::builder::{Files, Part, Plan, Shared, Table, TableBuilder};
+use super::draft::Draft;
+use super::shapes::Shapes;
 use super::sink::{Event, EventSink};
+use super::stage::VALUES_MAX;
 use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
 use crate::record::Route;
@@ -75,6 +78,9 @@ pub struct Finished {
 /// their own or not. Each takes some 200 bytes here and in the mapper.
 const TARGETS_MAX: usize = 65_536;
 
+/// Plans of rows that are kept: a few for each shape.
+const PLANS_MAX: usize = 32_768;
+
 /// Bytes of texts that may stay beyond what the open row groups can hold.
 const TEXT_BYTES_KEPT: u64 = 4 << 20;
 
@@ -97,10 +103,14 @@ pub struct Tables {
     pub(super) without_table: BTreeMap<String, u64>,
     pub(super) bytes: u64,
     pub(super) shared: Shared,
+    pub(super) shapes: Shapes,
+    pub(super) draft: Draft,
     /// Unified tables that have a row of the current event.
     pub(super) taken: Vec<usize>,
     /// Tables that the open row goes to: its own, then unified ones.
     pub(super) current: Vec<usize>,
+    /// The text of the cell that is given to them.
+    pub(super) given: String,
 }
 
 /// One open table.
@@ -168,8 +178,11 @@ impl Tables {
             without_table: BTreeMap::new(),
             bytes: 0,
             shared: Shared::default(),
+            shapes: Shapes::default(),
+            draft: Draft::default(),
             taken: Vec::new(),
             current: Vec::new(),
+            given: String::new(),
         }
     }
 
@@ -194,8 +207,7 @@ impl Tables {
 
     /// The sink for the rows of `event`; end it with [`EventSink::finish`].
     pub fn event<'t>(&'t mut self, event: Event<'t>) -> EventSink<'t> {
-        self.taken.clear();
-        self.current.clear();
+        self.draft.begin();
         EventSink::new(self, event)
     }
 
@@ -236,10 +248,41 @@ impl Tables {
         if self.shared.texts.size() <= self.bytes.saturating_mul(2) + TEXT_BYTES_KEPT {
             return;
         }
+        self.unstage();
+        // Plans hold numbers of texts as well.
+        self.shared.stage.forget_plans();
+        self.shapes.clear();
+        self.draft.forget_texts();
         let texts = &mut self.shared.texts;
         let mut renumbering = texts.renumber();
         for table in &mut self.tables {
             table.builder.renumber(&mut renumbering, texts);
+        }
+    }
+
+    /// Gives the values of all rows that wait to their columns.
+    pub fn unstage(&mut self) {
+        for table in &mut self.tables {
+            table.builder.unstage(&self.shared.stage);
+        }
+        self.shared.stage.values.clear();
+    }
+
+    /// Rows of all tables whose values wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.tables.iter().map(|table| table.builder.staged_len()).sum()
+    }
+
+    /// Makes room for the next event's values where too many wait.
+    pub(super) fn bound_stage(&mut self) {
+        if self.shared.stage.values.len() > VALUES_MAX {
+            self.unstage();
+        }
+        if self.shared.stage.plans_len() > PLANS_MAX {
+            self.unstage();
+            self.shared.stage.forget_plans();
+            self.shapes.clear();
         }
     }
 
@@ -257,6 +300,7 @@ impl Tables {
     /// Forgets the mapper's ids, when it gives them anew.
     pub fn forget_ids(&mut self) {
         self.targets.clear();
+        self.shapes.clear();
         for table in &mut self.tables {
             table.builder.forget_ids();
             if let Some(unified) = &mut table.unified {
@@ -363,6 +407,11 @@ impl Tables {
             });
         }
         Ok(targets.into())
+    }
+
+    /// The targets that were asked for before.
+    pub(super) fn known_targets(&self, id: TableId, route: RouteId) -> Option<Targets> {
+        self.targets.get(&(route, id)).cloned()
     }
 
     fn opened(

@@ -71,6 +71,12 @@ impl Texts {
         number
     }
 
+    /// True if `text` is the text of that number.
+    #[inline]
+    pub(super) fn is(&self, number: u32, text: &str) -> bool {
+        self.get(number) == text.as_bytes()
+    }
+
     /// The text of that number.
     #[inline]
     pub(super) fn get(&self, number: u32) -> &[u8] {

@@ -5,6 +5,8 @@
 //! core column that the gateway fills goes to the variant column of its type, as any value does
 //! that its column cannot take.
 
+mod plan;
+
 use super::builder::{Given, Slot, TableBuilder};
 use super::ids::Ids;
 use super::overflow::Leaves;
@@ -14,7 +16,14 @@ use crate::record::Route;
 use crate::unified::{Alias, Feed, Platform, Unified, of_library, of_user_agent};
 use crate::warehouse::{Cell, ColumnId, Names, Scalar, TableKind};
 
+pub(super) use plan::Member;
+
 const DAY_MICROS: i64 = 86_400_000_000;
+
+/// The day of a moment, both counted from 1970.
+pub(super) const fn day(micros: i64) -> i64 {
+    micros.div_euclid(DAY_MICROS)
+}
 
 /// State of one unified table beside its builder.
 #[derive(Debug)]
@@ -151,7 +160,7 @@ impl UnifiedRows {
             }
         }
         builder.claim(core.event_date);
-        let day = Scalar::Int(event.received_at.div_euclid(DAY_MICROS));
+        let day = Scalar::Int(day(event.received_at));
         builder.fill(core.event_date, day, "", texts);
         builder.claim(core.session_id);
         builder.claim(core.time_adjusted);

@@ -97,6 +97,10 @@ pub trait Rows: Send + fmt::Debug {
     /// As [`Rows::event`].
     fn reused(&mut self, event: Incoming<'_>) -> Result<(), Error>;
 
+    /// Puts the values of all events so far into column arrays, where some wait for that. Writes
+    /// nothing.
+    fn arrange(&mut self) {}
+
     /// If the open row groups together pass `memory` bytes, counted from rows, closes the largest
     /// to its local file. Whether they are over half of it even then, so that the range should
     /// end.

@@ -175,7 +175,7 @@ impl MappedRows {
             Why::Before => before(incoming, &minted, parser, mapper, &mut sink),
             Why::Now(unmappable) => now(incoming, &minted, unmappable, parser, mapper, &mut sink),
         }
-        sink.finish().map_err(Error::Rows)
+        sink.finish(&mapper.names()).map_err(Error::Rows)
     }
 }
 
@@ -305,7 +305,7 @@ impl Rows for MappedRows {
                     // Nothing was given to the sink.
                     Err(unmappable) => unmappable,
                     Ok(()) => {
-                        sink.finish().map_err(Error::Rows)?;
+                        sink.finish(&mapper.names()).map_err(Error::Rows)?;
                         return Ok(Mapped::Loaded);
                     }
                 }
@@ -320,6 +320,10 @@ impl Rows for MappedRows {
         // One that was rejected before keeps its first reason.
         let why = if incoming.event.rejection.is_some() { Why::Before } else { Why::Now(&REUSED) };
         self.reject(incoming, why)
+    }
+
+    fn arrange(&mut self) {
+        self.tables.unstage();
     }
 
     fn relieve(&mut self, memory: u64) -> Result<bool, Error> {

@@ -51,12 +51,7 @@ impl TableBuilder {
 
     /// The column for values of `column_type` that the column at `base` does not take.
     pub(super) fn variant(&mut self, base: u32, column_type: ColumnType) -> Option<u32> {
-        let base = self.columns.get(base as usize)?;
-        let suffix = type_name(column_type);
-        let room = self.settings.identifier_bytes_max.saturating_sub(suffix.len() + 2);
-        let base = base.name();
-        let cut = base.floor_char_boundary(room.min(base.len()));
-        let name = format!("{}__{suffix}", base.get(..cut)?);
+        let name = self.variant_name(base, column_type)?;
         if let Some(&at) = self.by_name.get(&name) {
             return Some(at);
         }
@@ -65,6 +60,15 @@ impl TableBuilder {
             .type_at_birth(&self.table.name, self.table.kind, &name)
             .unwrap_or(column_type);
         self.bear_within_cap(&name, column_type, Birth::Decided)
+    }
+
+    /// Its name.
+    pub(super) fn variant_name(&self, base: u32, column_type: ColumnType) -> Option<String> {
+        let base = self.columns.get(base as usize)?.name();
+        let suffix = type_name(column_type);
+        let room = self.settings.identifier_bytes_max.saturating_sub(suffix.len() + 2);
+        let cut = base.floor_char_boundary(room.min(base.len()));
+        Some(format!("{}__{suffix}", base.get(..cut)?))
     }
 
     fn place_overflow(&mut self, aside: &mut Aside, texts: &mut Texts) -> Result<(), Error> {

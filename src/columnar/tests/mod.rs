@@ -3,6 +3,7 @@
 
 mod properties;
 mod routing;
+mod shapes;
 mod sink;
 
 use std::collections::BTreeMap;

@@ -98,7 +98,7 @@ impl Bench {
                 sink.cell(&self.names, ColumnId(self.names.id(name)), cell);
             }
         }
-        sink.finish()
+        sink.finish(&self.names)
     }
 }
 

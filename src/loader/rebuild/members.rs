@@ -379,7 +379,7 @@ impl Member {
                 }
             }
         }
-        sink.finish().map_err(|error| loader::Error::Rows(error).into())
+        sink.finish(names).map_err(|error| loader::Error::Rows(error).into())
     }
 
     /// Raw paths and JSON texts of the row's `_overflow`.

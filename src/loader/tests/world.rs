@@ -416,7 +416,7 @@ impl ShopRows {
             let cell = Cell { value: scalar, text: &text, origin: u32::MAX };
             sink.cell(&self.names, ColumnId(column), cell);
         }
-        sink.finish().map_err(Error::Rows)
+        sink.finish(&self.names).map_err(Error::Rows)
     }
 
     fn rejected(&mut self, from: Incoming<'_>, reason: &str) -> Result<(), Error> {

@@ -321,6 +321,12 @@ impl Mapper {
         self.write_rows(&event, sink)
     }
 
+    /// The names that all ids stand for.
+    #[must_use]
+    pub fn names(&self) -> impl warehouse::Names + '_ {
+        self.named()
+    }
+
     const fn named(&self) -> Named<'_> {
         Named { columns: &self.columns.names, tables: &self.tables }
     }

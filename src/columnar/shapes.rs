@@ -1,0 +1,175 @@
+//! Shapes of events that came before, and where the values of each go.
+//!
+//! Events of one kind from one program have the same members with the same types again and again.
+//! For each such shape it is found once which column of which table takes each value, so that the
+//! next event of it costs no look-up per cell and row. A shape that needs a closer look at its
+//! values, and every one beyond the bound, is given to the tables cell by cell.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::builder::Push;
+use super::draft::Mark;
+use super::tables::RouteId;
+
+/// Shapes that are kept.
+const SHAPES_MAX: usize = 4_096;
+
+/// Rows and cells of a shape that is kept, at most: ten times what an event usually has.
+const MARKS_MAX: usize = 1_024;
+
+/// How an event of a shape goes to its tables.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// What it puts among the values that wait.
+    pub(super) pushes: Box<[Push]>,
+    /// Its rows, in the order in which they are given.
+    pub(super) rows: Box<[WayRow]>,
+}
+
+/// A row of a way.
+#[derive(Debug)]
+pub(super) struct WayRow {
+    /// The table.
+    pub(super) table: usize,
+    /// How often its columns had changed their types.
+    pub(super) turns: u32,
+    /// The number of the plan.
+    pub(super) plan: u32,
+    /// Bytes that every row adds to the table's size.
+    pub(super) bytes: u64,
+    /// Places of the values whose texts are added to that.
+    pub(super) lengths: Box<[usize]>,
+}
+
+/// A shape.
+#[derive(Debug)]
+struct Shape {
+    hash: u64,
+    route: RouteId,
+    event_type: Box<str>,
+    marks: Box<[Mark]>,
+    way: Option<Way>,
+    /// Events of this shape since it was last tried to find a way, and how many come before the
+    /// next try.
+    since: u32,
+    wait: u32,
+}
+
+/// The shapes of a batch.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    hasher: RandomState,
+    table: HashTable<u32>,
+    list: Vec<Shape>,
+    most: usize,
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        let (hasher, table) = (RandomState::default(), HashTable::new());
+        Self { hasher, table, list: Vec::new(), most: SHAPES_MAX }
+    }
+}
+
+/// What is known of an event's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// There may be a way for the shape of that number.
+    Way(usize),
+    /// None was found last time.
+    NoWay,
+    /// It is new, or none was found long ago: to be tried.
+    Untried,
+}
+
+impl Shapes {
+    /// Finds the shape of an event and counts it.
+    pub(super) fn find(&mut self, route: RouteId, event_type: &str, marks: &[Mark]) -> Known {
+        let hash = self.hash(marks);
+        let Some(at) = self.position(hash, route, event_type, marks) else {
+            let is_kept = marks.len() <= MARKS_MAX && self.list.len() < self.most;
+            return if is_kept { Known::Untried } else { Known::NoWay };
+        };
+        let Some(shape) = self.list.get_mut(at) else { return Known::NoWay };
+        if shape.way.is_some() {
+            return Known::Way(at);
+        }
+        shape.since += 1;
+        if shape.since < shape.wait { Known::NoWay } else { Known::Untried }
+    }
+
+    /// The way of a shape.
+    pub(super) fn way(&self, at: usize) -> Option<&Way> {
+        self.list.get(at)?.way.as_ref()
+    }
+
+    /// Drops the way of a shape, which does not hold any more; it is to be tried again.
+    pub(super) fn drop_way(&mut self, at: usize) {
+        if let Some(shape) = self.list.get_mut(at) {
+            shape.way = None;
+            shape.since = shape.wait;
+        }
+    }
+
+    /// Keeps what was found for a shape. Where there was no way, the next tries are further and
+    /// further apart.
+    pub(super) fn keep(
+        &mut self,
+        route: RouteId,
+        event_type: &str,
+        marks: &[Mark],
+        way: Option<Way>,
+    ) {
+        let hash = self.hash(marks);
+        if let Some(at) = self.position(hash, route, event_type, marks) {
+            if let Some(shape) = self.list.get_mut(at) {
+                shape.wait = if way.is_some() { 1 } else { shape.wait.saturating_mul(2) };
+                (shape.way, shape.since) = (way, 0);
+            }
+            return;
+        }
+        let at = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let (event_type, marks) = (event_type.into(), marks.into());
+        self.list.push(Shape { hash, route, event_type, marks, way, since: 0, wait: 1 });
+        let list = &self.list;
+        let hash_of = |&at: &u32| list.get(at as usize).map_or(0, |shape| shape.hash);
+        self.table.insert_unique(hash, at, hash_of);
+    }
+
+    /// Knows no shape from now on.
+    #[cfg(test)]
+    pub(super) const fn know_none(&mut self) {
+        self.most = 0;
+    }
+
+    /// Forgets all shapes.
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
+        self.list.clear();
+    }
+
+    fn hash(&self, marks: &[Mark]) -> u64 {
+        self.hasher.hash_one(marks)
+    }
+
+    fn position(
+        &self,
+        hash: u64,
+        route: RouteId,
+        event_type: &str,
+        marks: &[Mark],
+    ) -> Option<usize> {
+        let is = |&at: &u32| {
+            self.list.get(at as usize).is_some_and(|shape| {
+                shape.hash == hash
+                    && shape.route == route
+                    && *shape.marks == *marks
+                    && *shape.event_type == *event_type
+            })
+        };
+        self.table.find(hash, is).map(|&at| at as usize)
+    }
+}

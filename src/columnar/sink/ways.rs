@@ -1,0 +1,135 @@
+//! How an event of a known shape goes to its tables, and how that is found.
+
+use super::Event;
+use crate::columnar::Error;
+use crate::columnar::builder::{Planned, Planning, Push, Pushes, Uncertain};
+use crate::columnar::draft::{Draft, Mark, Row};
+use crate::columnar::shapes::{Way, WayRow};
+use crate::columnar::stage::Waiting;
+use crate::columnar::tables::Tables;
+use crate::columnar::texts::Texts;
+use crate::columnar::unified_rows::{self, Member};
+use crate::unified::{Platform, of_library, of_user_agent};
+
+/// Leaves the values of an event to be given to their columns later; false if the way of its shape
+/// does not hold any more.
+pub(super) fn leave(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    draft: &Draft,
+    shape: usize,
+) -> Result<bool, Error> {
+    tables.bound_stage();
+    let Tables { tables, shapes, shared, bytes, .. } = tables;
+    let Some(way) = shapes.way(shape) else { return Ok(false) };
+    let holds = |row: &WayRow| {
+        tables.get(row.table).is_some_and(|table| table.builder.turns() == row.turns)
+    };
+    if !way.rows.iter().all(holds) {
+        return Ok(false);
+    }
+    // Far below 2^32.
+    let base = u32::try_from(shared.stage.values.len()).unwrap_or(u32::MAX);
+    for push in &way.pushes {
+        let value = value_of(*push, event, draft, &mut shared.texts);
+        shared.stage.values.push(value);
+    }
+    for row in &way.rows {
+        let Some(table) = tables.get_mut(row.table) else { continue };
+        let lengths = row.lengths.iter().map(|&place| draft.value(place).map_or(0, |one| one.len));
+        let size = row.bytes + lengths.sum::<usize>() as u64;
+        let waiting = Waiting { plan: row.plan, base };
+        table.builder.stage_row(waiting, (event.received_at, size), shared)?;
+        table.recount(bytes);
+    }
+    Ok(true)
+}
+
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "only of integers that a double is equal to")]
+fn value_of(push: Push, event: &Event<'_>, draft: &Draft, texts: &mut Texts) -> i64 {
+    match push {
+        Push::Bits(place) => draft.value(place).map_or(0, |value| value.bits),
+        Push::IntAsFloat(place) => {
+            draft.value(place).map_or(0, |value| (value.bits as f64).to_bits().cast_signed())
+        }
+        Push::Text(place) => {
+            draft.value(place).map_or(0, |value| i64::from(draft.number(value, texts)))
+        }
+        Push::Day => unified_rows::day(event.received_at),
+        Push::Platform(library, user_agent) => {
+            let text = |place: Option<usize>| {
+                let value = draft.value(place?)?;
+                std::str::from_utf8(draft.text(value, texts)).ok()
+            };
+            let library = text(library).and_then(of_library);
+            let user_agent = text(user_agent).and_then(of_user_agent);
+            let name = Platform::name(Platform::of(library, user_agent));
+            i64::from(texts.number(name))
+        }
+    }
+}
+
+/// Finds where the values of events of this shape go, now that its tables and columns are there.
+pub(super) fn find(tables: &mut Tables, event: &Event<'_>, draft: &Draft) -> Option<Way> {
+    let (mut pushes, mut rows, mut taken) = (Pushes::default(), Vec::new(), Vec::new());
+    for (row, cells) in draft.rows() {
+        find_row(tables, event, draft, (row, cells), (&mut pushes, &mut rows, &mut taken)).ok()?;
+    }
+    let rows = rows
+        .into_iter()
+        .map(|row| {
+            let Found { table, turns, planned: Planned { to, bytes, lengths } } = row;
+            WayRow { table, turns, plan: tables.shared.stage.add(to), bytes, lengths }
+        })
+        .collect();
+    Some(Way { pushes: pushes.list.into(), rows })
+}
+
+/// A row of a way whose plan is not kept yet.
+struct Found {
+    table: usize,
+    turns: u32,
+    planned: Planned,
+}
+
+fn find_row(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    draft: &Draft,
+    (row, cells): (Row, &[Mark]),
+    (pushes, found, taken): (&mut Pushes, &mut Vec<Found>, &mut Vec<usize>),
+) -> Result<(), Uncertain> {
+    let targets = tables.known_targets(row.table, event.route).ok_or(Uncertain)?;
+    if targets.discards.is_some() {
+        // Each row of it is noted elsewhere.
+        return Err(Uncertain);
+    }
+    let Tables { tables, shared, routes, unified: plan, .. } = tables;
+    let route = routes.get(event.route.0 as usize).ok_or(Uncertain)?;
+    let cells = || cells.iter().map(|mark| mark.of_cell());
+    let texts = &mut shared.texts;
+    let mut keep = |table: usize, turns: u32, planning: Planning<'_>| {
+        found.push(Found { table, turns, planned: planning.finish()? });
+        Ok(())
+    };
+    if let Some(at) = targets.table {
+        let builder = &tables.get(at).ok_or(Uncertain)?.builder;
+        let mut planning = Planning::new(builder, pushes, texts);
+        planning.own_cells(cells(), draft)?;
+        keep(at, builder.turns(), planning)?;
+    }
+    for target in targets.unified.iter() {
+        if taken.contains(&target.table) {
+            continue;
+        }
+        taken.push(target.table);
+        let opened = tables.get(target.table).ok_or(Uncertain)?;
+        let unified = opened.unified.as_ref().ok_or(Uncertain)?;
+        let mut planning = Planning::new(&opened.builder, pushes, texts);
+        let member = Member { kind: row.kind, event_type: event.event_type, route, target };
+        unified.plan_row(&mut planning, plan, member, (cells(), draft))?;
+        keep(target.table, opened.builder.turns(), planning)?;
+    }
+    Ok(())
+}
