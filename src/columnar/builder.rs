@@ -22,6 +22,7 @@ use super::file::PartWriter;
 use super::ids::Ids;
 use super::overflow::{Aside, Leaves};
 use super::schema::Schema;
+use super::spare::Spare;
 use super::stage::{Stage, Waiting};
 use super::texts::{Renumbering, Texts};
 use super::{Error, Footer, Settings};
@@ -50,6 +51,7 @@ impl Slot {
 pub(super) struct Shared {
     pub(super) texts: Texts,
     pub(super) stage: Stage,
+    pub(super) spare: Spare,
     pub(super) encoder: Encoder,
 }
 
@@ -336,7 +338,7 @@ impl TableBuilder {
         if self.row == 0 {
             return Ok(());
         }
-        self.unstage(&shared.stage);
+        self.unstage(shared);
         self.settle(&mut shared.texts)?;
         let widened = self.columns.iter().any(|column| column.birth != Birth::Known);
         if widened && self.part.is_some() {

@@ -7,6 +7,7 @@
 //! first value and turns from int to float, or from datetime to string, when a value asks for it.
 
 use super::schema;
+use super::spare::Spare;
 use super::texts::{Renumbering, Texts, UNNUMBERED};
 use crate::warehouse::{ColumnType, Scalar};
 
@@ -236,12 +237,15 @@ impl Column {
         self.values.push_text(row, number);
     }
 
-    /// Makes room for so many values more.
-    pub(super) fn reserve(&mut self, values: usize) {
-        if self.column_type == ColumnType::String {
-            self.values.texts.reserve(values);
-        } else {
-            self.values.fixed.reserve(values);
+    /// Makes room for so many values more, out of `spare` if the column has none yet.
+    pub(super) fn reserve(&mut self, more: usize, spare: &mut Spare) {
+        let Values { texts, fixed, .. } = &mut self.values;
+        match self.column_type {
+            _ if more == 0 => {}
+            ColumnType::String if texts.capacity() == 0 => *texts = spare.numbers(more),
+            ColumnType::String => texts.reserve(more),
+            _ if fixed.capacity() == 0 => *fixed = spare.bits(more),
+            _ => fixed.reserve(more),
         }
     }
 
@@ -288,13 +292,14 @@ impl Column {
     }
 
     /// Drops the values; the column stays and is known from now on.
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, spare: &mut Spare) {
         self.birth = Birth::Known;
         if self.cold.constant.is_none() {
             self.seen = 0;
         }
         self.cold.values = self.values.count();
-        self.values = Values::default();
+        let Values { texts, fixed, .. } = std::mem::take(&mut self.values);
+        spare.keep(texts, fixed);
     }
 
     /// Gives its texts their new numbers.

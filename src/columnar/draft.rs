@@ -35,6 +35,17 @@ pub(super) struct Value {
     pub(super) len: usize,
 }
 
+/// Where a value of an event comes from whose outline is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// A token, by its own type.
+    Leaf(u32),
+    /// A token, as text.
+    Text(u32),
+    /// No token: the same text in every event of the outline.
+    Constant(Value),
+}
+
 /// A row or a cell of a shape, in one number. Two shapes are the same if their marks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark(u64);
@@ -165,17 +176,8 @@ impl Draft {
         texts: &mut Texts,
     ) -> usize {
         let place = self.values.len();
-        let (start, len) = (self.spelled.len(), cell.text.len());
-        let (mut number, mut last) = (UNNUMBERED, last);
-        if kind == Kind::Text {
-            if last == UNNUMBERED || !texts.is(last, cell.text) {
-                last = texts.number(cell.text);
-            }
-            number = last;
-        } else {
-            self.spelled.push_str(cell.text);
-        }
-        self.values.push(Value { kind, bits, number, origin: cell.origin, start, len });
+        let mut last = last;
+        self.push((kind, bits), cell, &mut last, texts);
         let at = column.0 as usize;
         if at < LAST_MAX {
             if at >= self.last.len() {
@@ -186,6 +188,43 @@ impl Draft {
             self.last[at] = Last { stamp: self.stamp, value, number: last };
         }
         place
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        (kind, bits): (Kind, i64),
+        cell: &Cell<'_>,
+        last: &mut u32,
+        texts: &mut Texts,
+    ) {
+        let (start, len) = (self.spelled.len(), cell.text.len());
+        let mut number = UNNUMBERED;
+        if kind == Kind::Text {
+            if *last == UNNUMBERED || !texts.is(*last, cell.text) {
+                *last = texts.number(cell.text);
+            }
+            number = *last;
+        } else {
+            self.spelled.push_str(cell.text);
+        }
+        self.values.push(Value { kind, bits, number, origin: cell.origin, start, len });
+    }
+
+    /// Adds a value without a cell; `last` is the number of the text that was there last.
+    #[inline]
+    pub(super) fn take(&mut self, cell: &Cell<'_>, last: &mut u32, texts: &mut Texts) {
+        self.push(classify(&cell.value), cell, last, texts);
+    }
+
+    /// Adds a text that was there before.
+    pub(super) fn take_constant(&mut self, value: Value) {
+        self.values.push(value);
+    }
+
+    /// All values.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
     }
 
     /// The event's shape.
@@ -227,6 +266,16 @@ impl Draft {
 }
 
 impl Value {
+    /// The token that it came from.
+    pub(super) const fn token(&self) -> Option<u32> {
+        if self.origin == u32::MAX { None } else { Some(self.origin) }
+    }
+
+    /// True if a value of that kind has these bits.
+    pub(super) fn is(&self, value: &Scalar<'_>) -> bool {
+        (self.kind, self.bits) == classify(value)
+    }
+
     /// The value as a cell whose text is `text`.
     pub(super) const fn cell<'t>(&self, text: &'t str) -> Cell<'t> {
         let value = match self.kind {

@@ -73,7 +73,7 @@ impl PartWriter {
         compression: Compression,
         shared: &mut Shared,
     ) -> io::Result<()> {
-        let Shared { texts, encoder, .. } = shared;
+        let Shared { texts, encoder, spare, .. } = shared;
         let start = self.offset;
         let mut chunks = Vec::with_capacity(columns.len() * 96);
         let mut plain = 0;
@@ -87,7 +87,7 @@ impl PartWriter {
             if column.column_type == ColumnType::String {
                 column.raise_bound(chunk.longest);
             }
-            column.clear();
+            column.clear(spare);
         }
         let mut thrift = Thrift::new(&mut self.groups);
         thrift.list(1, Kind::Struct, columns.len());

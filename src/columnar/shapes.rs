@@ -23,8 +23,10 @@ const MARKS_MAX: usize = 1_024;
 /// How an event of a shape goes to its tables.
 #[derive(Debug)]
 pub(super) struct Way {
-    /// What it puts among the values that wait.
-    pub(super) pushes: Box<[Push]>,
+    /// What it puts among the texts that wait.
+    pub(super) numbers: Box<[Push]>,
+    /// And among the other values.
+    pub(super) bits: Box<[Push]>,
     /// Its rows, in the order in which they are given.
     pub(super) rows: Box<[WayRow]>,
 }

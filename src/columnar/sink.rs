@@ -11,7 +11,10 @@ use super::draft::{Draft, Mark, Row};
 use super::overflow::Leaves;
 use super::shapes::Known;
 use super::tables::{Opened, RouteId, Tables, Targets, UnifiedTarget};
-use crate::warehouse::{Cell, ColumnId, Names, Scalar, Sink, TABLE_LIMIT, TableId, TableKind};
+use crate::event::Tape;
+use crate::warehouse::{
+    Cell, ColumnId, Names, Outline, Scalar, Sink, TABLE_LIMIT, TableId, TableKind,
+};
 
 /// An event whose rows come next.
 #[derive(Clone, Copy)]
@@ -66,24 +69,62 @@ impl<'t> EventSink<'t> {
     /// # Errors
     /// The first fault of any row of the event: nothing of the range may be kept then.
     pub fn finish(self, names: &dyn Names) -> Result<(), Error> {
+        self.end(names, None)
+    }
+
+    /// As [`EventSink::finish`], of an event with this outline on this tape: the rows of others like
+    /// it need not be made. To be asked only if nothing of the event was lost.
+    ///
+    /// # Errors
+    /// As [`EventSink::finish`].
+    pub fn finish_like(
+        self,
+        names: &dyn Names,
+        outline: &Outline,
+        tape: &Tape<'_>,
+    ) -> Result<(), Error> {
+        self.end(names, Some((outline, tape)))
+    }
+
+    fn end(self, names: &dyn Names, like: Option<(&Outline, &Tape<'_>)>) -> Result<(), Error> {
         let Self { tables, event } = self;
         let draft = std::mem::take(&mut tables.draft);
         let finished = finish(tables, &event, &draft, names);
+        if let (Ok(Some(shape)), Some(like)) = (&finished, like) {
+            let Tables { familiar, shared, .. } = tables;
+            familiar.keep(event.route, like, (*shape, &draft), &shared.texts);
+        }
         tables.draft = draft;
-        finished
+        finished.map(drop)
     }
 }
 
+/// As [`Tables::give_familiar`].
+pub(super) fn give_familiar(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    outline: &Outline,
+    tape: &Tape<'_>,
+) -> Result<bool, Error> {
+    let mut draft = std::mem::take(&mut tables.draft);
+    let Tables { familiar, shared, .. } = tables;
+    let shape = familiar.fill(event.route, (outline, tape), &mut draft, &mut shared.texts);
+    let given = shape.map_or(Ok(false), |shape| ways::leave(tables, event, &draft, shape));
+    tables.draft = draft;
+    given
+}
+
+/// Gives the rows to their tables; returns the number of their shape, if there is a way for it.
 fn finish(
     tables: &mut Tables,
     event: &Event<'_>,
     draft: &Draft,
     names: &dyn Names,
-) -> Result<(), Error> {
+) -> Result<Option<usize>, Error> {
     let known = tables.shapes.find(event.route, event.event_type, draft.marks());
     if let Known::Way(at) = known {
         if ways::leave(tables, event, draft, at)? {
-            return Ok(());
+            return Ok(Some(at));
         }
         tables.shapes.drop_way(at);
     }
@@ -105,7 +146,7 @@ fn finish(
         tables.shapes.keep(event.route, event.event_type, draft.marks(), way);
         tables.bound_stage();
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Starts a row in its own table and in the unified ones that have none of the event yet.
@@ -115,7 +156,7 @@ fn begin_row(tables: &mut Tables, event: &Event<'_>, row: Row, targets: &Targets
     if let Some(at) = targets.table
         && let Some(own) = tables.get_mut(at)
     {
-        own.builder.unstage(&shared.stage);
+        own.builder.unstage(shared);
         own.builder.begin_row(event.received_at);
         current.push(at);
     }
@@ -125,7 +166,7 @@ fn begin_row(tables: &mut Tables, event: &Event<'_>, row: Row, targets: &Targets
             continue;
         }
         if let Some(Opened { builder, unified: Some(unified), .. }) = tables.get_mut(*table) {
-            builder.unstage(&shared.stage);
+            builder.unstage(shared);
             let texts = &mut shared.texts;
             unified.begin_row((builder, texts), event, row.kind, route);
             unified.fill_lineage((builder, texts), [&route.schema, table_name, relation]);
@@ -177,7 +218,7 @@ fn note_refused(
         }
     }
     let Some(noted) = tables.get_mut(discards) else { return Ok(()) };
-    noted.builder.unstage(&shared.stage);
+    noted.builder.unstage(shared);
     noted.builder.begin_row(event.received_at);
     for (column, text) in [
         ("column_name", "event"),

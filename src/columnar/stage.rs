@@ -7,14 +7,20 @@
 
 use super::builder::Slot;
 
-/// Values that wait at most: 16 MiB.
-pub(super) const VALUES_MAX: usize = 2 << 20;
+/// Texts that wait at most: 8 MiB of their numbers, those of some 40,000 events.
+const NUMBERS_MAX: usize = 2 << 20;
+
+/// Other values that wait at most: 4 MiB.
+const BITS_MAX: usize = 512 << 10;
+
+/// What one event adds at most; shapes have fewer cells.
+const EVENT_MAX: usize = 4_096;
 
 /// Where one value of a waiting row goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct To {
     pub(super) slot: Slot,
-    /// Its place among the event's values, or the number of the text itself.
+    /// Its place among the event's values of that sort, or the number of the text itself.
     pub(super) from: u32,
     pub(super) what: What,
 }
@@ -31,10 +37,23 @@ pub(super) enum What {
 }
 
 /// The values that wait, and where those of each kind of row go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stage {
-    pub(super) values: Vec<i64>,
+    /// Numbers of texts.
+    pub(super) numbers: Vec<u32>,
+    /// Values of 64 bits.
+    pub(super) bits: Vec<i64>,
     plans: Vec<Box<[To]>>,
+}
+
+impl Default for Stage {
+    /// Has room for all that may wait, which costs nothing before it is used: memory that grows step
+    /// by step is given out, and cleared by the system, twice.
+    fn default() -> Self {
+        let numbers = Vec::with_capacity(NUMBERS_MAX + EVENT_MAX);
+        let bits = Vec::with_capacity(BITS_MAX + EVENT_MAX);
+        Self { numbers, bits, plans: Vec::new() }
+    }
 }
 
 /// A row that waits.
@@ -42,8 +61,10 @@ pub(super) struct Stage {
 pub(super) struct Waiting {
     /// Its plan.
     pub(super) plan: u32,
-    /// Where its event's values start.
-    pub(super) base: u32,
+    /// Where the numbers of its event's texts start.
+    pub(super) numbers: u32,
+    /// Where its event's other values start.
+    pub(super) bits: u32,
 }
 
 impl Stage {
@@ -60,10 +81,29 @@ impl Stage {
         self.plans.len()
     }
 
-    /// A row's plan and its event's values with all behind them.
-    pub(super) fn row(&self, waiting: Waiting) -> (&[To], &[i64]) {
-        let plan = self.plans.get(waiting.plan as usize).map_or(&[][..], |plan| plan);
-        (plan, self.values.get(waiting.base as usize..).unwrap_or_default())
+    /// A row of this plan, of an event whose values come next.
+    pub(super) fn next(&self, plan: u32) -> Waiting {
+        // Bounded far below 2^32.
+        let len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Waiting { plan, numbers: len(self.numbers.len()), bits: len(self.bits.len()) }
+    }
+
+    /// A row's plan and its event's values with all behind them: texts, others.
+    pub(super) fn row(&self, waiting: Waiting) -> (&[To], &[u32], &[i64]) {
+        let numbers = self.numbers.get(waiting.numbers as usize..).unwrap_or_default();
+        let bits = self.bits.get(waiting.bits as usize..).unwrap_or_default();
+        (self.plan(waiting.plan), numbers, bits)
+    }
+
+    /// True if too many values wait to add another event's.
+    pub(super) const fn is_full(&self) -> bool {
+        self.numbers.len() > NUMBERS_MAX || self.bits.len() > BITS_MAX
+    }
+
+    /// Forgets the values; no row may wait.
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+        self.bits.clear();
     }
 
     /// A plan.
@@ -71,7 +111,7 @@ impl Stage {
         self.plans.get(number as usize).map_or(&[][..], |plan| plan)
     }
 
-    /// Forgets all plans; no row may wait.
+    /// Forgets all plans, too; no row may wait.
     pub(super) fn forget_plans(&mut self) {
         self.plans.clear();
     }

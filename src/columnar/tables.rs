@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use super::builder::{Files, Part, Plan, Shared, Table, TableBuilder};
 use super::draft::Draft;
+use super::familiar::Familiar;
 use super::shapes::Shapes;
-use super::sink::{Event, EventSink};
-use super::stage::VALUES_MAX;
+use super::sink::{self, Event, EventSink};
 use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
+use crate::event::Tape;
 use crate::record::Route;
 use crate::unified::{self, Unified};
-use crate::warehouse::{ColumnType, DISCARDS, Names, OTHER_EVENTS, TableId, TableKind};
+use crate::warehouse::{ColumnType, DISCARDS, Names, OTHER_EVENTS, Outline, TableId, TableKind};
 
 /// Which table, and so which folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +105,7 @@ pub struct Tables {
     pub(super) bytes: u64,
     pub(super) shared: Shared,
     pub(super) shapes: Shapes,
+    pub(super) familiar: Familiar,
     pub(super) draft: Draft,
     /// Unified tables that have a row of the current event.
     pub(super) taken: Vec<usize>,
@@ -179,6 +181,7 @@ impl Tables {
             bytes: 0,
             shared: Shared::default(),
             shapes: Shapes::default(),
+            familiar: Familiar::default(),
             draft: Draft::default(),
             taken: Vec::new(),
             current: Vec::new(),
@@ -209,6 +212,20 @@ impl Tables {
     pub fn event<'t>(&'t mut self, event: Event<'t>) -> EventSink<'t> {
         self.draft.begin();
         EventSink::new(self, event)
+    }
+
+    /// Gives the rows of `event`, if its outline is that of one whose rows were given with
+    /// [`EventSink::finish_like`]; false if they have to be made.
+    ///
+    /// # Errors
+    /// As [`EventSink::finish`].
+    pub fn give_familiar(
+        &mut self,
+        event: &Event<'_>,
+        outline: &Outline,
+        tape: &Tape<'_>,
+    ) -> Result<bool, Error> {
+        sink::give_familiar(self, event, outline, tape)
     }
 
     /// Bytes of all open row groups, counted from rows, and of the structures around them.
@@ -251,7 +268,7 @@ impl Tables {
         self.unstage();
         // Plans hold numbers of texts as well.
         self.shared.stage.forget_plans();
-        self.shapes.clear();
+        self.forget_shapes();
         self.draft.forget_texts();
         let texts = &mut self.shared.texts;
         let mut renumbering = texts.renumber();
@@ -263,9 +280,9 @@ impl Tables {
     /// Gives the values of all rows that wait to their columns.
     pub fn unstage(&mut self) {
         for table in &mut self.tables {
-            table.builder.unstage(&self.shared.stage);
+            table.builder.unstage(&mut self.shared);
         }
-        self.shared.stage.values.clear();
+        self.shared.stage.clear();
     }
 
     /// Rows of all tables whose values wait.
@@ -274,15 +291,21 @@ impl Tables {
         self.tables.iter().map(|table| table.builder.staged_len()).sum()
     }
 
+    /// Forgets what is known of events that came before.
+    fn forget_shapes(&mut self) {
+        self.shapes.clear();
+        self.familiar.clear();
+    }
+
     /// Makes room for the next event's values where too many wait.
     pub(super) fn bound_stage(&mut self) {
-        if self.shared.stage.values.len() > VALUES_MAX {
+        if self.shared.stage.is_full() {
             self.unstage();
         }
         if self.shared.stage.plans_len() > PLANS_MAX {
             self.unstage();
             self.shared.stage.forget_plans();
-            self.shapes.clear();
+            self.forget_shapes();
         }
     }
 
@@ -300,7 +323,7 @@ impl Tables {
     /// Forgets the mapper's ids, when it gives them anew.
     pub fn forget_ids(&mut self) {
         self.targets.clear();
-        self.shapes.clear();
+        self.forget_shapes();
         for table in &mut self.tables {
             table.builder.forget_ids();
             if let Some(unified) = &mut table.unified {

@@ -18,7 +18,7 @@ use crate::event::{Node, Parser, Tape, known};
 use crate::record::Route;
 use crate::storage::keys::Part;
 use crate::storage::registry::Registry;
-use crate::warehouse::{Dialect, Layout, Mapper, Origin, Rejected, Sink, Unmappable};
+use crate::warehouse::{Dialect, Layout, Mapper, Origin, Outline, Rejected, Sink, Unmappable};
 
 /// Version of the rules by which records become rows. It goes up with every change that gives
 /// other rows, columns or bytes for the same records and settings.
@@ -40,11 +40,12 @@ pub struct Warehouse {
 struct Mapping {
     parser: Parser,
     mapper: Mapper,
+    outline: Outline,
 }
 
 impl Mapping {
     fn new(dialect: Dialect) -> Self {
-        Self { parser: Parser::new(), mapper: Mapper::new(dialect) }
+        Self { parser: Parser::new(), mapper: Mapper::new(dialect), outline: Outline::default() }
     }
 }
 
@@ -56,6 +57,13 @@ impl Warehouse {
     pub fn new(settings: SharedSettings) -> Result<Self, SettingError> {
         let compiled = Compiled::new(&settings.load())?;
         Ok(Self { settings, mapping: Arc::new(Mutex::new(Mapping::new(compiled.dialect))) })
+    }
+
+    /// Makes the rows of every event, as if none were like one before.
+    #[cfg(test)]
+    pub(super) fn know_no_outlines(&self) {
+        let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        mapping.outline = Outline::blind();
     }
 
     fn rows(
@@ -167,7 +175,7 @@ impl MappedRows {
         let route = self.route_id(incoming.route);
         let mapping = Arc::clone(&self.mapping);
         let mut mapping = mapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let Mapping { parser, mapper } = &mut *mapping;
+        let Mapping { parser, mapper, .. } = &mut *mapping;
         let received_at = incoming.event.received_at;
         let event = Event { route, event_type: "", received_at, leaves: &NoLeaves };
         let mut sink = self.tables.event(event);
@@ -279,11 +287,22 @@ impl Rows for MappedRows {
         let route = self.route_id(incoming.route);
         let shared = Arc::clone(&self.mapping);
         let mut mapping = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Mapping { parser, mapper } = &mut *mapping;
+        let Mapping { parser, mapper, outline } = &mut *mapping;
         let received_at = incoming.event.received_at;
         let refused = match parser.parse(incoming.event.payload) {
             Err(_) => UNPARSABLE,
             Ok(tape) => {
+                let layout = self.layouts.get(&incoming.route.source_id);
+                let layout = layout.unwrap_or(&self.usual_layout);
+                let event_type = event_type(&tape);
+                let leaves = EventLeaves::new(&tape);
+                let event = Event { route, event_type: &event_type, received_at, leaves: &leaves };
+                let has_outline = outline.read(&tape, layout);
+                if has_outline
+                    && self.tables.give_familiar(&event, outline, &tape).map_err(Error::Rows)?
+                {
+                    return Ok(Mapped::Loaded);
+                }
                 // Ids are minted where events come in; this is for records of other origin.
                 let has_id = tape.root().member(known::MESSAGE_ID).is_some();
                 let minted = if has_id { String::new() } else { self.minted(incoming.position) };
@@ -295,17 +314,18 @@ impl Rows for MappedRows {
                     received_at,
                     minted_id: &minted,
                 };
-                let layout = self.layouts.get(&incoming.route.source_id);
-                let layout = layout.unwrap_or(&self.usual_layout);
-                let event_type = event_type(&tape);
-                let leaves = EventLeaves::new(&tape);
-                let event = Event { route, event_type: &event_type, received_at, leaves: &leaves };
                 let mut sink = self.tables.event(event);
                 match mapper.map(tape.root(), &origin, layout, &mut sink) {
                     // Nothing was given to the sink.
                     Err(unmappable) => unmappable,
                     Ok(()) => {
-                        sink.finish(&mapper.names()).map_err(Error::Rows)?;
+                        let names = &mapper.names();
+                        let given = if has_outline && mapper.lost_nothing() {
+                            sink.finish_like(names, outline, &tape)
+                        } else {
+                            sink.finish(names)
+                        };
+                        given.map_err(Error::Rows)?;
                         return Ok(Mapped::Loaded);
                     }
                 }

@@ -23,7 +23,7 @@ pub mod rules;
 pub use dialect::{Dialect, UnknownDialect};
 pub use layout::{JsonPaths, Layout};
 pub use mapper::{
-    DiscardReason, Mapper, Origin, RawPaths, Rejected, Unmappable, raw_path, raw_path_of,
+    DiscardReason, Mapper, Origin, Outline, RawPaths, Rejected, Unmappable, raw_path, raw_path_of,
 };
 
 /// The table of events whose own table would be one more than a schema may have.

@@ -4,12 +4,15 @@
 //! more for it: what [`TableBuilder::cell_at`] would do with each cell is then known without it. Any
 //! other row is given cell by cell, after those that wait.
 
+use std::collections::HashMap;
+
 use super::{Slot, TableBuilder};
 use crate::columnar::Error;
 use crate::columnar::builder::Shared;
 use crate::columnar::column::{Birth, Column, VALUE_BYTES};
 use crate::columnar::draft::{Draft, Kind};
 use crate::columnar::overflow::{ASIDE_BYTES, OVERFLOW};
+use crate::columnar::spare::Spare;
 use crate::columnar::stage::{Stage, To, Waiting, What};
 use crate::columnar::texts::Texts;
 use crate::warehouse::ColumnType;
@@ -32,13 +35,19 @@ pub(in crate::columnar) enum Push {
 /// The values of a shape, each once.
 #[derive(Debug, Default)]
 pub(in crate::columnar) struct Pushes {
-    pub(in crate::columnar) list: Vec<Push>,
-    known: std::collections::HashMap<Push, u32>,
+    /// Those whose numbers of texts wait.
+    pub(in crate::columnar) numbers: Vec<Push>,
+    /// The others.
+    pub(in crate::columnar) bits: Vec<Push>,
+    known: HashMap<Push, u32>,
 }
 
 impl Pushes {
     fn place(&mut self, push: Push) -> u32 {
-        let list = &mut self.list;
+        let list = match push {
+            Push::Text(_) | Push::Platform(..) => &mut self.numbers,
+            Push::Bits(_) | Push::IntAsFloat(_) | Push::Day => &mut self.bits,
+        };
         *self.known.entry(push).or_insert_with(|| {
             list.push(push);
             // No more than the cells of a shape that is kept.
@@ -306,21 +315,22 @@ impl TableBuilder {
     }
 
     /// Gives the values of the rows that wait to their columns.
-    pub(in crate::columnar) fn unstage(&mut self, stage: &Stage) {
+    pub(in crate::columnar) fn unstage(&mut self, shared: &mut Shared) {
         if self.staged.is_empty() {
             return;
         }
-        self.make_room(stage);
+        let Shared { stage, spare, .. } = shared;
+        self.make_room(stage, spare);
         let waiting = u32::try_from(self.staged.len()).unwrap_or(u32::MAX);
         let mut row = self.row - waiting;
         for &waiting in &self.staged {
-            let (plan, values) = stage.row(waiting);
+            let (plan, numbers, bits) = stage.row(waiting);
             for to in plan {
                 let Some(column) = self.columns.get_mut(to.slot.0 as usize) else { continue };
-                let value = || values.get(to.from as usize).copied().unwrap_or_default();
+                let from = to.from as usize;
                 match to.what {
-                    What::Bits => column.push_fixed(row, value()),
-                    What::Text => column.push_text(row, number(value())),
+                    What::Bits => column.push_fixed(row, bits.get(from).copied().unwrap_or(0)),
+                    What::Text => column.push_text(row, numbers.get(from).copied().unwrap_or(0)),
                     What::Constant => column.push_text(row, to.from),
                 }
             }
@@ -330,7 +340,7 @@ impl TableBuilder {
     }
 
     /// Makes room for the values of the rows that wait, so that no column grows step by step.
-    fn make_room(&mut self, stage: &Stage) {
+    fn make_room(&mut self, stage: &Stage, spare: &mut Spare) {
         let mut rows: Vec<(u32, usize)> = Vec::new();
         let mut counts = vec![0; stage.plans_len()];
         for waiting in &self.staged {
@@ -351,7 +361,7 @@ impl TableBuilder {
             }
         }
         for (column, count) in self.columns.iter_mut().zip(values) {
-            column.reserve(count);
+            column.reserve(count, spare);
         }
     }
 
@@ -360,10 +370,4 @@ impl TableBuilder {
     fn known_variant(&self, base: u32, column_type: ColumnType) -> Option<Slot> {
         self.slot(&self.variant_name(base, column_type)?)
     }
-}
-
-/// A number of a text, as it waited among values.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was a u32")]
-const fn number(value: i64) -> u32 {
-    value as u32
 }

@@ -28,17 +28,17 @@ pub(super) fn leave(
     if !way.rows.iter().all(holds) {
         return Ok(false);
     }
-    // Far below 2^32.
-    let base = u32::try_from(shared.stage.values.len()).unwrap_or(u32::MAX);
-    for push in &way.pushes {
-        let value = value_of(*push, event, draft, &mut shared.texts);
-        shared.stage.values.push(value);
+    let first = shared.stage.next(0);
+    for push in &way.numbers {
+        let number = number_of(*push, draft, &mut shared.texts);
+        shared.stage.numbers.push(number);
     }
+    shared.stage.bits.extend(way.bits.iter().map(|push| bits_of(*push, event, draft)));
     for row in &way.rows {
         let Some(table) = tables.get_mut(row.table) else { continue };
         let lengths = row.lengths.iter().map(|&place| draft.value(place).map_or(0, |one| one.len));
         let size = row.bytes + lengths.sum::<usize>() as u64;
-        let waiting = Waiting { plan: row.plan, base };
+        let waiting = Waiting { plan: row.plan, ..first };
         table.builder.stage_row(waiting, (event.received_at, size), shared)?;
         table.recount(bytes);
     }
@@ -46,17 +46,8 @@ pub(super) fn leave(
 }
 
 #[inline]
-#[expect(clippy::cast_precision_loss, reason = "only of integers that a double is equal to")]
-fn value_of(push: Push, event: &Event<'_>, draft: &Draft, texts: &mut Texts) -> i64 {
+fn number_of(push: Push, draft: &Draft, texts: &mut Texts) -> u32 {
     match push {
-        Push::Bits(place) => draft.value(place).map_or(0, |value| value.bits),
-        Push::IntAsFloat(place) => {
-            draft.value(place).map_or(0, |value| (value.bits as f64).to_bits().cast_signed())
-        }
-        Push::Text(place) => {
-            draft.value(place).map_or(0, |value| i64::from(draft.number(value, texts)))
-        }
-        Push::Day => unified_rows::day(event.received_at),
         Push::Platform(library, user_agent) => {
             let text = |place: Option<usize>| {
                 let value = draft.value(place?)?;
@@ -64,9 +55,24 @@ fn value_of(push: Push, event: &Event<'_>, draft: &Draft, texts: &mut Texts) -> 
             };
             let library = text(library).and_then(of_library);
             let user_agent = text(user_agent).and_then(of_user_agent);
-            let name = Platform::name(Platform::of(library, user_agent));
-            i64::from(texts.number(name))
+            texts.number(Platform::name(Platform::of(library, user_agent)))
         }
+        Push::Text(place) | Push::Bits(place) | Push::IntAsFloat(place) => {
+            draft.value(place).map_or(0, |value| draft.number(value, texts))
+        }
+        Push::Day => 0,
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "only of integers that a double is equal to")]
+fn bits_of(push: Push, event: &Event<'_>, draft: &Draft) -> i64 {
+    let bits = |place| draft.value(place).map_or(0, |value| value.bits);
+    match push {
+        Push::Bits(place) => bits(place),
+        Push::IntAsFloat(place) => (bits(place) as f64).to_bits().cast_signed(),
+        Push::Day => unified_rows::day(event.received_at),
+        Push::Text(_) | Push::Platform(..) => 0,
     }
 }
 
@@ -83,7 +89,7 @@ pub(super) fn find(tables: &mut Tables, event: &Event<'_>, draft: &Draft) -> Opt
             WayRow { table, turns, plan: tables.shared.stage.add(to), bytes, lengths }
         })
         .collect();
-    Some(Way { pushes: pushes.list.into(), rows })
+    Some(Way { numbers: pushes.numbers.into(), bits: pushes.bits.into(), rows })
 }
 
 /// A row of a way whose plan is not kept yet.

@@ -97,7 +97,7 @@ fn traffic() -> impl Strategy<Value = Traffic> {
 fn value(kind: Kind, seed: u8) -> (Value, String) {
     let n = i64::from(seed);
     let value = match kind {
-        Kind::Bool => Value::Bool(seed % 2 == 0),
+        Kind::Bool => Value::Bool(seed.is_multiple_of(2)),
         Kind::Int => Value::Int(n - 4),
         Kind::LongInt => Value::Int(i64::MAX - n),
         Kind::Float => Value::Float(f64::from(seed) + 0.5),
@@ -129,8 +129,11 @@ impl Names for Fixed {
     }
 }
 
+/// How a table is to be opened, and its files.
+type Opening = (Option<Plan>, Memory);
+
 #[derive(Clone, Default)]
-struct Lake(Arc<Mutex<BTreeMap<Home, (Option<Plan>, Memory)>>>);
+struct Lake(Arc<Mutex<BTreeMap<Home, Opening>>>);
 
 impl Open for Lake {
     fn open(

@@ -5,6 +5,7 @@ mod books;
 mod crash;
 mod cut;
 mod damaged;
+mod familiar;
 mod formats;
 mod mapped;
 mod rebuilt;

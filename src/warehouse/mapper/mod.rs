@@ -10,6 +10,7 @@ mod full_event;
 mod identity;
 mod intern;
 mod options;
+mod outline;
 mod paths;
 mod rejected;
 mod rows;
@@ -45,6 +46,7 @@ use standard::{Members, StandardColumns};
 use value::{Made, Value};
 
 pub use discards::{DiscardReason, RawPaths, raw_path, raw_path_of};
+pub use outline::Outline;
 pub use rejected::Rejected;
 
 /// What is known of an event beside its text.
@@ -319,6 +321,12 @@ impl Mapper {
             return Err(Unmappable::because("the event has too many distinct paths"));
         }
         self.write_rows(&event, sink)
+    }
+
+    /// True if no value of the event that was mapped last had to do without a column.
+    #[must_use]
+    pub fn lost_nothing(&self) -> bool {
+        self.losers.is_empty()
     }
 
     /// The names that all ids stand for.

@@ -12,6 +12,16 @@ pub(super) struct Span {
     made: bool,
 }
 
+impl Span {
+    /// No text at all.
+    pub(super) const NOWHERE: Self = Self { start: 0, end: 0, made: false };
+
+    /// Bytes of the text.
+    pub(super) const fn len(self) -> u32 {
+        self.end - self.start
+    }
+}
+
 /// A value by its own type; text is found by its span.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Own {

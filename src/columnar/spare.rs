@@ -1,0 +1,81 @@
+//! Buffers of columns that were written, kept for the next ones: tables are written one after the
+//! other, so that those of one table do for all, and memory is not given back and cleared again.
+
+/// Buffers that are kept of each sort, and bytes of all of a sort.
+const BUFFERS_MAX: usize = 1_024;
+const BYTES_MAX: usize = 16 << 20;
+
+/// Empty buffers of both sorts.
+#[derive(Debug, Default)]
+pub(super) struct Spare {
+    numbers: Pool<u32>,
+    bits: Pool<i64>,
+}
+
+impl Spare {
+    /// A buffer for the numbers of so many texts.
+    pub(super) fn numbers(&mut self, len: usize) -> Vec<u32> {
+        self.numbers.take(len)
+    }
+
+    /// A buffer for so many values of 64 bits.
+    pub(super) fn bits(&mut self, len: usize) -> Vec<i64> {
+        self.bits.take(len)
+    }
+
+    /// Takes the buffers of a column back.
+    pub(super) fn keep(&mut self, numbers: Vec<u32>, bits: Vec<i64>) {
+        self.numbers.keep(numbers);
+        self.bits.keep(bits);
+    }
+}
+
+#[derive(Debug)]
+struct Pool<T> {
+    buffers: Vec<Vec<T>>,
+    bytes: usize,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self { buffers: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<T> Pool<T> {
+    fn take(&mut self, len: usize) -> Vec<T> {
+        let Some(buffer) = self.buffers.pop() else { return Vec::with_capacity(len) };
+        self.bytes = self.bytes.saturating_sub(buffer.capacity() * size_of::<T>());
+        // Growing would copy what is no value any more.
+        if buffer.capacity() < len { Vec::with_capacity(len) } else { buffer }
+    }
+
+    fn keep(&mut self, mut buffer: Vec<T>) {
+        let bytes = buffer.capacity() * size_of::<T>();
+        if bytes > 0 && self.buffers.len() < BUFFERS_MAX && self.bytes + bytes <= BYTES_MAX {
+            buffer.clear();
+            self.bytes += bytes;
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_empty_and_large_enough() {
+        let mut spare = Spare::default();
+        spare.keep(vec![1, 2, 3], Vec::new());
+        let buffer = spare.numbers(2);
+        assert!(buffer.is_empty() && buffer.capacity() >= 3);
+        spare.keep(buffer, vec![1; 10]);
+        assert!(spare.numbers(100).capacity() >= 100);
+        assert!(spare.numbers.buffers.is_empty() && spare.numbers.bytes == 0);
+        for _ in 0..3 {
+            spare.keep(Vec::new(), Vec::with_capacity(BYTES_MAX / 16));
+        }
+        assert_eq!(spare.bits.buffers.len(), 2, "one more would be too much");
+    }
+}

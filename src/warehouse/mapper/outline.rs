@@ -1,0 +1,187 @@
+//! What of an event decides where its values go.
+//!
+//! The rows of an event follow from its keys, from what kind each value is, and from a few texts:
+//! its type and its name. Two events that are equal in all of these have the same cells, each with
+//! the value of the same token; so a caller that has mapped the first may take the second's values
+//! by their tokens. An event whose rows hang on more than that has no outline: the texts of others of
+//! its values, what is lost of it, ids that are minted.
+
+use crate::event::{Kind, Tape, Token, known};
+use crate::warehouse::rules::EventKind;
+use crate::warehouse::{Cell, Layout};
+
+use super::value::{Made, NO_TOKEN, Own, Value, is_blank};
+
+/// Values of an event that has an outline, at most: ten times what an event usually has.
+const TOKENS_MAX: usize = 1_024;
+
+/// The outline of the event at hand and its values.
+#[derive(Debug, Default)]
+pub struct Outline {
+    /// One for each token but the elements of arrays and the event itself.
+    key: Vec<u64>,
+    names: String,
+    /// By token; none but leaves' are ever asked for.
+    values: Vec<Value>,
+    made: Made,
+    /// Finds that no event has one.
+    is_blind: bool,
+}
+
+/// What a token is, as far as rows hang on it.
+#[derive(Clone, Copy)]
+enum Code {
+    /// No value: null, an empty string, an array of nothing.
+    Blank,
+    Object,
+    Array,
+    Bool,
+    Int,
+    LongInt,
+    Float,
+    /// A number that is kept as it is spelled.
+    LongNumber,
+    Datetime,
+    Text,
+    /// Text of one byte: an object of nothing else may be a string that was taken apart.
+    Byte,
+}
+
+const NO_VALUE: Value =
+    Value { own: Own::Text, text: super::value::Span::NOWHERE, token: NO_TOKEN };
+
+impl Outline {
+    /// Reads the outline of the event on `tape`; false if it has none.
+    #[must_use]
+    pub fn read(&mut self, tape: &Tape<'_>, layout: &Layout) -> bool {
+        self.key.clear();
+        self.names.clear();
+        self.values.clear();
+        self.made.begin_event();
+        let tokens = tape.tokens();
+        let is_plain = layout.json_paths.is_empty()
+            && !layout.store_full_event
+            && !layout.identity_rules
+            && tape.fixups().is_empty()
+            && tokens.len() <= TOKENS_MAX
+            && !self.is_blind;
+        is_plain && self.read_root(tape, tokens) && self.read_tokens(tape, tokens)
+    }
+
+    /// The members of the event itself: what decides its kind and its own columns.
+    fn read_root(&mut self, tape: &Tape<'_>, tokens: &[Token]) -> bool {
+        let Some(root) = tokens.first().filter(|root| root.kind == Kind::Object) else {
+            return false;
+        };
+        let (mut has_kind, mut has_id, mut has_arrival) = (false, false, false);
+        let mut at = 1;
+        while at < root.next {
+            let Some(token) = tokens.get(at as usize) else { return false };
+            let node = tape.node(at);
+            at = token.next;
+            match token.key {
+                known::TYPE => {
+                    let kind = node.text().and_then(|text| EventKind::of(&text));
+                    has_kind = matches!(
+                        kind,
+                        Some(EventKind::Track | EventKind::Page | EventKind::Screen)
+                    );
+                    self.names.push_str(node.raw());
+                }
+                known::EVENT => self.names.push_str(node.raw()),
+                // What else would be minted.
+                known::MESSAGE_ID => has_id = !node.kind().is_container() && !is_blank(node),
+                known::RECEIVED_AT => has_arrival = node.is_plain_string(),
+                // Options may stand in there.
+                known::INTEGRATIONS if node.children().any(|child| child.kind().is_container()) => {
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        has_kind && has_id && has_arrival
+    }
+
+    fn read_tokens(&mut self, tape: &Tape<'_>, tokens: &[Token]) -> bool {
+        self.values.resize(tokens.len(), NO_VALUE);
+        let mut at = 1;
+        while let Some(token) = tokens.get(at as usize) {
+            let (code, extent) = if token.kind == Kind::Object {
+                (Code::Object, token.next - at)
+            } else {
+                (self.read_leaf(tape, at, token), 0)
+            };
+            if token.key == known::RECEIVED_AT && !matches!(code, Code::Datetime) {
+                // At the root the moment of arrival would stand for it.
+                return false;
+            }
+            let mark = u64::from(extent) << 40 | (code as u64) << 32 | token.key.index() as u64;
+            self.key.push(mark);
+            at = if token.kind == Kind::Object { at + 1 } else { token.next };
+        }
+        true
+    }
+
+    #[inline]
+    fn read_leaf(&mut self, tape: &Tape<'_>, at: u32, token: &Token) -> Code {
+        let is_no_value = match token.kind {
+            Kind::Null => true,
+            Kind::String => token.end - token.start == 2,
+            Kind::Array => is_blank(tape.node(at)),
+            _ => false,
+        };
+        if is_no_value {
+            return Code::Blank;
+        }
+        let value = self.made.leaf(tape, at, token);
+        let code = match (token.kind, value.own) {
+            (Kind::Array, _) => Code::Array,
+            (_, Own::Bool(_)) => Code::Bool,
+            (_, Own::Int(int)) if is_double(int) => Code::Int,
+            (_, Own::Int(_)) => Code::LongInt,
+            (_, Own::Float(_)) => Code::Float,
+            (_, Own::Datetime(_)) => Code::Datetime,
+            (Kind::Number, _) => Code::LongNumber,
+            _ if value.text.len() == 1 => Code::Byte,
+            _ => Code::Text,
+        };
+        if let Some(kept) = self.values.get_mut(at as usize) {
+            *kept = value;
+        }
+        code
+    }
+
+    /// An outline that no event has.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn blind() -> Self {
+        Self { is_blind: true, ..Self::default() }
+    }
+
+    /// The outline itself, but for the texts in [`Outline::names`].
+    #[must_use]
+    pub fn key(&self) -> &[u64] {
+        &self.key
+    }
+
+    /// The texts that belong to the outline.
+    #[must_use]
+    pub fn names(&self) -> &str {
+        &self.names
+    }
+
+    /// The value of token `at` by its own type; `tape` is that which was read.
+    #[must_use]
+    #[inline]
+    pub fn cell<'t>(&'t self, tape: &Tape<'t>, at: u32) -> Option<Cell<'t>> {
+        let value = self.values.get(at as usize).filter(|value| value.token == at)?;
+        Some(self.made.cell(value, tape.text()))
+    }
+}
+
+/// True for an integer that a double is equal to.
+#[expect(clippy::cast_precision_loss, reason = "it is asked whether there is a loss")]
+#[expect(clippy::cast_possible_truncation, reason = "a double made of 64 bits has no more")]
+const fn is_double(int: i64) -> bool {
+    (int as f64) as i128 == int as i128
+}
