@@ -124,10 +124,14 @@ def events(document):
 
 
 def late(document, port):
-    """The log does not confirm in time."""
+    """The log does not confirm in time, but for a request that comes just before it does."""
     for path, method in events(document):
         for key in ("plain", "hook"):
-            document.judge(path, method, ask(port, method, path, key, GOOD))
+            for _ in range(10):
+                answer = ask(port, method, path, key, GOOD)
+                document.judge(path, method, answer)
+                if answer[0] != 200:
+                    break
 
 
 def full(document, port):
