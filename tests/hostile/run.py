@@ -124,12 +124,12 @@ def default_limits(program, arguments):
         port = suite.program.port
         suite.attack("bodies", bodies.replay(port))
         suite.attack(f"fuzz, seed {arguments.seed}", bodies.fuzz(port, arguments.seed, arguments.fuzz))
+        suite.attack("overload by another source", overload(port, arguments.loadtest, 200_000))
         idle = slow.idle_connections(port, arguments.idle)
         suite.attack(f"{len(idle)} idle connections", pause(3), len(idle))
         suite.attack("bodies beside them", ask_many(port), len(idle))
         for s in idle:
             s.close()
-        suite.attack("overload by another source", overload(port, arguments.loadtest, 200_000))
         suite.program.wait(lambda: suite.program.metric("keelrow_events_waiting") == 0, LIMIT_S, "all is loaded")
     return suite.faults
 
