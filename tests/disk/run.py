@@ -149,7 +149,7 @@ def journal_disk_full(program, folder):
         ballast = disk / "ballast"
         with server, Sender(server.start(), size=300_000) as sender:
             server.wait(lambda: len(sender.taken) > 50, LIMIT_S, "events are taken")
-            fill(ballast)
+            fill_for_good(server, sender, ballast)
             yield from refused_until(server, sender)
             ballast.unlink()
             goes_on(server, sender)
@@ -165,9 +165,19 @@ def journal_disk_full(program, folder):
 
 def fill(path):
     """Takes all the room that is left."""
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
         while True:
             file.write(b"\0" * (256 << 10))
+
+
+def fill_for_good(server, sender, path):
+    """Takes the room that is left until nothing is taken any more: a segment that was being filled when
+    the disk became full is given back, and so is what was loaded before it."""
+    taken = None
+    while taken != len(sender.taken):
+        fill(path)
+        taken, refused = len(sender.taken), len(sender.refused)
+        server.wait(lambda: len(sender.refused) > refused + 20, LIMIT_S, "the disk is full")
 
 
 def journal_budget_spent(program, folder):
