@@ -74,8 +74,8 @@ impl Handle {
             && committed(&self.status())
     }
 
-    /// Ends the loader after the open batch, and waits for that at most `deadline`; whether it
-    /// ended. What is left then is for the next start, as after a crash. Blocks.
+    /// Ends the loader once all that is acknowledged is committed, also what came while a batch was
+    /// being written, and waits for that at most `deadline`; whether it ended. What is left then is for the next start, as after a crash. Blocks.
     #[must_use]
     pub fn shutdown(&self, deadline: Duration) -> bool {
         self.shared.ask(|asked| asked.stop = true);
@@ -108,9 +108,6 @@ impl Worker<'_> {
                 Ok(Progress::Committed) => {
                     self.committed();
                     backoff = BACKOFF.0;
-                    if stop {
-                        return;
-                    }
                 }
                 Ok(Progress::Waiting(longest)) => {
                     self.shared.tell(|status| status.trouble = None);

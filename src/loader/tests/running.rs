@@ -35,6 +35,18 @@ fn a_flush_commits_what_is_there_and_a_shutdown_what_came_after() {
 }
 
 #[test]
+fn a_shutdown_commits_what_came_while_a_batch_was_written() {
+    let mut world = World::new();
+    world.limits.max_bytes = 1;
+    world.events(1..6, "a");
+    let (handle, thread) = spawn(options(&world), world.services()).unwrap();
+    assert!(handle.shutdown(LONG));
+    thread.join().unwrap();
+    assert_eq!(handle.lag_records(), Some(0));
+    assert!(world.manifests().len() > 1, "one batch is no test");
+}
+
+#[test]
 fn an_outage_is_told_and_does_not_hold_up_a_shutdown() {
     let mut world = World::new();
     world.faulty.go_down(0, Fault::Refuse);
