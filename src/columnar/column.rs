@@ -9,7 +9,7 @@
 use super::schema;
 use super::spare::Spare;
 use super::texts::{Renumbering, Texts, UNNUMBERED};
-use crate::warehouse::{ColumnType, Scalar};
+use crate::warehouse::{ColumnType, Scalar, double_of};
 
 /// Bytes that a value adds to the builder's size; strings add their length as well.
 pub(super) const VALUE_BYTES: u64 = 8;
@@ -312,11 +312,6 @@ impl Column {
 
 /// The 64-bit slot of a value in a column of this type, if the type takes it exactly.
 #[inline]
-#[expect(clippy::cast_precision_loss, reason = "taken only if the way back gives the same integer")]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float made of 64 bits has no more than that"
-)]
 pub(super) fn slot(column_type: ColumnType, value: &Scalar<'_>) -> Option<i64> {
     match (column_type, value) {
         (ColumnType::Int | ColumnType::Date, Scalar::Int(value))
@@ -324,21 +319,9 @@ pub(super) fn slot(column_type: ColumnType, value: &Scalar<'_>) -> Option<i64> {
         (ColumnType::Boolean, Scalar::Bool(value)) => Some(i64::from(*value)),
         (ColumnType::Float, Scalar::Float(value)) => Some(value.to_bits().cast_signed()),
         (ColumnType::Float, Scalar::Int(value)) => {
-            let float = *value as f64;
-            (float as i128 == i128::from(*value)).then(|| float.to_bits().cast_signed())
+            double_of(*value).map(|float| float.to_bits().cast_signed())
         }
         _ => None,
-    }
-}
-
-/// The type a column is born with when `value` is its first.
-pub(super) const fn natural_type(value: &Scalar<'_>) -> ColumnType {
-    match value {
-        Scalar::Bool(_) => ColumnType::Boolean,
-        Scalar::Int(_) => ColumnType::Int,
-        Scalar::Float(_) => ColumnType::Float,
-        Scalar::Datetime(_) => ColumnType::Datetime,
-        Scalar::Text(_) => ColumnType::String,
     }
 }
 

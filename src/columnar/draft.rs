@@ -5,7 +5,7 @@
 //! of tables; filled by the sink.
 
 use super::texts::{Texts, UNNUMBERED};
-use crate::warehouse::{Cell, ColumnId, Scalar, TableId, TableKind};
+use crate::warehouse::{Cell, ColumnId, Scalar, TableId, TableKind, double_of};
 
 /// What a value is, as far as columns tell values apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,12 +290,10 @@ impl Value {
 }
 
 #[inline]
-#[expect(clippy::cast_precision_loss, reason = "it is asked whether there is a loss")]
-#[expect(clippy::cast_possible_truncation, reason = "a double made of 64 bits has no more")]
-fn classify(value: &Scalar<'_>) -> (Kind, i64) {
+const fn classify(value: &Scalar<'_>) -> (Kind, i64) {
     match *value {
-        Scalar::Bool(value) => (Kind::Bool, i64::from(value)),
-        Scalar::Int(value) if (value as f64) as i128 == i128::from(value) => (Kind::Int, value),
+        Scalar::Bool(value) => (Kind::Bool, value as i64),
+        Scalar::Int(value) if double_of(value).is_some() => (Kind::Int, value),
         Scalar::Int(value) => (Kind::LongInt, value),
         Scalar::Float(value) => (Kind::Float, value.to_bits().cast_signed()),
         Scalar::Datetime(value) => (Kind::Datetime, value),

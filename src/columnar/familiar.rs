@@ -9,11 +9,11 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::draft::{Draft, Kind, Source};
+use super::draft::{Draft, Kind, Source, Value};
 use super::tables::RouteId;
 use super::texts::{Texts, UNNUMBERED};
 use crate::event::Tape;
-use crate::warehouse::Outline;
+use crate::warehouse::{Cell, Outline, Scalar};
 
 /// Outlines that are kept.
 const OUTLINES_MAX: usize = 8_192;
@@ -60,14 +60,8 @@ impl Familiar {
                 }
                 Source::Text(token) => {
                     let cell = outline.cell(tape, token)?;
-                    draft.take(
-                        &crate::warehouse::Cell {
-                            value: crate::warehouse::Scalar::Text(cell.text),
-                            ..cell
-                        },
-                        last,
-                        texts,
-                    );
+                    let text = Cell { value: Scalar::Text(cell.text), ..cell };
+                    draft.take(&text, last, texts);
                 }
                 Source::Constant(value) => draft.take_constant(value),
             }
@@ -132,7 +126,7 @@ fn sources(
     draft: &Draft,
     texts: &Texts,
 ) -> Option<Box<[Source]>> {
-    let source = |value: &super::draft::Value| {
+    let source = |value: &Value| {
         let text = draft.text(value, texts);
         let Some(token) = value.token() else {
             return (value.kind == Kind::Text).then_some(Source::Constant(*value));

@@ -8,6 +8,7 @@
 mod chain;
 mod copies;
 mod counts;
+mod desk;
 mod judge;
 mod request;
 mod scratch;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::Stage;
-use super::request::{Desk, Identity, Scripts};
+use super::desk::{Desk, Identity};
 use super::seam::Refusal;
 use crate::event::enrich::Fields;
 use crate::event::{KeyId, Node, Parser, id, known};
@@ -11,6 +11,12 @@ use crate::record::Rejection;
 use crate::script::{self, Input, Metadata, Outcome, Script};
 use crate::source::{Platform, Source};
 use crate::transform::{self, Pack, Verdict};
+
+/// An engine, and the question whether the client still waits.
+pub(super) struct Scripts<'a> {
+    pub(super) runtime: &'a mut script::Runtime,
+    pub(super) stop: &'a dyn Fn() -> bool,
+}
 
 /// An event that waits for the scripts, as the packs before them left it.
 pub(super) struct Scripted {

@@ -10,8 +10,9 @@ use std::{io, thread};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::request::{self, Prepared, Scripts, Stop};
+use super::request::{self, Prepared, Stop};
 use super::scratch::Scratch;
+use super::scripted::Scripts;
 use super::seam::{Credential, Refusal, Submission};
 use super::{Live, Services};
 use crate::clock::Timestamp;

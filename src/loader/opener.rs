@@ -54,9 +54,7 @@ impl Opener {
             // A plan names the parts of a table in their order.
             planned.entry(key.folder).or_default().push(part);
         }
-        let tables_max = usize::MAX;
-        let opener = Self::cut(registry, folder, tables_max);
-        Ok(Self { planned: Some(planned), ..opener })
+        Ok(Self { planned: Some(planned), ..Self::cut(registry, folder, usize::MAX) })
     }
 
     /// Where the parts are once they are finished.

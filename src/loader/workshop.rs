@@ -106,10 +106,8 @@ impl Workshop for Warehouse {
         let settings = self.settings.load();
         let written = serde_json::to_value(&*settings)
             .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
-        let opener = {
-            let tables_max = usize::try_from(settings.tables_max).unwrap_or(usize::MAX);
-            Opener::cut(registry.clone(), batch.folder.clone(), tables_max)
-        };
+        let tables_max = usize::try_from(settings.tables_max).unwrap_or(usize::MAX);
+        let opener = Opener::cut(registry.clone(), batch.folder.clone(), tables_max);
         Ok((Box::new(self.rows(batch, &settings, opener)?), written))
     }
 

@@ -25,6 +25,7 @@ pub use layout::{JsonPaths, Layout};
 pub use mapper::{
     DiscardReason, Mapper, Origin, Outline, RawPaths, Rejected, Unmappable, raw_path, raw_path_of,
 };
+pub(crate) use number::double_of;
 
 /// The table of events whose own table would be one more than a schema may have.
 pub const OTHER_EVENTS: &str = "other_events";
@@ -136,6 +137,20 @@ pub enum Scalar<'a> {
     Datetime(i64),
     /// A string's text, or the spelling of a number that fits neither type, or JSON text.
     Text(&'a str),
+}
+
+impl Scalar<'_> {
+    /// The type a value has by itself: a column that it is the first of is born with it.
+    #[must_use]
+    pub const fn own_type(&self) -> ColumnType {
+        match self {
+            Self::Bool(_) => ColumnType::Boolean,
+            Self::Int(_) => ColumnType::Int,
+            Self::Float(_) => ColumnType::Float,
+            Self::Datetime(_) => ColumnType::Datetime,
+            Self::Text(_) => ColumnType::String,
+        }
+    }
 }
 
 impl std::fmt::Debug for Scalar<'_> {

@@ -17,6 +17,15 @@ const SAFE_DIGITS: usize = 15;
 /// More significant digits than any double's shortest form or any 64-bit integer has.
 const DIGITS_MAX: usize = 24;
 
+/// The double that is equal to an integer, if there is one.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "it is asked whether there is a loss")]
+#[expect(clippy::cast_possible_truncation, reason = "a double made of 64 bits has no more")]
+pub(crate) const fn double_of(int: i64) -> Option<f64> {
+    let double = int as f64;
+    if double as i128 == int as i128 { Some(double) } else { None }
+}
+
 /// Classifies `spelled`, which must follow JSON's grammar.
 #[must_use]
 pub(super) fn classify(spelled: &str) -> Number {

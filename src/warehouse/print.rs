@@ -41,17 +41,6 @@ pub fn rows(
     out.push(']');
 }
 
-/// The type a value has by itself.
-const fn own_type(value: Scalar<'_>) -> ColumnType {
-    match value {
-        Scalar::Bool(_) => ColumnType::Boolean,
-        Scalar::Int(_) => ColumnType::Int,
-        Scalar::Float(_) => ColumnType::Float,
-        Scalar::Datetime(_) => ColumnType::Datetime,
-        Scalar::Text(_) => ColumnType::String,
-    }
-}
-
 /// A cell, kept until the event has been read to its end.
 struct Kept {
     column: ColumnId,
@@ -96,7 +85,7 @@ impl Sink for Rows {
         if let Some(row) = self.list.last_mut() {
             row.cells.push(Kept {
                 column,
-                kind: own_type(cell.value),
+                kind: cell.value.own_type(),
                 json,
                 text: cell.text.to_owned(),
                 as_text: false,

@@ -16,7 +16,10 @@ use std::time::Duration;
 use anyhow::Context;
 use tempfile::TempDir;
 
+use crate::drive::{self, Feed, Options, Outcome, Pace};
 use crate::lake::manifest;
+use crate::payload::Renderer;
+use crate::profile::Profile;
 use crate::server::Server;
 use crate::{client, clock, metrics};
 
@@ -91,3 +94,42 @@ pub(crate) async fn caught_up(server: &Server, lake: &Path, events: u64) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Loads the server with a profile; `pace` counts events, `times` are the time that is not measured
+/// and the time that is.
+///
+/// # Errors
+/// When the profile cannot be sent.
+pub(crate) async fn load(
+    server: &Server,
+    profile: &Profile,
+    pace: Pace,
+    seed: u64,
+    times: (Duration, Duration),
+) -> anyhow::Result<Outcome> {
+    let renderer = Renderer::new(profile, &server.address.target, seed)?;
+    let pace = match pace {
+        Pace::Open(events) => Pace::Open(events / renderer.mean_events()),
+        Pace::Closed => Pace::Closed,
+    };
+    let (warm_up, duration) = times;
+    let outcome = drive::run(Options {
+        profile,
+        socket: server.address.socket,
+        feed: Feed::Live(renderer.into()),
+        pace,
+        warm_up,
+        duration,
+        drain: DRAIN,
+        seed,
+        ledger: None,
+        pid: Some(server.pid()),
+        owed: Vec::new(),
+        stop: None,
+        title: String::new(),
+    });
+    outcome.await.context("load the server")
+}
+
+/// How long answers are waited for after the last request.
+const DRAIN: Duration = Duration::from_secs(15);

@@ -9,11 +9,10 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::figures::Spread;
-use super::{Workplace, caught_up};
+use super::{Workplace, caught_up, load};
 use crate::cli::OverloadArgs;
-use crate::drive::{self, Feed, Options, Outcome, Pace};
+use crate::drive::{Outcome, Pace};
 use crate::output::Progress;
-use crate::payload::Renderer;
 use crate::process::Watch;
 use crate::profile::{Profile, Send};
 use crate::rng::Rng;
@@ -230,44 +229,14 @@ impl Stage<'_> {
     async fn both(&mut self, rate: f64) -> anyhow::Result<(Outcome, Outcome)> {
         let (hot, calm) = (self.hot.clone(), self.calm.clone());
         let seed = self.rng.next();
-        let hot = send(self.args, self.server, &hot, Pace::Open(rate), seed);
-        let calm = send(self.args, self.server, &calm, Pace::Open(CALM_RATE), seed ^ 1);
+        let times = (WARM_UP, self.args.duration.0);
+        let hot = load(self.server, &hot, Pace::Open(rate), seed, times);
+        let calm = load(self.server, &calm, Pace::Open(CALM_RATE), seed ^ 1, times);
         let (hot, calm) = tokio::join!(hot, calm);
         Ok((hot?, calm?))
     }
 
     async fn send(&mut self, profile: &Profile, pace: Pace) -> anyhow::Result<Outcome> {
-        send(self.args, self.server, profile, pace, self.rng.next()).await
+        load(self.server, profile, pace, self.rng.next(), (WARM_UP, self.args.duration.0)).await
     }
-}
-
-/// Sends for as long as `args` say; `pace` counts events.
-async fn send(
-    args: &OverloadArgs,
-    server: &Server,
-    profile: &Profile,
-    pace: Pace,
-    seed: u64,
-) -> anyhow::Result<Outcome> {
-    let renderer = Renderer::new(profile, &server.address.target, seed)?;
-    let pace = match pace {
-        Pace::Open(events) => Pace::Open(events / renderer.mean_events()),
-        Pace::Closed => Pace::Closed,
-    };
-    let outcome = drive::run(Options {
-        profile,
-        socket: server.address.socket,
-        feed: Feed::Live(renderer.into()),
-        pace,
-        warm_up: WARM_UP,
-        duration: args.duration.0,
-        drain: Duration::from_secs(15),
-        seed,
-        ledger: None,
-        pid: Some(server.pid()),
-        owed: Vec::new(),
-        stop: None,
-        title: String::new(),
-    });
-    outcome.await.context("load the server")
 }

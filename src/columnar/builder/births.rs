@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Slot, TableBuilder};
 use crate::clock::Timestamp;
-use crate::columnar::column::{Birth, Column, natural_type};
+use crate::columnar::column::{Birth, Column};
 use crate::columnar::overflow::OVERFLOW;
 use crate::columnar::schema::{self, Schema};
 use crate::warehouse::{ColumnType, Scalar};
@@ -27,7 +27,7 @@ impl TableBuilder {
         let (column_type, birth) =
             match self.settings.type_at_birth(&self.table.name, self.table.kind, name) {
                 Some(pinned) => (pinned, Birth::Decided),
-                None => (natural_type(value), Birth::Tentative),
+                None => (value.own_type(), Birth::Tentative),
             };
         self.bear_within_cap(name, column_type, birth).map_or(Slot::NONE, Slot)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::TableBuilder;
 use crate::columnar::Error;
-use crate::columnar::column::{Birth, natural_type};
+use crate::columnar::column::Birth;
 use crate::columnar::overflow::{Aside, OVERFLOW};
 use crate::columnar::schema::type_name;
 use crate::columnar::texts::Texts;
@@ -28,7 +28,7 @@ impl TableBuilder {
                 }
                 continue;
             }
-            let column_type = natural_type(value);
+            let column_type = value.own_type();
             let variant = *variants
                 .entry((misfit.base, column_type))
                 .or_insert_with(|| self.variant(misfit.base, column_type));

@@ -15,7 +15,7 @@ use crate::columnar::overflow::{ASIDE_BYTES, OVERFLOW};
 use crate::columnar::spare::Spare;
 use crate::columnar::stage::{Stage, To, Waiting, What};
 use crate::columnar::texts::Texts;
-use crate::warehouse::ColumnType;
+use crate::warehouse::{ColumnId, ColumnType};
 
 /// What an event of a shape puts among the values that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +119,7 @@ impl<'b> Planning<'b> {
     /// All cells of a row of a table of its own.
     pub(in crate::columnar) fn own_cells(
         &mut self,
-        cells: impl Iterator<Item = (crate::warehouse::ColumnId, usize)>,
+        cells: impl Iterator<Item = (ColumnId, usize)>,
         draft: &Draft,
     ) -> Result<(), Uncertain> {
         for (column, place) in cells {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::columnar::draft::Kind;
 use crate::record::Route;
 use crate::unified::{Block, Unified};
 use crate::warehouse::{ColumnId, Names, Sink as _, TableId};
@@ -39,16 +40,6 @@ const NAMES: [&str; 24] = [
 
 /// How many of them a row of `tracks` may have.
 const COMMON: usize = 9;
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Bool,
-    Int,
-    LongInt,
-    Float,
-    Datetime,
-    Text,
-}
 
 /// The cells of an event: places among [`NAMES`], in order.
 #[derive(Clone, Debug)]

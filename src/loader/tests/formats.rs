@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::mapped;
 use super::world::{World, drain};
+use super::{files, mapped};
 use crate::columnar::Schema;
 use crate::loader::plan::Plan;
 use crate::loader::{Settings, dedup};
@@ -59,19 +59,10 @@ fn golden_files_are_there() {
 
 /// The golden lake, copied: opening one makes a folder in it.
 fn golden_lake(to: &tempfile::TempDir) -> Store {
-    let mut folders = vec![golden().join("lake")];
-    let root = folders[0].clone();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let copy = to.path().join(path.strip_prefix(&root).unwrap());
-                fs::create_dir_all(copy.parent().unwrap()).unwrap();
-                fs::copy(path, copy).unwrap();
-            }
-        }
+    for (path, bytes) in files(&golden().join("lake")) {
+        let copy = to.path().join(path);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::write(copy, bytes).unwrap();
     }
     Store::new(std::sync::Arc::new(Folder::open(to.path()).unwrap()), Options::default())
 }

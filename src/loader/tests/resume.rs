@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::mapped;
 use super::world::{World, drain};
+use super::{files, mapped};
 use crate::journal::disk::memory::Disk;
 use crate::loader::plan::Plan;
 use crate::loader::{Error, MAPPING_VERSION, Settings};
@@ -16,23 +16,6 @@ use crate::storage::manifest::Manifest;
 
 fn golden() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/golden/formats/v1/stopped"].iter().collect()
-}
-
-/// All files below a folder, with their paths in it.
-fn files(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push((path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 fn write(path: &Path, bytes: &[u8]) {

@@ -7,6 +7,7 @@
 //! its values, what is lost of it, ids that are minted.
 
 use crate::event::{Kind, Tape, Token, known};
+use crate::warehouse::number::double_of;
 use crate::warehouse::rules::EventKind;
 use crate::warehouse::{Cell, Layout};
 
@@ -137,7 +138,7 @@ impl Outline {
         let code = match (token.kind, value.own) {
             (Kind::Array, _) => Code::Array,
             (_, Own::Bool(_)) => Code::Bool,
-            (_, Own::Int(int)) if is_double(int) => Code::Int,
+            (_, Own::Int(int)) if double_of(int).is_some() => Code::Int,
             (_, Own::Int(_)) => Code::LongInt,
             (_, Own::Float(_)) => Code::Float,
             (_, Own::Datetime(_)) => Code::Datetime,
@@ -177,11 +178,4 @@ impl Outline {
         let value = self.values.get(at as usize).filter(|value| value.token == at)?;
         Some(self.made.cell(value, tape.text()))
     }
-}
-
-/// True for an integer that a double is equal to.
-#[expect(clippy::cast_precision_loss, reason = "it is asked whether there is a loss")]
-#[expect(clippy::cast_possible_truncation, reason = "a double made of 64 bits has no more")]
-const fn is_double(int: i64) -> bool {
-    (int as f64) as i128 == int as i128
 }

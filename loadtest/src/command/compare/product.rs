@@ -3,19 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::Serialize;
 
-use super::super::caught_up;
 use super::super::figures::{Spread, cell, mib, spread};
+use super::super::{caught_up, load};
 use crate::cli::CompareArgs;
 use crate::clock;
-use crate::drive::{self, Feed, Options, Outcome, Pace};
+use crate::drive::Pace;
 use crate::lake::manifest;
-use crate::payload::Renderer;
 use crate::profile::{Faults, Profile, Ramp, Send};
 use crate::ramp;
 use crate::rng::Rng;
@@ -76,13 +73,13 @@ pub(super) async fn round(
     let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
     server.ready().await?;
     let seed = Rng::lane(11, u64::try_from(number)?).next();
-    let rate = args.product_rate;
-    let fixed = sent(args, &profile, &server, Pace::Open(rate), seed).await?;
+    let (rate, times) = (args.product_rate, (Duration::ZERO, args.product_time.0));
+    let fixed = load(&server, &profile, Pace::Open(rate), seed, times).await?;
     let began = clock::monotonic();
     caught_up(&server, &setup.lake(), fixed.counts.events_taken).await;
     let late = began.elapsed().saturating_sub(MAX_AGE + CATCH_UP);
     let began = clock::monotonic();
-    let fast = sent(args, &profile, &server, Pace::Closed, seed ^ 1).await?;
+    let fast = load(&server, &profile, Pace::Closed, seed ^ 1, times).await?;
     let taken = fixed.counts.events_taken + fast.counts.events_taken;
     caught_up(&server, &setup.lake(), taken).await;
     let seconds = began.elapsed().as_secs_f64();
@@ -101,38 +98,6 @@ pub(super) async fn round(
     };
     server.stop().await?;
     Ok(round)
-}
-
-/// Sends for as long as `args` say; `pace` counts events.
-async fn sent(
-    args: &CompareArgs,
-    profile: &Profile,
-    server: &Server,
-    pace: Pace,
-    seed: u64,
-) -> anyhow::Result<Outcome> {
-    let renderer = Renderer::new(profile, &server.address.target, seed)?;
-    let pace = match pace {
-        Pace::Open(events) => Pace::Open(events / renderer.mean_events()),
-        Pace::Closed => Pace::Closed,
-    };
-    let outcome = drive::run(Options {
-        profile,
-        socket: server.address.socket,
-        feed: Feed::Live(Arc::new(renderer)),
-        pace,
-        warm_up: Duration::ZERO,
-        duration: args.product_time.0,
-        drain: Duration::from_secs(15),
-        seed,
-        ledger: None,
-        pid: Some(server.pid()),
-        owed: Vec::new(),
-        stop: None,
-        title: String::new(),
-    })
-    .await;
-    outcome.context("load the whole product")
 }
 
 /// All rounds.
