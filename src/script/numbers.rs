@@ -165,14 +165,21 @@ fn double(spelled: &str) -> f64 {
 
 /// True for integers of up to 15 digits: exact as doubles and spelled alike everywhere.
 fn is_plain_integer(spelled: &str) -> bool {
-    spelled.len() <= 15
+    spelled.len() <= SAFE_DIGITS
         && spelled != "-0"
         && !spelled.bytes().any(|b| matches!(b, b'.' | b'e' | b'E'))
 }
 
+/// Digits below which no two decimals are the same double (`DBL_DIG`).
+const SAFE_DIGITS: usize = 15;
+
 /// True if JavaScript surely spells the number in the same way. Rust and JavaScript both give the
-/// shortest digits that read back; JavaScript turns to exponents below 1e-6 and from 1e21.
+/// shortest digits that read back, and differ where two are as near: 600000000000000.2 and .3 are one
+/// double. JavaScript turns to exponents below 1e-6 and from 1e21.
 fn is_javascripts(spelled: &str) -> bool {
+    if spelled.bytes().filter(u8::is_ascii_digit).count() > SAFE_DIGITS {
+        return false;
+    }
     let value = double(spelled);
     if !(1e-6..1e21).contains(&value.abs()) {
         return spelled == "0";

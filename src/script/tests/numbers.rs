@@ -53,7 +53,8 @@ fn restored(input: &str, output: &str) -> Option<String> {
 fn a_number_left_alone_keeps_its_spelling() {
     let input = concat!(
         r#"{"big":9007199254740993,"huge":123456789012345678901234567890,"price":1.10,"e":1e21,"E":1E2,"#,
-        r#""zero":-0,"tiny":1e-400,"over":1e400,"under":-1e400,"list":[0.10,[2.50]],"plain":[1,-5,0.5,12345]}"#
+        r#""zero":-0,"tiny":1e-400,"over":1e400,"under":-1e400,"list":[0.10,[2.50]],"#,
+        r#""tie":600000000000000.3,"even":600000000000000.2,"plain":[1,-5,0.5,12345]}"#
     );
     assert_eq!(body_on("return event", input), keep(input));
     assert_eq!(body_on("return { ...event }", input), keep(input));
