@@ -127,6 +127,11 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// Closes the table and says what was written.
+    pub(super) fn finish(self, shared: &mut Shared) -> Result<Finished, Error> {
+        Ok(Finished { home: self.home, parts: self.builder.finish(shared)? })
+    }
+
     /// Counts the builder's bytes anew.
     pub(super) fn recount(&mut self, total: &mut u64) {
         let now = self.builder.bytes();
@@ -337,11 +342,7 @@ impl Tables {
     /// # Errors
     /// A file that cannot be written, or rows that are not those of the plan.
     pub fn finish(self) -> Result<Vec<Finished>, Error> {
-        let Self { tables, mut shared, .. } = self;
-        let finished = |Opened { home, builder, .. }: Opened| {
-            Ok(Finished { home, parts: builder.finish(&mut shared)? })
-        };
-        tables.into_iter().map(finished).collect()
+        self.finish_and_clear().map(|(finished, _)| finished)
     }
 
     pub(super) fn targets(

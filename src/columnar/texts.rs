@@ -14,6 +14,9 @@ use hashbrown::HashTable;
 /// A longer text is kept at each place it comes from: looking for it costs more than it saves.
 const SHARED_BYTES_MAX: usize = 1_024;
 
+/// Bytes of texts whose memory is kept for the next batch.
+const KEPT_BYTES_MAX: u64 = 32 << 20;
+
 /// Numbered texts.
 #[derive(Default)]
 pub(super) struct Texts {
@@ -91,6 +94,16 @@ impl Texts {
     /// Bytes in use.
     pub(super) fn size(&self) -> u64 {
         (self.bytes.len() + self.ends.len() * 8 + self.table.len() * 12) as u64
+    }
+
+    /// Forgets all texts; keeps the memory that they had, unless it was very much.
+    pub(super) fn clear(&mut self) {
+        if self.size() > KEPT_BYTES_MAX {
+            *self = Self { hasher: self.hasher.clone(), ..Self::default() };
+        }
+        self.bytes.clear();
+        self.ends.clear();
+        self.table.clear();
     }
 
     /// Forgets all texts but those that are then asked for by [`Renumbering::keep`].

@@ -13,7 +13,7 @@ use super::plan::PlannedFile;
 use super::rows::{Batch, Incoming, LocalFile, Mapped, Pressed, Rows, Workshop};
 use super::settings::{Compiled, SettingError, Settings};
 use super::{Error, SharedSettings};
-use crate::columnar::{Event, EventLeaves, Leaves, RouteId, Tables};
+use crate::columnar::{Event, EventLeaves, Leaves, Room, RouteId, Tables};
 use crate::event::{Node, Parser, Tape, known};
 use crate::record::Route;
 use crate::storage::keys::Part;
@@ -41,11 +41,18 @@ struct Mapping {
     parser: Parser,
     mapper: Mapper,
     outline: Outline,
+    /// The memory of the last batch, unless one is open.
+    room: Room,
 }
 
 impl Mapping {
     fn new(dialect: Dialect) -> Self {
-        Self { parser: Parser::new(), mapper: Mapper::new(dialect), outline: Outline::default() }
+        Self {
+            parser: Parser::new(),
+            mapper: Mapper::new(dialect),
+            outline: Outline::default(),
+            room: Room::default(),
+        }
     }
 }
 
@@ -74,18 +81,19 @@ impl Warehouse {
     ) -> Result<MappedRows, Error> {
         let compiled = Compiled::new(settings)
             .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
-        {
+        let room = {
             let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
             if mapping.mapper.dialect() == compiled.dialect {
                 mapping.mapper.begin_batch();
             } else {
                 *mapping = Mapping::new(compiled.dialect);
             }
-        }
+            std::mem::take(&mut mapping.room)
+        };
         let unified = Arc::new(compiled.unified.clone());
         let parts = opener.parts();
         Ok(MappedRows {
-            tables: Tables::new(compiled.of_batch(batch), unified, Box::new(opener)),
+            tables: Tables::new(compiled.of_batch(batch), unified, Box::new(opener)).in_room(room),
             mapping: Arc::clone(&self.mapping),
             routes: HashMap::default(),
             layouts: compiled.layouts,
@@ -285,7 +293,7 @@ impl Rows for MappedRows {
         let route = self.route_id(incoming.route);
         let shared = Arc::clone(&self.mapping);
         let mut mapping = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Mapping { parser, mapper, outline } = &mut *mapping;
+        let Mapping { parser, mapper, outline, .. } = &mut *mapping;
         let received_at = incoming.event.received_at;
         let refused = match parser.parse(incoming.event.payload) {
             Err(_) => UNPARSABLE,
@@ -356,7 +364,9 @@ impl Rows for MappedRows {
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<LocalFile>, Error> {
-        local_files(self.tables.finish().map_err(Error::Rows)?, &self.parts)
+        let (finished, room) = self.tables.finish_and_clear().map_err(Error::Rows)?;
+        self.mapping.lock().unwrap_or_else(PoisonError::into_inner).room = room;
+        local_files(finished, &self.parts)
     }
 }
 

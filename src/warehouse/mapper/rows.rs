@@ -381,13 +381,22 @@ impl Mapper {
         rows: [(TableId, Option<Value>); 2],
         sink: &mut impl Sink,
     ) {
-        for slot in self.slots.iter().filter(|slot| !slot.lost && !slot.written && !slot.copy) {
-            self.losers.push(Loser {
+        let Self { slots, written, losers, .. } = self;
+        for slot in slots.iter().filter(|slot| !slot.lost && !slot.written && !slot.copy) {
+            losers.push(Loser {
                 token: slot.value.token,
                 reason: DiscardReason::ReservedName,
                 column: slot.column,
             });
         }
+        // A standard column that is made of the very value has it: `context.ip`, most of all.
+        losers.retain(|loser| {
+            let is_itself = |value: Value| value.own == Own::Text && value.token == loser.token;
+            loser.reason != DiscardReason::ReservedName
+                || !written
+                    .iter()
+                    .any(|fixed| fixed.column == loser.column && fixed.value.is_some_and(is_itself))
+        });
         if self.losers.is_empty() {
             return;
         }

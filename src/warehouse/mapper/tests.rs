@@ -153,6 +153,24 @@ fn what_gets_no_column_says_why() {
 }
 
 #[test]
+fn a_value_that_its_standard_column_is_made_of_is_not_lost() {
+    let lost = |parts: &str| {
+        let mut mapper = Mapper::new(Dialect::Datalake);
+        let event = format!(r#"{{"type":"page","messageId":"m","request_ip":"1.1.1.1",{parts}}}"#);
+        map_with(&mut mapper, &mut Parser::new(), &Layout::default(), &event).unwrap();
+        !mapper.lost_nothing()
+    };
+    for parts in [
+        r#""context":{"ip":"0.0.0.0"}"#,
+        r#""context":{"ip":"1.1.1.1"}"#,
+        r#""context":{},"properties":{"name":"Home"}"#,
+    ] {
+        assert!(!lost(parts), "{parts}");
+    }
+    assert!(lost(r#""context":{},"name":"Start","properties":{"name":"Home"}"#));
+}
+
+#[test]
 fn an_event_without_a_table_keeps_its_properties() {
     let rows = map(r#"{"type":"track","event":"!!","messageId":"m","properties":{"a":1}}"#);
     let tables: Vec<&str> = rows.iter().map(|row| row.table.as_str()).collect();
