@@ -22,6 +22,7 @@ impl Room {
         shared.texts.clear();
         shared.stage.clear();
         shared.stage.forget_plans();
+        shared.encoder.clear();
         draft.forget_texts();
         Self { shared, draft }
     }

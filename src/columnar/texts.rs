@@ -163,6 +163,24 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_very_many_texts_is_given_up() {
+        let mut texts = Texts::default();
+        let long = "x".repeat(1 << 20);
+        for _ in 0..8 {
+            texts.number(&long);
+        }
+        texts.clear();
+        assert_eq!((texts.len(), texts.size()), (0, 0));
+        assert!(texts.bytes.capacity() >= 8 << 20);
+        for _ in 0..33 {
+            texts.number(&long);
+        }
+        texts.clear();
+        assert_eq!(texts.bytes.capacity(), 0);
+        assert_eq!(texts.number("a"), 0);
+    }
+
+    #[test]
     fn what_is_kept_has_a_new_number_and_the_rest_is_gone() {
         let mut texts = Texts::default();
         let all: Vec<u32> = (0..500).map(|n| texts.number(&format!("text {n}"))).collect();

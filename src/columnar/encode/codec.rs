@@ -47,6 +47,11 @@ impl std::fmt::Debug for Codecs {
 }
 
 impl Codecs {
+    /// Bytes of the buffer.
+    pub(super) fn size(&self) -> usize {
+        self.out.capacity()
+    }
+
     /// The page, compressed.
     ///
     /// # Errors

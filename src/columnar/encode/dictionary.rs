@@ -51,6 +51,12 @@ impl Words {
         once <= PAGE_BYTES && once + places_bytes(values.len(), self.distinct.len()) < all
     }
 
+    /// Bytes of all lists.
+    pub(super) fn size(&self) -> usize {
+        let lists = [&self.by_text, &self.distinct, &self.counts, &self.places];
+        lists.iter().map(|list| list.capacity() * size_of::<u32>()).sum()
+    }
+
     /// The distinct texts.
     pub(super) fn distinct(&self) -> &[u32] {
         &self.distinct
@@ -80,6 +86,11 @@ impl Default for Numbers {
 }
 
 impl Numbers {
+    /// Bytes of the lists that grow.
+    pub(super) fn size(&self) -> usize {
+        self.distinct.capacity() * size_of::<i64>() + self.places.capacity() * size_of::<u32>()
+    }
+
     /// Finds the distinct numbers, if they are few; whether a dictionary makes the chunk smaller
     /// than the other encoding does: as they are, or as differences.
     pub(super) fn collect(&mut self, values: &[i64], are_floats: bool) -> bool {

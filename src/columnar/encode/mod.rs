@@ -113,10 +113,21 @@ struct Given<'c> {
     is_required: bool,
 }
 
+/// Bytes of buffers that are kept from batch to batch.
+const KEPT_BYTES_MAX: usize = 8 << 20;
+
 impl Encoder {
     /// The bytes of the chunk encoded last.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.out
+    }
+
+    /// Gives up buffers that very large chunks made grow.
+    pub(super) fn clear(&mut self) {
+        let bytes = self.bodies.capacity() + self.out.capacity() + self.codecs.size();
+        if bytes + self.words.size() + self.numbers.size() > KEPT_BYTES_MAX {
+            *self = Self::default();
+        }
     }
 
     /// Encodes the values of `column`, which has `rows` rows.

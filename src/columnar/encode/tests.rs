@@ -9,6 +9,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
+use super::{Encoder, KEPT_BYTES_MAX};
 use crate::columnar::builder::{Shared, Table, TableBuilder};
 use crate::columnar::tests::{Bench, Memory, Value, row, rows_of, settings};
 use crate::columnar::{Compression, Plan, Schema};
@@ -172,4 +173,15 @@ proptest! {
             prop_assert!(holds, "{value:?} outside of {statistics:?}");
         }
     }
+}
+
+#[test]
+fn buffers_of_a_very_large_chunk_are_given_up() {
+    let mut encoder = Encoder::default();
+    encoder.bodies.reserve(KEPT_BYTES_MAX / 2);
+    encoder.clear();
+    assert!(encoder.bodies.capacity() >= KEPT_BYTES_MAX / 2);
+    encoder.out.reserve(KEPT_BYTES_MAX / 2 + 1);
+    encoder.clear();
+    assert_eq!((encoder.bodies.capacity(), encoder.out.capacity()), (0, 0));
 }
