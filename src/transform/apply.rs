@@ -173,31 +173,17 @@ impl<'a, 't> Walk<'a, 't> {
         let base = self.scratch.frames.len();
         let member = self.memo.member(state);
         self.enter(root, member);
-        let end = root.token().next;
         let mut at = root.index() + 1;
-        while at < end {
-            while self.scratch.frames.last().is_some_and(|frame| frame.end <= at) {
-                self.scratch.frames.pop();
-            }
+        loop {
+            at = self.skim(at, base, is_event);
             let depth = self.scratch.frames.len();
-            let Some(&frame) = self.scratch.frames.last() else { break };
-            let at_top = is_event && depth == base + 1;
-            at = self.skim(at, frame, at_top);
-            if at < frame.end {
-                at = self.value(at, frame, at_top);
-            }
+            let Some(&frame) = self.scratch.frames.last().filter(|_| depth > base) else { break };
+            at = self.value(at, frame, is_event && depth == base + 1);
         }
-        self.scratch.frames.truncate(base);
     }
 
     fn enter(&mut self, node: Node<'_>, member: Member) {
-        self.scratch.frames.push(Frame {
-            end: node.token().next,
-            token: node.index(),
-            member,
-            is_object: node.kind() == Kind::Object,
-            renamed: false,
-        });
+        self.scratch.frames.push(Frame::of(node.token(), node.index(), member));
     }
 
     /// Sees to the value at token `at`; returns the next token.

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::detect::{Detector, Finder};
+use super::detect::{Detector, Finder, Set};
 use super::keyname::Name;
 use super::pack::{Decision, Pack};
 use super::select::State;
-use crate::event::{Edits, KeyId, Keys, Parser};
+use crate::event::{Edits, KeyId, Keys, Kind, Parser, Token};
 
 /// Memos kept: a source runs one or two packs, and a worker has one parser for bodies and one for
 /// what was merged.
@@ -130,11 +130,22 @@ pub(super) struct Frame {
     pub(super) renamed: bool,
 }
 
+impl Frame {
+    /// The frame of the container `token`, which stands at `at` of the tape.
+    #[inline]
+    pub(super) const fn of(token: &Token, at: u32, member: Member) -> Self {
+        let is_object = matches!(token.kind, Kind::Object);
+        Self { end: token.next, token: at, member, is_object, renamed: false }
+    }
+}
+
 /// The states of one pack over one parser's keys.
 pub(super) struct Memo {
     pack: u64,
     stamp: u64,
     states: Vec<(State, Decision)>,
+    /// For each state what its decision looks for, close together.
+    finds: Vec<Set>,
     ids: HashMap<State, u32>,
     /// For each state and key the member, or [`Member::UNKNOWN`] where nobody asked yet.
     rows: Vec<Vec<Member>>,
@@ -153,6 +164,7 @@ impl Memo {
             pack: pack.id(),
             stamp,
             states: Vec::new(),
+            finds: Vec::new(),
             ids: HashMap::new(),
             rows: Vec::new(),
             keys: Vec::new(),
@@ -170,6 +182,7 @@ impl Memo {
         let id = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
         self.ids.insert(state.clone(), id);
         let decision = pack.decide(&state);
+        self.finds.push(decision.find);
         self.states.push((state, decision));
         self.rows.push(Vec::new());
         id
@@ -178,6 +191,12 @@ impl Memo {
     #[inline]
     pub(super) fn decision(&self, state: u32) -> &Decision {
         &self.states[state as usize].1
+    }
+
+    /// What is looked for in values in `state`.
+    #[inline]
+    pub(super) fn find(&self, state: u32) -> Set {
+        self.finds[state as usize]
     }
 
     pub(super) fn state(&self, state: u32) -> &State {

@@ -29,16 +29,21 @@ pub(super) const PERCENT: u16 = 1 << 12;
 /// Bytes of characters outside ASCII.
 pub(super) const HIGH: u16 = 1 << 13;
 
+/// Letters that are no hexadecimal digits; they are [`LOWER`] or [`UPPER`] as well.
+pub(super) const BEYOND_F: u16 = 1 << 14;
+
 /// Letters and digits of ASCII.
-pub(super) const ALNUM: u16 = LOWER | UPPER | DIGIT;
+pub(super) const ALNUM: u16 = LOWER | UPPER | DIGIT | BEYOND_F;
 
 const TABLE: [u16; 256] = {
     let mut table = [OTHER; 256];
     let mut at = 0;
     while at < 256 {
         table[at] = match at {
-            0x61..=0x7A => LOWER,
-            0x41..=0x5A => UPPER,
+            0x61..=0x66 => LOWER,
+            0x67..=0x7A => LOWER | BEYOND_F,
+            0x41..=0x46 => UPPER,
+            0x47..=0x5A => UPPER | BEYOND_F,
             0x30..=0x39 => DIGIT,
             0x40 => AT,
             0x3A => COLON,

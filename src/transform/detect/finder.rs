@@ -12,6 +12,10 @@ use super::{Detector, Found, Set, shape};
 /// No text shorter than this holds anything that a detector finds.
 const SHORTEST: usize = 5;
 
+/// Texts from this length on are looked for among those seen before anything else. Shorter ones may
+/// be ids, hashes or times, which never get there.
+const SEEN_FIRST: usize = 65;
+
 /// Runs the detectors over texts; keeps its buffers.
 #[derive(Default)]
 pub struct Finder {
@@ -64,10 +68,26 @@ impl Finder {
         }
     }
 
-    /// True if it is known without a search that `bytes`, a text, hold nothing of `want`.
+    /// True if `text`, a value that stays as it is if so, holds nothing of `want`. Remembers it as
+    /// [`Finder::remember`] does.
     #[inline]
-    pub(in crate::transform) fn is_harmless(&self, bytes: &[u8], want: Set) -> bool {
-        candidate(bytes, want).is_none() || self.seen.has(bytes, want)
+    pub(in crate::transform) fn is_clean(&mut self, text: &str, want: Set) -> bool {
+        let bytes = text.as_bytes();
+        // The longer a text, the less a look at what was seen costs of what it may save.
+        if bytes.len() >= SEEN_FIRST && self.seen.has(bytes, want) {
+            return true;
+        }
+        let Some(classes) = candidate(bytes, want) else { return true };
+        if bytes.len() < SEEN_FIRST && self.seen.has(bytes, want) {
+            return true;
+        }
+        self.found.clear();
+        self.search(text, want, classes);
+        let clean = self.found.is_empty();
+        if clean {
+            self.seen.note(bytes, want);
+        }
+        clean
     }
 
     /// What the last [`Finder::find`] found.

@@ -1,6 +1,8 @@
 //! Whole texts that are harmless by their shape: UUIDs, times, hashes, sortable ids, pseudonyms.
 
-use super::class::{self, ALNUM, COLON, DASH, DIGIT, DOT, LOWER, OTHER, PLUS, UNDERSCORE, UPPER};
+use super::class::{
+    self, ALNUM, BEYOND_F, COLON, DASH, DIGIT, DOT, LOWER, OTHER, PLUS, UNDERSCORE, UPPER,
+};
 
 /// True if a text of these classes is such an id, time or hash, so that no detector need look.
 #[inline]
@@ -14,23 +16,24 @@ pub(super) fn is_harmless(bytes: &[u8], classes: u16) -> bool {
             classes & (LOWER | UPPER) != 0 && !looks_paid(bytes, classes & UPPER != 0)
         }
         // MD5, SHA-1, SHA-256, SHA-512.
-        32 | 40 | 64 | 128 if classes & !ALNUM == 0 => {
-            classes & (LOWER | UPPER) != 0
-                && count(bytes, |byte| byte.is_ascii_hexdigit()) == bytes.len()
-        }
-        36 if classes & !(ALNUM | DASH) == 0 => is_uuid(bytes),
-        19..=34 if classes & !(DIGIT | DASH | COLON | DOT | UPPER | PLUS | OTHER) == 0 => {
-            is_time(bytes)
-        }
+        32 | 40 | 64 | 128 if classes & !HEX == 0 => classes & (LOWER | UPPER) != 0,
+        36 if classes & !(HEX | DASH) == 0 => is_uuid(bytes),
+        19..=34 if classes & !TIME == 0 => is_time(bytes),
         35.. if classes & UNDERSCORE != 0 && bytes[0] == b'h' => is_pseudonym(bytes),
         _ => false,
     }
 }
 
-/// How many bytes pass; the loop is one that compilers make wide.
+/// Hexadecimal digits.
+const HEX: u16 = ALNUM & !BEYOND_F;
+/// What times are written with; `T` and `Z` are the letters.
+const TIME: u16 = DIGIT | DASH | COLON | DOT | UPPER | BEYOND_F | PLUS | OTHER;
+
+/// How many bytes pass, of fewer than 256; the loop is one that compilers make wide.
 #[inline]
-fn count(bytes: &[u8], passes: impl Fn(u8) -> bool) -> usize {
-    bytes.iter().map(|&byte| usize::from(passes(byte))).sum()
+fn count<const N: usize>(bytes: &[u8; N], passes: impl Fn(u8) -> bool) -> u8 {
+    const { assert!(N < 256) };
+    bytes.iter().fold(0, |count, &byte| count + u8::from(passes(byte)))
 }
 
 /// An IBAN or a base58 wallet has these lengths too; wallets have capitals.
@@ -42,9 +45,12 @@ fn looks_paid(bytes: &[u8], has_capitals: bool) -> bool {
     iban || has_capitals && matches!(bytes[0], b'1' | b'3' | b'r')
 }
 
+/// Hexadecimal digits and dashes: the dashes where they belong, and no more.
 fn is_uuid(bytes: &[u8]) -> bool {
-    [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-')
-        && count(bytes, |byte| byte.is_ascii_hexdigit()) == 32
+    bytes.first_chunk::<36>().is_some_and(|bytes| {
+        [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-')
+            && count(bytes, |byte| byte == b'-') == 4
+    })
 }
 
 /// `2026-06-15T00:05:39` and what may follow: a fraction and a zone.
@@ -53,7 +59,7 @@ fn is_time(bytes: &[u8]) -> bool {
     let shaped = dashes
         && bytes[13] == b':'
         && bytes[16] == b':'
-        && count(bytes.get(..19).unwrap_or_default(), |byte| byte.is_ascii_digit()) == 14;
+        && bytes.first_chunk::<19>().is_some_and(|time| count(time, |b| b.is_ascii_digit()) == 14);
     let mut rest = bytes.get(19..).unwrap_or_default();
     if let [b'.', fraction @ ..] = rest {
         let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
