@@ -21,3 +21,7 @@ deny:
 
 demo:
     cargo run --release -- demo
+
+# Fuzzes one of the targets redact, detect and pack with libFuzzer, on stable Rust.
+fuzz target *options:
+    fuzz/run {{target}} {{options}}
