@@ -13,6 +13,9 @@ pub(crate) struct Sample {
     pub(crate) at: f64,
     /// Processor time of all its threads so far, nanoseconds.
     pub(crate) cpu_ns: u64,
+    /// The share of keelrow's loader in it.
+    #[serde(default)]
+    pub(crate) loader_ns: u64,
     /// Resident memory in bytes.
     pub(crate) rss: u64,
 }
@@ -47,7 +50,8 @@ impl Watch {
             thread.1 = spent;
         }
         let pages = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        Some(Sample { at, cpu_ns: self.cpu_ns(""), rss: status_bytes(&pages, "VmRSS:") })
+        let (cpu_ns, loader_ns) = (self.cpu_ns(""), self.cpu_ns("loader"));
+        Some(Sample { at, cpu_ns, loader_ns, rss: status_bytes(&pages, "VmRSS:") })
     }
 
     /// Processor time of the threads whose name starts with `prefix`, at the last look.

@@ -1,15 +1,16 @@
 //! `loadtest overload`: what becomes of a server that is asked for more than it can do. One source
 //! sends batches at a multiple of the highest rate, another a few single events beside it. Sender and
-//! server share the machine: figures are also given per processor second of the server, which the
-//! sender's own share does not change.
+//! server share the machine: figures are also given per processor second of the server's threads that
+//! take events in, which neither the sender's own share changes nor what the loader has left to do.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
 
+use super::compare::shapes::quiet;
 use super::figures::Spread;
-use super::{Workplace, caught_up, load};
+use super::{Workplace, load};
 use crate::cli::OverloadArgs;
 use crate::drive::{Outcome, Pace};
 use crate::output::Progress;
@@ -40,7 +41,7 @@ struct Round {
     goodput: f64,
     /// The one divided by the other.
     goodput_ratio: f64,
-    /// The same of events for each processor second of the server.
+    /// The same of events for each processor second of the server without its loader.
     goodput_ratio_by_cpu: f64,
     /// Acknowledged without load: 99 % took at most this, milliseconds.
     unloaded_p99_ms: f64,
@@ -105,7 +106,9 @@ impl Overloaded {
         text.push_str(&row("highest rate, events/s", 0, |round| round.highest));
         text.push_str(&row("goodput, events/s", 0, |round| round.goodput));
         text.push_str(&row("  of the highest (mark 0.95)", 2, |round| round.goodput_ratio));
-        text.push_str(&row("  the same by server CPU", 2, |round| round.goodput_ratio_by_cpu));
+        text.push_str(&row("  the same by CPU of taking in", 2, |round| {
+            round.goodput_ratio_by_cpu
+        }));
         text.push_str(&row("p99 without load, ms", 1, |round| round.unloaded_p99_ms));
         text.push_str(&row("p99 of accepted, ms", 1, |round| round.accepted_p99_ms));
         text.push_str(&row("  times without load (mark 5)", 1, |round| round.p99_ratio));
@@ -174,14 +177,11 @@ async fn round(args: &OverloadArgs, number: u64, found: &mut Overloaded) -> anyh
     let closed = Profile { connections: args.connections, ..stage.hot.clone() };
     let fastest = stage.send(&closed, Pace::Closed).await?;
     let highest = fastest.events_per_second();
+    // Without load is without what is left of the load before.
+    quiet(&mut watch).await?;
     let (rested, calm_rested) = stage.both(highest * UNLOADED).await?;
     let (pressed, calm_pressed) = stage.both(highest * args.factor).await?;
-    let taken: u64 = [&fastest, &rested, &calm_rested, &pressed, &calm_pressed]
-        .iter()
-        .map(|outcome| outcome.counts.events_taken)
-        .sum();
     let peak = watch.rss_peak();
-    caught_up(&server, &setup.lake(), taken).await;
     server.stop().await?;
     for outcome in [&calm_rested, &calm_pressed] {
         found.calm_failed += outcome.counts.failed() + outcome.counts.abandoned;
@@ -201,7 +201,7 @@ fn figures(
     (idle, peak): (u64, u64),
 ) -> Round {
     let ms = |micros: u64| Duration::from_micros(micros).as_secs_f64() * 1_000.0;
-    let cost = |outcome: &Outcome| outcome.server_cpu_us_per_event().unwrap_or(f64::NAN);
+    let cost = |outcome: &Outcome| outcome.serving_cpu_us_per_event().unwrap_or(f64::NAN);
     let refused: u64 = pressed.counts.refused.values().sum();
     let (highest, goodput) = (fastest.events_per_second(), pressed.events_per_second());
     let (unloaded, accepted) = (ms(rested.accepted.p99), ms(pressed.accepted.p99));

@@ -134,10 +134,19 @@ impl Outcome {
     }
 
     /// The server's processor time for each event it took, microseconds.
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(crate) fn server_cpu_us_per_event(&self) -> Option<f64> {
+        self.cpu_us_per_event(|sample| sample.cpu_ns)
+    }
+
+    /// The same without its loader, which may be at work on what came before.
+    pub(crate) fn serving_cpu_us_per_event(&self) -> Option<f64> {
+        self.cpu_us_per_event(|sample| sample.cpu_ns.saturating_sub(sample.loader_ns))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn cpu_us_per_event(&self, spent: impl Fn(&Sample) -> u64) -> Option<f64> {
         let (first, last) = (self.server.first()?, self.server.last()?);
-        let spent = last.cpu_ns.saturating_sub(first.cpu_ns);
+        let spent = spent(last).saturating_sub(spent(first));
         let events = self.counts.events_taken;
         (events > 0 && spent > 0).then(|| spent as f64 / 1_000.0 / events as f64)
     }
