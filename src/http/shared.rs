@@ -95,8 +95,9 @@ impl<P: Pipeline> Shared<P> {
         self.conclude(done, source.as_deref())
     }
 
-    /// Reads the body, unless the sender is refused already, or there is too much to do: that is
-    /// decided before anything is read, since to refuse must cost little.
+    /// Reads the body, unless the sender is refused already, or there is too much to do. That is
+    /// decided before anything is read, since to refuse must cost little, and again before anything
+    /// is made of it: many may be let in while their bodies are on their way.
     pub(super) async fn read(
         &self,
         head: &Head,
@@ -115,7 +116,10 @@ impl<P: Pipeline> Shared<P> {
                     match body::read(&head.headers, body, limits, budget).await {
                         Ok((bytes, permit)) => {
                             self.parts.stats.read(bytes.len());
-                            return Ok((credential, bytes, permit));
+                            if self.load.admits(&share) {
+                                return Ok((credential, bytes, permit));
+                            }
+                            Refusal::Unavailable(Trouble::Overloaded).into()
                         }
                         Err(failure) => failure,
                     }
@@ -137,7 +141,7 @@ impl<P: Pipeline> Shared<P> {
         let share = self.share_of(&credential);
         // What is too large for ever must not be told to come again.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if self.load.admits(&share, announced.min(bytes_max) + body::REQUEST_BYTES) {
+        if announced > bytes_max || self.load.admits(&share) {
             return Ok((credential, share));
         }
         Err(Refusal::Unavailable(Trouble::Overloaded))
