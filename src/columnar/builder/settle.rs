@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::TableBuilder;
 use crate::columnar::Error;
 use crate::columnar::column::Birth;
-use crate::columnar::overflow::{Aside, OVERFLOW};
+use crate::columnar::overflow::{Aside, Misfit, OVERFLOW};
 use crate::columnar::schema::type_name;
 use crate::columnar::texts::Texts;
 use crate::warehouse::{ColumnType, Scalar};
@@ -16,37 +16,48 @@ impl TableBuilder {
         let mut aside = std::mem::take(&mut self.aside);
         let misfits = aside.take_misfits();
         let mut variants: HashMap<(u32, ColumnType), Option<u32>> = HashMap::new();
-        for misfit in &misfits {
-            let (value, text) = aside.cell(misfit);
-            let value = &value;
-            if let Some(base) = self.columns.get_mut(misfit.base as usize)
-                && !misfit.duplicate
-                && base.accepts(value)
-            {
-                if !base.is_filled(misfit.row) {
-                    base.put_late(misfit.row, value, text, texts);
+        // Of a row, what its own column takes after all comes before what looks for a variant, as if
+        // the type had been known when the row came: the variant may be that very column.
+        for of_row in misfits.chunk_by(|one, next| one.row == next.row) {
+            for misfit in of_row {
+                let is_own = self.is_taken_back(misfit, &aside);
+                let base = self.columns.get_mut(misfit.base as usize).filter(|_| is_own);
+                if let Some(base) = base.filter(|base| !base.is_filled(misfit.row)) {
+                    let (value, text) = aside.cell(misfit);
+                    base.put_late(misfit.row, &value, text, texts);
                 }
-                continue;
             }
-            let column_type = value.own_type();
-            let variant = *variants
-                .entry((misfit.base, column_type))
-                .or_insert_with(|| self.variant(misfit.base, column_type));
-            match variant.and_then(|at| self.columns.get_mut(at as usize)) {
-                Some(column)
-                    if column.constant().is_none()
-                        && column.accepts(value)
-                        && !column.is_filled(misfit.row) =>
-                {
-                    column.put_late(misfit.row, value, text, texts);
+            for misfit in of_row {
+                if self.is_taken_back(misfit, &aside) {
+                    continue;
                 }
-                _ => aside.give_up(misfit),
+                let (value, text) = aside.cell(misfit);
+                let column_type = value.own_type();
+                let variant = *variants
+                    .entry((misfit.base, column_type))
+                    .or_insert_with(|| self.variant(misfit.base, column_type));
+                match variant.and_then(|at| self.columns.get_mut(at as usize)) {
+                    Some(column)
+                        if column.constant().is_none()
+                            && column.accepts(&value)
+                            && !column.is_filled(misfit.row) =>
+                    {
+                        column.put_late(misfit.row, &value, text, texts);
+                    }
+                    _ => aside.give_up(misfit),
+                }
             }
         }
         let placed = self.place_overflow(&mut aside, texts);
         aside.clear();
         self.aside = aside;
         placed
+    }
+
+    /// True if the value's own column takes it, now that its type is known.
+    fn is_taken_back(&self, misfit: &Misfit, aside: &Aside) -> bool {
+        let base = self.columns.get(misfit.base as usize);
+        !misfit.duplicate && base.is_some_and(|base| base.accepts(&aside.cell(misfit).0))
     }
 
     /// The column for values of `column_type` that the column at `base` does not take.

@@ -59,6 +59,27 @@ fn a_time_that_meets_a_word_keeps_its_spelling() {
 }
 
 #[test]
+fn a_value_finds_its_own_column_before_others_take_it_for_a_variant() {
+    // `v__int` turns to strings in the last row only, when both integers wait.
+    let four = ("v", Scalar::Int(4), "4");
+    let five = ("v__int", Scalar::Int(5), "5");
+    let rows: [&[(&str, Scalar<'_>, &str)]; 3] = [
+        &[("v", DAY, "1970-01-02"), ("v__int", DAY, "1970-01-02")],
+        &[four, five],
+        &[("v", DAY, "1970-01-02"), ("v__int", Scalar::Text("x"), "x")],
+    ];
+    let (parts, files) = cut(&rows);
+    let (mut again, copies) = open(settings(), planned(&parts));
+    rows.iter().for_each(|cells| row(&mut again, cells));
+    assert_eq!(again.finish().unwrap(), parts);
+    assert!(copies.files() == files, "bytes differ");
+    let found = &rows_of(&files[0])[1];
+    assert_eq!(found.get("v__int"), Some(&Value::Text("5".to_owned())));
+    let Some(Value::Text(rest)) = found.get("_overflow") else { panic!("4 is lost: {found:?}") };
+    assert!(rest.ends_with(":4}"), "{rest}");
+}
+
+#[test]
 fn values_of_another_type_go_to_variants() {
     let (parts, files) = cut(&[
         &[("price", Scalar::Int(1), "1")],
