@@ -174,7 +174,16 @@ impl Selectors {
     }
 }
 
+/// True if something of the key was hidden: in a key that is spelled like a query, the brackets are
+/// percent-encoded.
 fn holds_placeholder(key: &str) -> bool {
+    let decoded;
+    let key = if key.contains("%5B") {
+        decoded = key.replace("%5B", "[").replace("%5D", "]");
+        &decoded
+    } else {
+        key
+    };
     key.contains('[') && Detector::ALL.iter().any(|one| key.contains(one.placeholder()))
 }
 
@@ -205,6 +214,9 @@ mod tests {
         assert!(met("**.traits.name", "traits.name"));
         assert!(met("context.**.name", "context.a.b.name"));
         assert!(met("context.**.name", "context.name"));
+        assert!(met("password_*", "password=x"));
+        assert!(!met("password_*", "password=[secret]"), "what was hidden names nothing");
+        assert!(!met("password_*", "password=%5Bsecret%5D"), "encoded, too");
         assert!(met("properties.**", "properties.a"));
     }
 }
