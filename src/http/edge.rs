@@ -26,7 +26,7 @@ use super::shared::{Parts, Shared, peer};
 use super::{cors, events, pages, pixel, setup, webhook};
 use crate::event::enrich::EventType;
 use crate::ingest::{Form, Pipeline};
-use crate::limits::{Budget, Load, Look, Shares};
+use crate::limits::{Budget, Load, Shares};
 
 /// The public routes, ready to answer. Cheap to clone.
 #[derive(Debug)]
@@ -62,13 +62,10 @@ impl<P: Pipeline> Edge<P> {
         &self.shared.parts
     }
 
-    /// Fits what may be in work to how late the runtime, of one thread, is, until `shutdown`.
+    /// Fits what may be in work to how late the runtime is, until `shutdown`.
     pub async fn keep_in_time(&self, shutdown: CancellationToken) {
         let load = self.shared.load.clone();
         let (mut watch, mut looked) = (load.watch(), Instant::now());
-        let runtime = tokio::runtime::Handle::current().metrics();
-        let busy = || runtime.worker_total_busy_duration(0);
-        let mut worked = busy();
         loop {
             let due = Instant::now() + if load.is_quiet() { LOOK_WHEN_QUIET } else { LOOK_EVERY };
             tokio::select! {
@@ -77,10 +74,9 @@ impl<P: Pipeline> Edge<P> {
             }
             // What a timer wakes may be run before what waits already; from here it stands in line.
             tokio::task::yield_now().await;
-            let (now, total) = (Instant::now(), busy());
-            let busy = total.saturating_sub(worked);
-            watch.look(Look { since: now - looked, delay: now - due, busy });
-            (looked, worked) = (now, total);
+            let now = Instant::now();
+            watch.look(now - looked, now - due);
+            looked = now;
         }
     }
 

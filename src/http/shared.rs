@@ -95,9 +95,8 @@ impl<P: Pipeline> Shared<P> {
         self.conclude(done, source.as_deref())
     }
 
-    /// Reads the body, unless the sender is refused already, or there is too much to do. That is
-    /// decided before anything is read, since to refuse must cost little, and again before anything
-    /// is made of it: many may be let in while their bodies are on their way.
+    /// Reads the body, unless the sender is refused already, or there is too much to do: that is
+    /// decided before anything is read, since to refuse must cost little.
     pub(super) async fn read(
         &self,
         head: &Head,
@@ -116,10 +115,7 @@ impl<P: Pipeline> Shared<P> {
                     match body::read(&head.headers, body, limits, budget).await {
                         Ok((bytes, permit)) => {
                             self.parts.stats.read(bytes.len());
-                            if self.load.admits(&share) {
-                                return Ok((credential, bytes, permit));
-                            }
-                            Refusal::Unavailable(Trouble::Overloaded).into()
+                            return Ok((credential, bytes, permit));
                         }
                         Err(failure) => failure,
                     }
@@ -141,7 +137,7 @@ impl<P: Pipeline> Shared<P> {
         let share = self.share_of(&credential);
         // What is too large for ever must not be told to come again.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if announced > bytes_max || self.load.admits(&share) {
+        if self.load.admits(&share, announced.min(bytes_max) + body::REQUEST_BYTES) {
             return Ok((credential, share));
         }
         Err(Refusal::Unavailable(Trouble::Overloaded))

@@ -3,14 +3,8 @@
 //! Beyond what its cores can do, a server that takes everything answers everything late. So what is
 //! in work, counted in bytes since they are what costs time, has a limit that follows the delay of
 //! the runtimes' own clocks: it falls while tasks wait too long for a core and rises while they do
-//! not. Once it is reached requests are refused at once, large and small alike: what counts is what
-//! is in work already, else a large body would never find room beside small ones. A source that has
-//! less in work than an even share is let in all the same, so that a hot one only ever displaces
-//! itself.
-//!
-//! A thread that is late though it had time to rest in between was kept from a core by others, the
-//! loader or a neighbour on the machine, or waited for the log: then less work would make nothing
-//! faster, and the limit stays.
+//! not. Past it requests are refused at once. A source that has less in work than an even share is
+//! let in all the same, so that a hot one only ever displaces itself.
 //!
 //! A queue that empties again is no overload: an SDK that comes back with all it has kept, or a
 //! neighbour of the machine, makes a program late for some tenths of a second. Only who is late all
@@ -22,16 +16,12 @@ use std::time::Duration;
 
 use super::share::Share;
 
-/// Tasks that wait longer for a core mean that more is asked than can be done. A request waits so
-/// long about twice, for its body to be worked on and for its answer to be sent.
-const LATE: Duration = Duration::from_millis(5);
-/// The limit never falls below this: sixteen batches of fifty events, five milliseconds of a core.
-/// Where the log's sync takes longer nobody waits for a core meanwhile, and the limit rises.
-const LEAST: usize = 1 << 20;
-
-/// A runtime that rested for more than this part of the time has room for more work: busy time is
-/// told in steps of some requests, so that the line must not be drawn too near to none.
-const RESTED: u32 = 5;
+/// Tasks that wait longer for a core mean that more is asked than can be done: a few times the
+/// scheduler's tick, and half of what a request may take then.
+const LATE: Duration = Duration::from_millis(10);
+/// The limit never falls below this: some sixty batches of fifty events, ten milliseconds of two
+/// cores, which keeps the cores and the log's sync busy.
+const LEAST: usize = 4 << 20;
 
 /// So long without one look in time is overload. What an SDK kept and sends at once, such as 64 bodies
 /// of 500 KB, is 30,000 events: at 6 us each two cores work them off in less.
@@ -85,16 +75,17 @@ impl Load {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Whether another request of a source may be worked on now.
+    /// Whether `bytes` more of a source may be worked on now.
     #[must_use]
-    pub fn admits(&self, share: &Share) -> bool {
+    pub fn admits(&self, share: &Share, bytes: usize) -> bool {
         let limit = self.limit();
-        if self.held() < limit {
+        if self.shared.held.load(Ordering::Relaxed).saturating_add(bytes) <= limit {
             return true;
         }
         let own = share.work.load(Ordering::Relaxed);
         let others = self.shared.busy.load(Ordering::Relaxed).saturating_sub(usize::from(own > 0));
-        own < limit / (others + 1)
+        // A source with nothing in work is always let in, however large its request is.
+        own == 0 || own.saturating_add(bytes) <= limit / (others + 1)
     }
 
     /// Counts `bytes` of a source as in work.
@@ -133,31 +124,15 @@ impl Load {
     }
 }
 
-/// What a runtime tells at a look.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Time since the look before.
-    pub since: Duration,
-    /// How much later it came than it should.
-    pub delay: Duration,
-    /// How long of `since` the runtime had something to do.
-    pub busy: Duration,
-}
-
 impl Watch {
-    /// Sets the limit anew.
-    pub fn look(&mut self, look: Look) {
-        let Look { since, delay, busy } = look;
+    /// Sets the limit anew after a look that came `delay` later than it should, `since` the last one.
+    pub fn look(&mut self, since: Duration, delay: Duration) {
         let Load { shared } = &self.load;
         let peak = shared.peak.swap(self.load.held(), Ordering::Relaxed);
         let limit = self.load.limit();
-        let rested = since.saturating_sub(busy);
         let next = if delay <= LATE {
             self.late_for = Duration::ZERO;
             limit.saturating_add(limit / 8)
-        } else if rested > since / RESTED {
-            self.late_for = Duration::ZERO;
-            return;
         } else {
             self.late_for = self.late_for.saturating_add(since);
             if limit == shared.most && self.late_for < PATIENCE {
@@ -183,18 +158,13 @@ impl Drop for Work {
 mod tests {
     use super::*;
 
+    const LATER: Duration = Duration::from_millis(11);
     const LOOK: Duration = Duration::from_millis(16);
-    const LATER: Look = late_by(Duration::from_millis(6));
-    const IN_TIME: Look = late_by(LATE);
-
-    const fn late_by(delay: Duration) -> Look {
-        Look { since: LOOK, delay, busy: LOOK }
-    }
 
     /// Looks until the patience is over, all late.
     fn press(watch: &mut Watch) {
         for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() + 1 {
-            watch.look(LATER);
+            watch.look(LOOK, LATER);
         }
     }
 
@@ -202,29 +172,29 @@ mod tests {
     fn the_limit_follows_the_delay() {
         let load = Load::new(64 << 20);
         let (share, mut watch) = (Arc::default(), load.watch());
-        watch.look(IN_TIME);
+        watch.look(LOOK, LATE);
         assert_eq!((load.limit(), load.is_quiet()), (64 << 20, true));
         let work = load.begin(&share, 16 << 20);
         assert!(!load.is_quiet());
         press(&mut watch);
         assert_eq!(load.limit(), 12 << 20);
-        assert!(!load.admits(&share));
-        watch.look(LATER);
+        assert!(!load.admits(&share, 1));
+        watch.look(LOOK, LATER);
         assert_eq!(load.limit(), 9 << 20);
         drop(work);
-        assert_eq!((load.held(), load.admits(&share)), (0, true));
+        assert_eq!((load.held(), load.admits(&share, 9 << 20)), (0, true));
         for _ in 0..100 {
-            watch.look(LATER);
+            watch.look(LOOK, LATER);
         }
         assert_eq!(load.limit(), LEAST);
         // In time again, then late: it falls at once, as the overload is not over.
-        watch.look(IN_TIME);
+        watch.look(LOOK, LATE);
         let work = load.begin(&share, 16 << 20);
-        watch.look(LATER);
+        watch.look(LOOK, LATER);
         assert_eq!(load.limit(), LEAST);
         drop(work);
         for _ in 0..100 {
-            watch.look(IN_TIME);
+            watch.look(LOOK, Duration::ZERO);
         }
         assert_eq!(load.limit(), 64 << 20);
     }
@@ -238,38 +208,18 @@ mod tests {
         for _ in 0..50 {
             let mut works = Vec::new();
             for _ in 0..64 {
-                assert!(load.admits(&share));
+                assert!(load.admits(&share, 500_000));
                 works.push(load.begin(&share, 500_000));
             }
             let mut late = Duration::ZERO;
             while late + LOOK < PATIENCE {
-                watch.look(LATER);
+                watch.look(LOOK, LATER);
                 late += LOOK;
             }
             assert_eq!(load.limit(), 256 << 20);
             drop(works);
-            watch.look(IN_TIME);
+            watch.look(LOOK, Duration::ZERO);
         }
-    }
-
-    #[test]
-    fn who_is_late_and_had_time_to_rest_was_kept_from_a_core_by_others() {
-        let load = Load::new(64 << 20);
-        let (share, mut watch) = (Arc::default(), load.watch());
-        let _work = load.begin(&share, 32 << 20);
-        let rested = Look { busy: LOOK / 2, ..LATER };
-        for _ in 0..100 {
-            watch.look(rested);
-        }
-        assert_eq!(load.limit(), 64 << 20);
-        press(&mut watch);
-        let limit = load.limit();
-        assert!(limit < 64 << 20);
-        watch.look(rested);
-        assert_eq!(load.limit(), limit);
-        // What is told of the busy time may be more than passed since.
-        watch.look(Look { busy: LOOK * 2, ..LATER });
-        assert!(load.limit() < limit);
     }
 
     #[test]
@@ -279,20 +229,10 @@ mod tests {
         let (mut late, mut idle) = (load.watch(), load.watch());
         let _work = load.begin(&share, 32 << 20);
         for _ in 0..100 {
-            late.look(LATER);
-            idle.look(IN_TIME);
+            late.look(LOOK, LATER);
+            idle.look(LOOK, Duration::ZERO);
         }
         assert!(load.limit() < 32 << 20, "{}", load.limit());
-    }
-
-    #[test]
-    fn a_large_request_is_as_welcome_as_a_small_one() {
-        let load = Load::new(LEAST);
-        let share = Arc::default();
-        let _small = load.begin(&share, LEAST - 1);
-        assert!(load.admits(&share));
-        let _large = load.begin(&share, 16 * LEAST);
-        assert!(!load.admits(&share));
     }
 
     #[test]
@@ -300,20 +240,19 @@ mod tests {
         let load = Load::new(LEAST);
         let (hot, other, third) = (Arc::default(), Arc::default(), Arc::default());
         let much = load.begin(&hot, LEAST);
-        assert!(!load.admits(&hot));
-        // Up to an even share of two, then of three.
-        let some = load.begin(&other, LEAST / 2 - 1);
-        assert!(load.admits(&other));
+        assert!(!load.admits(&hot, 1));
+        // Nothing in work: let in at any size. Then up to an even share.
+        assert!(load.admits(&other, LEAST * 2));
+        let some = load.begin(&other, LEAST / 4);
+        assert!(load.admits(&other, LEAST / 4));
+        assert!(!load.admits(&other, LEAST / 4 + 1));
         let more = load.begin(&third, 1);
-        assert!(load.admits(&third));
-        assert!(!load.admits(&other));
-        drop(more);
-        let rest = load.begin(&other, 1);
-        assert!(!load.admits(&other));
-        drop((some, rest));
-        assert!(load.admits(&other) && !load.admits(&hot));
+        assert!(!load.admits(&other, LEAST / 4));
+        assert!(load.admits(&other, LEAST / 16));
+        drop((some, more));
+        assert!(!load.admits(&hot, 1));
         drop(much);
-        assert!(load.admits(&hot));
+        assert!(load.admits(&hot, LEAST));
         assert_eq!(load.shared.busy.load(Ordering::Relaxed), 0);
     }
 }

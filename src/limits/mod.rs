@@ -9,6 +9,6 @@ mod rate;
 mod share;
 
 pub use budget::{Budget, Permit};
-pub use load::{Load, Look, Watch, Work};
+pub use load::{Load, Watch, Work};
 pub use rate::{RateLimits, RetryAfter};
 pub use share::{Share, Shares};

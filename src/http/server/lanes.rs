@@ -30,11 +30,6 @@ struct Lane {
 /// Large bodies that a lane has worked on beside itself at a time; more wait, since each takes as
 /// much memory again as it has.
 const ASIDE_MAX: usize = 2;
-/// After so many steps a busy lane looks which sockets have something to read: a step may be a batch
-/// and take a third of a millisecond, and the usual 61 of them are twenty in which nobody is heard.
-const SOCKETS_EVERY: u32 = 16;
-/// The same for the journal's word that something is durable.
-const ANSWERS_EVERY: u32 = 8;
 
 impl Lanes {
     /// Starts `count` threads. With none, connections are served where they are accepted.
@@ -46,8 +41,6 @@ impl Lanes {
         for number in 0..count {
             let runtime = Builder::new_current_thread()
                 .enable_all()
-                .event_interval(SOCKETS_EVERY)
-                .global_queue_interval(ANSWERS_EVERY)
                 .max_blocking_threads(ASIDE_MAX)
                 .build()?;
             let lane = Lane { runtime: runtime.handle().clone(), open: Budget::new(usize::MAX) };
