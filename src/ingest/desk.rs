@@ -132,27 +132,15 @@ impl Desk<'_> {
         work.edits.begin(event);
         let pseudonyms = &self.services.pseudonyms;
         if self.suppression.has(event, &work.edits, pseudonyms) {
-            return {
-                self.tally("suppressed", true);
-                Ok(())
-            };
+            self.tally("suppressed", true);
+            return Ok(());
         }
         let ids = &*self.services.ids;
         enrich::enrich(&fields, forced, &times, &self.arrival, ids, &mut work.edits);
-        match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
-            Verdict::Keep => {}
-            Verdict::Drop { rule } => {
-                return {
-                    self.tally(&rule, false);
-                    Ok(())
-                };
-            }
-            Verdict::Suppressed => {
-                return {
-                    self.tally("suppressed", true);
-                    Ok(())
-                };
-            }
+        let verdict = self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms);
+        if let Some((rule, is_suppressed)) = gone(&verdict) {
+            self.tally(rule, is_suppressed);
+            return Ok(());
         }
         if !self.chain.rest().is_empty() {
             let mut event_text = Vec::new();
@@ -178,20 +166,11 @@ impl Desk<'_> {
             return Ok(());
         }
         if whole {
-            match self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms) {
-                Verdict::Keep => {}
-                Verdict::Drop { rule } => {
-                    return {
-                        self.tally(&rule, false);
-                        Ok(())
-                    };
-                }
-                Verdict::Suppressed => {
-                    return {
-                        self.tally("suppressed", true);
-                        Ok(())
-                    };
-                }
+            let verdict =
+                self.chain.apply_leading(&mut work.rules, event, &mut work.edits, pseudonyms);
+            if let Some((rule, is_suppressed)) = gone(&verdict) {
+                self.tally(rule, is_suppressed);
+                return Ok(());
             }
             name(&mut rejection, &Fields::of(event), &work.edits);
             work.edits.write(event, &mut work.payload);
@@ -412,4 +391,13 @@ fn name(rejection: &mut Rejection, fields: &Fields<'_>, edits: &Edits) {
     rejection.event = text(known::EVENT);
     rejection.user_id = text(known::USER_ID);
     rejection.anonymous_id = text(known::ANONYMOUS_ID);
+}
+
+/// What an event that does not stay is counted as, and whether it was suppressed.
+fn gone(verdict: &Verdict) -> Option<(&str, bool)> {
+    match verdict {
+        Verdict::Keep => None,
+        Verdict::Drop { rule } => Some((rule, false)),
+        Verdict::Suppressed => Some(("suppressed", true)),
+    }
 }
