@@ -46,7 +46,7 @@ exclude_tables = ["*"]
 
 
 def events(count, seed):
-    """Batches of 500 events of some 1.2 KB, as a browser's SDK sends them."""
+    """Batches of 50 events of some 1.2 KB, as a browser's SDK sends them; large bodies have threads of their own."""
     draw = random.Random(seed)
     users = [f"{draw.getrandbits(104):026x}" for _ in range(10_000)]
     agents = [f"Mozilla/5.0 (X11; Linux x86_64) Chrome/12{n}.0.0.0 Safari/537.36" for n in range(6)]
@@ -79,7 +79,7 @@ def events(count, seed):
                 "to_column": draw.choice(["todo", "doing", "done"]), "version": draw.choice(["9.5.5", "9.9.0"]),
             },
         })
-        if len(batch) == 500:
+        if len(batch) == 50:
             yield json.dumps({"batch": batch})
             batch = []
 
