@@ -25,6 +25,10 @@ use keelrow::warehouse::{
 };
 use serde_json::Value;
 
+/// As the program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 15;
 const PASSES: usize = 20;
 

@@ -35,17 +35,6 @@ pub(super) struct Value {
     pub(super) len: usize,
 }
 
-/// Where a value of an event comes from whose outline is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Source {
-    /// A token, by its own type.
-    Leaf(u32),
-    /// A token, as text.
-    Text(u32),
-    /// No token: the same text in every event of the outline.
-    Constant(Value),
-}
-
 /// A row or a cell of a shape, in one number. Two shapes are the same if their marks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark(u64);
@@ -209,17 +198,6 @@ impl Draft {
             self.spelled.push_str(cell.text);
         }
         self.values.push(Value { kind, bits, number, origin: cell.origin, start, len });
-    }
-
-    /// Adds a value without a cell; `last` is the number of the text that was there last.
-    #[inline]
-    pub(super) fn take(&mut self, cell: &Cell<'_>, last: &mut u32, texts: &mut Texts) {
-        self.push(classify(&cell.value), cell, last, texts);
-    }
-
-    /// Adds a text that was there before.
-    pub(super) fn take_constant(&mut self, value: Value) {
-        self.values.push(value);
     }
 
     /// All values.

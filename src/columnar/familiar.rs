@@ -9,14 +9,24 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::draft::{Draft, Kind, Source, Value};
+use super::draft::{Draft, Kind, Value};
 use super::tables::RouteId;
 use super::texts::{Texts, UNNUMBERED};
+use super::values::Values;
 use crate::event::Tape;
-use crate::warehouse::{Cell, Outline, Scalar};
+use crate::warehouse::Outline;
 
 /// Outlines that are kept.
 const OUTLINES_MAX: usize = 8_192;
+
+/// Where a value of an event comes from whose outline is known.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// This token.
+    Token(u32),
+    /// No token: this text, the same in every event of the outline; its number and its bytes.
+    Constant(u32, u32),
+}
 
 /// An outline.
 #[derive(Debug)]
@@ -39,34 +49,74 @@ pub(super) struct Familiar {
     list: Vec<Known>,
 }
 
+/// The values of an event whose outline is known, found on its tape.
+pub(super) struct Found<'f> {
+    sources: &'f [Source],
+    last: &'f mut [u32],
+    outline: &'f Outline,
+    tape: &'f Tape<'f>,
+}
+
+impl std::fmt::Debug for Found<'_> {
+    /// Shows how many there are, never content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Found").field("values", &self.sources.len()).finish_non_exhaustive()
+    }
+}
+
+impl Values for Found<'_> {
+    #[inline]
+    fn len(&self, place: usize) -> u64 {
+        match self.sources.get(place) {
+            Some(&Source::Token(token)) => self.outline.text_len(token).into(),
+            Some(&Source::Constant(_, len)) => len.into(),
+            None => 0,
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, place: usize, texts: &mut Texts) -> u32 {
+        match (self.sources.get(place), self.last.get_mut(place)) {
+            (Some(&Source::Token(token)), Some(last)) => {
+                let text = self.outline.text(self.tape, token);
+                if *last == UNNUMBERED || !texts.is(*last, text) {
+                    *last = texts.number(text);
+                }
+                *last
+            }
+            (Some(&Source::Constant(number, _)), _) => number,
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    fn bits(&self, place: usize) -> i64 {
+        match self.sources.get(place) {
+            Some(&Source::Token(token)) => self.outline.bits(token),
+            _ => 0,
+        }
+    }
+
+    fn text<'t>(&'t self, place: usize, texts: &'t Texts) -> Option<&'t str> {
+        match *self.sources.get(place)? {
+            Source::Token(token) => Some(self.outline.text(self.tape, token)),
+            Source::Constant(number, _) => std::str::from_utf8(texts.get(number)).ok(),
+        }
+    }
+}
+
 impl Familiar {
-    /// Fills `draft` with the values of the event on `tape` and gives the number of its shape, if
-    /// its outline is known.
-    pub(super) fn fill(
-        &mut self,
+    /// The number of the shape of the event on `tape` and its values, if its outline is known.
+    pub(super) fn find<'f>(
+        &'f mut self,
         route: RouteId,
-        (outline, tape): (&Outline, &Tape<'_>),
-        draft: &mut Draft,
-        texts: &mut Texts,
-    ) -> Option<usize> {
+        outline: &'f Outline,
+        tape: &'f Tape<'f>,
+    ) -> Option<(usize, Found<'f>)> {
         let at = self.position(self.hash(outline), route, outline)?;
         let Known { way, last, .. } = self.list.get_mut(at)?;
         let (shape, sources) = way.as_ref()?;
-        draft.begin();
-        for (source, last) in sources.iter().zip(last.iter_mut()) {
-            match *source {
-                Source::Leaf(token) => {
-                    draft.take(&outline.cell(tape, token)?, last, texts);
-                }
-                Source::Text(token) => {
-                    let cell = outline.cell(tape, token)?;
-                    let text = Cell { value: Scalar::Text(cell.text), ..cell };
-                    draft.take(&text, last, texts);
-                }
-                Source::Constant(value) => draft.take_constant(value),
-            }
-        }
-        Some(*shape)
+        Some((*shape, Found { sources, last, outline, tape }))
     }
 
     /// Keeps the outline of the event that `draft` holds the rows of, unless it is known.
@@ -129,16 +179,12 @@ fn sources(
     let source = |value: &Value| {
         let text = draft.text(value, texts);
         let Some(token) = value.token() else {
-            return (value.kind == Kind::Text).then_some(Source::Constant(*value));
+            let len = u32::try_from(value.len).ok()?;
+            return (value.kind == Kind::Text).then_some(Source::Constant(value.number, len));
         };
         let cell = outline.cell(tape, token)?;
-        if cell.text.as_bytes() != text {
-            None
-        } else if value.is(&cell.value) {
-            Some(Source::Leaf(token))
-        } else {
-            (value.kind == Kind::Text).then_some(Source::Text(token))
-        }
+        let is_its = value.is(&cell.value) || value.kind == Kind::Text;
+        (is_its && cell.text.as_bytes() == text).then_some(Source::Token(token))
     };
     draft.values().iter().map(source).collect()
 }

@@ -26,6 +26,7 @@ mod stage;
 mod tables;
 mod texts;
 mod unified_rows;
+mod values;
 
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,7 @@ pub(super) struct WayRow {
     /// Bytes that every row adds to the table's size.
     pub(super) bytes: u64,
     /// Places of the values whose texts are added to that.
-    pub(super) lengths: Box<[usize]>,
+    pub(super) lengths: Box<[u32]>,
 }
 
 /// A shape.

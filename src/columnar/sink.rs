@@ -5,6 +5,7 @@
 
 mod ways;
 
+use self::ways::Stores;
 use super::Error;
 use super::builder::Given;
 use super::draft::{Draft, Mark, Row};
@@ -106,12 +107,13 @@ pub(super) fn give_familiar(
     outline: &Outline,
     tape: &Tape<'_>,
 ) -> Result<bool, Error> {
-    let mut draft = std::mem::take(&mut tables.draft);
-    let Tables { familiar, shared, .. } = tables;
-    let shape = familiar.fill(event.route, (outline, tape), &mut draft, &mut shared.texts);
-    let given = shape.map_or(Ok(false), |shape| ways::leave(tables, event, &draft, shape));
-    tables.draft = draft;
-    given
+    tables.bound_stage();
+    let Tables { tables, shapes, shared, bytes, familiar, .. } = tables;
+    let Some((shape, mut found)) = familiar.find(event.route, outline, tape) else {
+        return Ok(false);
+    };
+    let stores = Stores { tables, shapes, shared, bytes };
+    ways::leave(stores, event, &mut found, shape)
 }
 
 /// Gives the rows to their tables; returns the number of their shape, if there is a way for it.
@@ -123,7 +125,10 @@ fn finish(
 ) -> Result<Option<usize>, Error> {
     let known = tables.shapes.find(event.route, event.event_type, draft.marks());
     if let Known::Way(at) = known {
-        if ways::leave(tables, event, draft, at)? {
+        tables.bound_stage();
+        let Tables { tables: opened, shapes, shared, bytes, .. } = &mut *tables;
+        let stores = Stores { tables: opened, shapes, shared, bytes };
+        if ways::leave(stores, event, &mut &*draft, at)? {
             return Ok(Some(at));
         }
         tables.shapes.drop_way(at);

@@ -16,13 +16,39 @@ const BITS_MAX: usize = 512 << 10;
 /// What one event adds at most; shapes have fewer cells.
 const EVENT_MAX: usize = 4_096;
 
-/// Where one value of a waiting row goes.
+/// Where one value of a waiting row goes. Plans are read row by row, so it is small.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct To {
     pub(super) slot: Slot,
+    /// What the column is given, in the two highest bits, and from where.
+    from: u32,
+}
+
+/// Below this is what a place or the number of a text may be.
+const FROM_BITS: u32 = 30;
+
+impl To {
+    /// The value at place `from` among the event's values of that sort, or the text of that number.
+    pub(super) const fn new(slot: Slot, what: What, from: u32) -> Self {
+        // A batch of 2^30 texts would take more memory than it may.
+        Self { slot, from: (what as u32) << FROM_BITS | from & ((1 << FROM_BITS) - 1) }
+    }
+
+    /// What the column is given.
+    #[inline]
+    pub(super) const fn what(self) -> What {
+        match self.from >> FROM_BITS {
+            0 => What::Bits,
+            1 => What::Text,
+            _ => What::Constant,
+        }
+    }
+
     /// Its place among the event's values of that sort, or the number of the text itself.
-    pub(super) from: u32,
-    pub(super) what: What,
+    #[inline]
+    pub(super) const fn from(self) -> u32 {
+        self.from & ((1 << FROM_BITS) - 1)
+    }
 }
 
 /// What a column is given.

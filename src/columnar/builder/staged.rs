@@ -74,7 +74,7 @@ pub(in crate::columnar) struct Planning<'b> {
     seen: Vec<Seen>,
     to: Vec<To>,
     bytes: u64,
-    lengths: Vec<usize>,
+    lengths: Vec<u32>,
 }
 
 /// Where the values of a row go.
@@ -85,7 +85,7 @@ pub(in crate::columnar) struct Planned {
     /// Bytes of every row for [`TableBuilder::bytes`], texts of the event left out.
     pub(in crate::columnar) bytes: u64,
     /// Places of the values whose texts are added to that.
-    pub(in crate::columnar) lengths: Box<[usize]>,
+    pub(in crate::columnar) lengths: Box<[u32]>,
 }
 
 /// A row that has to be given cell by cell.
@@ -109,6 +109,12 @@ impl<'b> Planning<'b> {
 
     fn seen(&mut self, slot: Slot) -> Result<&mut Seen, Uncertain> {
         self.seen.get_mut(slot.0 as usize).ok_or(Uncertain)
+    }
+
+    /// Adds the text at `place` to the row's bytes.
+    fn count_text(&mut self, place: usize) {
+        // A shape that is kept has far fewer values.
+        self.lengths.push(u32::try_from(place).unwrap_or(u32::MAX));
     }
 
     /// The column `name`, in lower case.
@@ -145,7 +151,7 @@ impl<'b> Planning<'b> {
         let kind = draft.value(place).ok_or(Uncertain)?.kind;
         let column = self.column(slot)?;
         self.bytes += VALUE_BYTES;
-        self.lengths.push(place);
+        self.count_text(place);
         let seen = self.seen(slot)?;
         if seen.is_late {
             return Err(Uncertain);
@@ -189,7 +195,7 @@ impl<'b> Planning<'b> {
             _ => (Push::Bits(place), What::Bits),
         };
         let from = self.pushes.place(push);
-        self.to.push(To { slot, from, what });
+        self.to.push(To::new(slot, what, from));
     }
 
     /// Whether the column is to be filled now; its type must take what it is given for sure.
@@ -207,7 +213,7 @@ impl<'b> Planning<'b> {
         if self.fills(slot, ColumnType::String)? {
             self.bytes += VALUE_BYTES + text.len() as u64;
             let from = self.texts.number(text);
-            self.to.push(To { slot, from, what: What::Constant });
+            self.to.push(To::new(slot, What::Constant, from));
         }
         Ok(())
     }
@@ -220,9 +226,9 @@ impl<'b> Planning<'b> {
     ) -> Result<(), Uncertain> {
         if self.fills(slot, ColumnType::String)? {
             self.bytes += VALUE_BYTES;
-            self.lengths.push(place);
+            self.count_text(place);
             let from = self.pushes.place(Push::Text(place));
-            self.to.push(To { slot, from, what: What::Text });
+            self.to.push(To::new(slot, What::Text, from));
         }
         Ok(())
     }
@@ -237,7 +243,7 @@ impl<'b> Planning<'b> {
         if self.fills(slot, takes)? {
             self.bytes += VALUE_BYTES;
             let from = self.pushes.place(push);
-            self.to.push(To { slot, from, what });
+            self.to.push(To::new(slot, what, from));
         }
         Ok(())
     }
@@ -327,11 +333,11 @@ impl TableBuilder {
             let (plan, numbers, bits) = stage.row(waiting);
             for to in plan {
                 let Some(column) = self.columns.get_mut(to.slot.0 as usize) else { continue };
-                let from = to.from as usize;
-                match to.what {
+                let from = to.from() as usize;
+                match to.what() {
                     What::Bits => column.push_fixed(row, bits.get(from).copied().unwrap_or(0)),
                     What::Text => column.push_text(row, numbers.get(from).copied().unwrap_or(0)),
-                    What::Constant => column.push_text(row, to.from),
+                    What::Constant => column.push_text(row, to.from()),
                 }
             }
             row += 1;

@@ -2,25 +2,33 @@
 
 use super::Event;
 use crate::columnar::Error;
-use crate::columnar::builder::{Planned, Planning, Push, Pushes, Uncertain};
+use crate::columnar::builder::{Planned, Planning, Push, Pushes, Shared, Uncertain};
 use crate::columnar::draft::{Draft, Mark, Row};
-use crate::columnar::shapes::{Way, WayRow};
+use crate::columnar::shapes::{Shapes, Way, WayRow};
 use crate::columnar::stage::Waiting;
-use crate::columnar::tables::Tables;
+use crate::columnar::tables::{Opened, Tables};
 use crate::columnar::texts::Texts;
 use crate::columnar::unified_rows::{self, Member};
+use crate::columnar::values::Values;
 use crate::unified::{Platform, of_library, of_user_agent};
+
+/// What an event's values go to.
+pub(super) struct Stores<'t> {
+    pub(super) tables: &'t mut [Opened],
+    pub(super) shapes: &'t Shapes,
+    pub(super) shared: &'t mut Shared,
+    pub(super) bytes: &'t mut u64,
+}
 
 /// Leaves the values of an event to be given to their columns later; false if the way of its shape
 /// does not hold any more.
 pub(super) fn leave(
-    tables: &mut Tables,
+    stores: Stores<'_>,
     event: &Event<'_>,
-    draft: &Draft,
+    values: &mut impl Values,
     shape: usize,
 ) -> Result<bool, Error> {
-    tables.bound_stage();
-    let Tables { tables, shapes, shared, bytes, .. } = tables;
+    let Stores { tables, shapes, shared, bytes } = stores;
     let Some(way) = shapes.way(shape) else { return Ok(false) };
     let holds = |row: &WayRow| {
         tables.get(row.table).is_some_and(|table| table.builder.turns() == row.turns)
@@ -30,14 +38,14 @@ pub(super) fn leave(
     }
     let first = shared.stage.next(0);
     for push in &way.numbers {
-        let number = number_of(*push, draft, &mut shared.texts);
+        let number = number_of(*push, values, &mut shared.texts);
         shared.stage.numbers.push(number);
     }
-    shared.stage.bits.extend(way.bits.iter().map(|push| bits_of(*push, event, draft)));
+    shared.stage.bits.extend(way.bits.iter().map(|push| bits_of(*push, event, values)));
     for row in &way.rows {
         let Some(table) = tables.get_mut(row.table) else { continue };
-        let lengths = row.lengths.iter().map(|&place| draft.value(place).map_or(0, |one| one.len));
-        let size = row.bytes + lengths.sum::<usize>() as u64;
+        let lengths = row.lengths.iter().map(|&place| values.len(place as usize));
+        let size = row.bytes + lengths.sum::<u64>();
         let waiting = Waiting { plan: row.plan, ..first };
         table.builder.stage_row(waiting, (event.received_at, size), shared)?;
         table.recount(bytes);
@@ -46,19 +54,16 @@ pub(super) fn leave(
 }
 
 #[inline]
-fn number_of(push: Push, draft: &Draft, texts: &mut Texts) -> u32 {
+fn number_of(push: Push, values: &mut impl Values, texts: &mut Texts) -> u32 {
     match push {
         Push::Platform(library, user_agent) => {
-            let text = |place: Option<usize>| {
-                let value = draft.value(place?)?;
-                std::str::from_utf8(draft.text(value, texts)).ok()
-            };
+            let text = |place: Option<usize>| values.text(place?, texts);
             let library = text(library).and_then(of_library);
             let user_agent = text(user_agent).and_then(of_user_agent);
             texts.number(Platform::name(Platform::of(library, user_agent)))
         }
         Push::Text(place) | Push::Bits(place) | Push::IntAsFloat(place) => {
-            draft.value(place).map_or(0, |value| draft.number(value, texts))
+            values.number(place, texts)
         }
         Push::Day => 0,
     }
@@ -66,11 +71,10 @@ fn number_of(push: Push, draft: &Draft, texts: &mut Texts) -> u32 {
 
 #[inline]
 #[expect(clippy::cast_precision_loss, reason = "only of integers that a double is equal to")]
-fn bits_of(push: Push, event: &Event<'_>, draft: &Draft) -> i64 {
-    let bits = |place| draft.value(place).map_or(0, |value| value.bits);
+fn bits_of(push: Push, event: &Event<'_>, values: &impl Values) -> i64 {
     match push {
-        Push::Bits(place) => bits(place),
-        Push::IntAsFloat(place) => (bits(place) as f64).to_bits().cast_signed(),
+        Push::Bits(place) => values.bits(place),
+        Push::IntAsFloat(place) => (values.bits(place) as f64).to_bits().cast_signed(),
         Push::Day => unified_rows::day(event.received_at),
         Push::Text(_) | Push::Platform(..) => 0,
     }

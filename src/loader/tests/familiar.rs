@@ -25,6 +25,9 @@ const VALUES: [&[&str]; 7] = [
     &[r#""\u0000""#, r#""a\ud800""#, r#""b""#],
 ];
 
+/// Values of an id, the usual ones first.
+const IDS: [&str; 6] = [r#""u""#, r#""v""#, r#"" ""#, r#""\u00a0\t""#, "7", "null"];
+
 /// Keys that meet standard columns, each other, and nothing.
 const KEYS: [&str; 18] = [
     "id",
@@ -71,8 +74,10 @@ fn template() -> impl Strategy<Value = Template> {
         r#""type":"track","event":7"#,
         r#""type":"page","name":"n""#,
         r#""type":"screen""#,
-        r#""type":"identify","userId":"u""#,
-        r#""type":"group","groupId":"g""#,
+        r#""type":"identify","userId":USER"#,
+        r#""type":"identify","traits":{"a":USER,"name":"n"},"userId":USER"#,
+        r#""type":"group","groupId":USER"#,
+        r#""type":"alias","previousId":"p","userId":USER"#,
     ]);
     let end = proptest::sample::select(vec![
         r#""receivedAt":"2026-11-21T10:00:00.000Z","messageId":"m""#,
@@ -111,6 +116,9 @@ fn event(template: &Template, choices: &[u8]) -> String {
     let properties = write(properties, &mut choices);
     let of_traits = write(traits, &mut choices);
     let context = write(context, &mut choices);
+    let choice = choices.next().unwrap_or(0);
+    let start =
+        start.replace("USER", IDS[if choice < 10 { choice % 2 } else { choice % IDS.len() }]);
     let comma = if context.is_empty() { "" } else { "," };
     format!(
         r#"{{{start},"properties":{{{properties}}},"context":{{"traits":{{{of_traits}}}{comma}{context}}},{end}}}"#

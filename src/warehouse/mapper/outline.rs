@@ -51,6 +51,11 @@ enum Code {
 const NO_VALUE: Value =
     Value { own: Own::Text, text: super::value::Span::NOWHERE, token: NO_TOKEN };
 
+/// True for a text that is there and cannot be seen.
+fn has_spaces_only(text: &str) -> bool {
+    !text.is_empty() && text.trim_start().is_empty()
+}
+
 impl Outline {
     /// Reads the outline of the event on `tape`; false if it has none.
     #[must_use]
@@ -83,13 +88,14 @@ impl Outline {
             match token.key {
                 known::TYPE => {
                     let kind = node.text().and_then(|text| EventKind::of(&text));
-                    has_kind = matches!(
-                        kind,
-                        Some(EventKind::Track | EventKind::Page | EventKind::Screen)
-                    );
+                    has_kind = !matches!(kind, None | Some(EventKind::Merge | EventKind::Extract));
                     self.names.push_str(node.raw());
                 }
                 known::EVENT => self.names.push_str(node.raw()),
+                // A user without a visible id has no row of its own.
+                known::USER_ID if node.text().is_some_and(|id| has_spaces_only(&id)) => {
+                    return false;
+                }
                 // What else would be minted.
                 known::MESSAGE_ID => has_id = !node.kind().is_container() && !is_blank(node),
                 known::RECEIVED_AT => has_arrival = node.is_plain_string(),
@@ -177,5 +183,27 @@ impl Outline {
     pub fn cell<'t>(&'t self, tape: &Tape<'t>, at: u32) -> Option<Cell<'t>> {
         let value = self.values.get(at as usize).filter(|value| value.token == at)?;
         Some(self.made.cell(value, tape.text()))
+    }
+
+    /// The text of the value of token `at`; empty if it has none.
+    #[must_use]
+    #[inline]
+    pub fn text<'t>(&'t self, tape: &Tape<'t>, at: u32) -> &'t str {
+        self.values.get(at as usize).map_or("", |value| self.made.get(value.text, tape.text()))
+    }
+
+    /// Bytes of that text.
+    #[must_use]
+    #[inline]
+    pub fn text_len(&self, at: u32) -> u32 {
+        self.values.get(at as usize).map_or(0, |value| value.text.len())
+    }
+
+    /// The value of token `at` as a column of its own type holds it: floats by their bits, moments
+    /// in microseconds since 1970; 0 for text.
+    #[must_use]
+    #[inline]
+    pub fn bits(&self, at: u32) -> i64 {
+        self.values.get(at as usize).map_or(0, |value| value.own.bits())
     }
 }

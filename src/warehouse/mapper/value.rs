@@ -34,6 +34,19 @@ pub(super) enum Own {
     Json,
 }
 
+impl Own {
+    /// What a column of the value's own type holds; 0 for text.
+    #[inline]
+    pub(super) const fn bits(self) -> i64 {
+        match self {
+            Self::Bool(value) => value as i64,
+            Self::Int(value) | Self::Datetime(value) => value,
+            Self::Float(value) => value.to_bits().cast_signed(),
+            Self::Text | Self::Json => 0,
+        }
+    }
+}
+
 /// A value of one event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value {
