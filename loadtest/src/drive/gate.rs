@@ -182,6 +182,30 @@ impl Gate {
         Some(Work::Due(now))
     }
 
+    /// Waits for a retry whose pause is over, when a closed loop has sent all it had; none once no
+    /// attempt waits: who still has one on its way comes back for it. [`Self::done`] must follow.
+    pub(super) async fn next_owed(&self) -> Option<Work> {
+        if self.rules.schedule.is_some() {
+            return None;
+        }
+        loop {
+            let now = self.now();
+            if self.open.is_closed() || now >= self.rules.end {
+                return None;
+            }
+            let pause = {
+                let mut state = self.state();
+                let at = state.waiting.peek().map(|Reverse(later)| later.at)?;
+                if at <= now {
+                    state.in_flight += 1;
+                    return state.waiting.pop().map(|Reverse(later)| Work::Again(later.attempt));
+                }
+                at.saturating_sub(now)
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// A connection is free again.
     pub(super) fn done(&self) {
         let mut state = self.state();

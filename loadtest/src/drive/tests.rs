@@ -117,10 +117,11 @@ async fn a_stall_shows_in_the_latency_of_an_open_loop() {
 }
 
 #[tokio::test]
-async fn a_closed_loop_sends_ready_requests_once() {
-    let stub = Arc::new(Stub::default());
+async fn a_closed_loop_sends_ready_requests_until_each_is_taken_once() {
+    let stub = Arc::new(Stub { refusals: 7, ..Stub::default() });
     let socket = serve(Arc::clone(&stub));
-    let profile = profile(3);
+    let mut profile = profile(3);
+    profile.retry.tries = 20;
     let mut options = options(&profile, socket, Pace::Closed);
     let target = Target { authority: socket.to_string(), prefix: String::new() };
     let mut renderer = Renderer::new(&profile, &target, 1).unwrap();
@@ -128,9 +129,28 @@ async fn a_closed_loop_sends_ready_requests_once() {
     options.feed = Feed::Ready(Stack::new(ready));
     options.duration = Duration::from_secs(60);
     let outcome = run(options).await.unwrap();
-    assert_eq!((outcome.counts.taken, stub.seen.load(Ordering::Relaxed)), (200, 200));
+    assert_eq!((outcome.counts.taken, stub.seen.load(Ordering::Relaxed)), (200, 207));
+    assert_eq!((outcome.counts.retries, outcome.counts.given_up), (7, 0));
+    assert!(outcome.owed.is_empty());
     assert!(outcome.seconds < 60.0 && outcome.events_per_second() > 1.0);
     assert!(!outcome.server.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_refused_last_is_sent_again_all_the_same() {
+    // More refusals than requests: when the first try of each is over, all of them are owed.
+    let stub = Arc::new(Stub { refusals: 9, ..Stub::default() });
+    let socket = serve(Arc::clone(&stub));
+    let mut profile = profile(2);
+    profile.retry.tries = 20;
+    let mut options = options(&profile, socket, Pace::Closed);
+    let target = Target { authority: socket.to_string(), prefix: String::new() };
+    let mut renderer = Renderer::new(&profile, &target, 1).unwrap();
+    options.feed = Feed::Ready(Stack::new((0..4).map(|_| renderer.request(0).unwrap()).collect()));
+    options.duration = Duration::from_secs(60);
+    let outcome = run(options).await.unwrap();
+    assert_eq!((outcome.counts.taken, stub.seen.load(Ordering::Relaxed)), (4, 13));
+    assert!(outcome.owed.is_empty() && outcome.counts.given_up == 0);
 }
 
 #[tokio::test]

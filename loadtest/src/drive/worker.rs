@@ -29,7 +29,7 @@ impl Own {
     }
 }
 
-/// Sends until the gate closes or the ready requests are used up.
+/// Sends until the gate closes, or the ready requests are used up and nothing of them is owed.
 pub(super) async fn run(shared: Arc<Shared>, feed: Feed, lane: u64) -> anyhow::Result<()> {
     let mut own = match feed {
         Feed::Live(renderer) => Own::Live(renderer.lane(lane)),
@@ -39,8 +39,12 @@ pub(super) async fn run(shared: Arc<Shared>, feed: Feed, lane: u64) -> anyhow::R
     let mut connection = None;
     // Made before it is due, so that making it is not part of its latency.
     let mut prepared = own.next()?;
-    while prepared.is_some() {
-        let Some(work) = shared.gate.next().await else { return Ok(()) };
+    loop {
+        let work = match prepared {
+            Some(_) => shared.gate.next().await,
+            None => shared.gate.next_owed().await,
+        };
+        let Some(work) = work else { return Ok(()) };
         let attempt = match work {
             Work::Again(attempt) => attempt,
             Work::Due(due) => match prepared.take() {
@@ -55,7 +59,6 @@ pub(super) async fn run(shared: Arc<Shared>, feed: Feed, lane: u64) -> anyhow::R
             prepared = own.next()?;
         }
     }
-    Ok(())
 }
 
 async fn send(

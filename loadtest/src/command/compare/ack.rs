@@ -22,6 +22,9 @@ pub(crate) struct Acknowledged {
     pub(crate) p50_ms: Option<Spread>,
     /// The same, 99 %.
     pub(crate) p99_ms: Option<Spread>,
+    /// From written to answered, 99 %: the rest of `p99_ms` was the wait for a free connection, and
+    /// the sender's own lateness.
+    pub(crate) wire_p99_ms: Option<Spread>,
     /// A bare sync of 64 KiB in the same minute, median, milliseconds.
     pub(crate) raw_sync_ms: Option<Spread>,
     /// `p99_ms` divided by that, round by round.
@@ -36,6 +39,7 @@ pub(super) struct Round {
     highest: f64,
     p50_ms: f64,
     p99_ms: f64,
+    wire_p99_ms: f64,
     raw_sync_ms: f64,
     failed: u64,
 }
@@ -84,6 +88,7 @@ pub(super) async fn round(
         failed: outcome.counts.failed(),
         p50_ms: ms(outcome.latency.p50),
         p99_ms: ms(outcome.latency.p99),
+        wire_p99_ms: ms(outcome.wire.p99),
         raw_sync_ms: (before + raw_sync_us(folder)?) / 2_000.0,
     })
 }
@@ -108,6 +113,7 @@ pub(super) fn conclude(rounds: &[Round]) -> Acknowledged {
         highest: spread(rounds, |round| round.highest),
         p50_ms: spread(rounds, |round| round.p50_ms),
         p99_ms: spread(rounds, |round| round.p99_ms),
+        wire_p99_ms: spread(rounds, |round| round.wire_p99_ms),
         raw_sync_ms: spread(rounds, |round| round.raw_sync_ms),
         ratio: spread(rounds, |round| round.p99_ms / round.raw_sync_ms),
         failed: rounds.iter().map(|round| round.failed).sum(),
@@ -117,11 +123,12 @@ pub(super) fn conclude(rounds: &[Round]) -> Acknowledged {
 /// The comparison as markdown.
 pub(super) fn table(acknowledged: &Acknowledged) -> String {
     format!(
-        "| highest rate, events/s | at half of it: p50 ms | p99 ms | bare sync of 64 KiB, ms | p99 / sync | failed |\n\
-         |---|---|---|---|---|---|\n| {} | {} | {} | {} | {} | {} |\n",
+        "| highest rate, events/s | at half of it: p50 ms | p99 ms | p99 on the wire, ms | bare sync of 64 KiB, ms | p99 / sync | failed |\n\
+         |---|---|---|---|---|---|---|\n| {} | {} | {} | {} | {} | {} | {} |\n",
         cell(&acknowledged.highest, 0),
         cell(&acknowledged.p50_ms, 2),
         cell(&acknowledged.p99_ms, 2),
+        cell(&acknowledged.wire_p99_ms, 2),
         cell(&acknowledged.raw_sync_ms, 3),
         cell(&acknowledged.ratio, 1),
         acknowledged.failed,

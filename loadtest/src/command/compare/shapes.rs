@@ -148,7 +148,8 @@ pub(in crate::command) fn requests(
     Ok(made)
 }
 
-/// Sends all of `requests` as fast as they are answered; anything but 200 ends the comparison.
+/// Sends all of `requests` as fast as they are answered, those that are refused for now again when
+/// their pause is over, as SDKs do; the comparison ends if one is not taken in the end.
 pub(in crate::command) async fn send(
     profile: &Profile,
     server: &Server,
@@ -172,7 +173,7 @@ pub(in crate::command) async fn send(
     })
     .await?;
     let counts = &outcome.counts;
-    ensure!(counts.taken == count, "{count} requests were sent, the answers were {counts:?}");
+    ensure!(counts.taken == count, "of {count} requests some were not taken: {counts:?}");
     Ok(outcome)
 }
 
