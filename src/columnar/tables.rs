@@ -372,7 +372,9 @@ impl Tables {
             (Some(self.opened(home, kind, None)?), None)
         };
         let blocks = self.unified.blocks.iter().enumerate();
-        let wants = blocks.filter(|(_, block)| block.wants(&route, kind, &name));
+        // Of events without a table of their own the caller knows the names, and judged them.
+        let is_judged = self.only_unified && name == OTHER_EVENTS;
+        let wants = blocks.filter(|(_, block)| is_judged || block.wants(&route, kind, &name));
         let wanted: Vec<usize> = wants.map(|(at, _)| at).collect();
         let unified = if refused {
             match self.others.get(&(route_id, wanted.clone())) {

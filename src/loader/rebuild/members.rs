@@ -18,7 +18,8 @@ use crate::storage::keys::{DataFile, Key, TableFolder};
 use crate::storage::manifest::{File, Manifest};
 use crate::unified::Block;
 use crate::warehouse::{
-    Cell, ColumnId, ColumnType, Names, Scalar, Sink as _, TableId, TableKind, datetime,
+    Cell, ColumnId, ColumnType, Names, OTHER_EVENTS, Scalar, Sink as _, TableId, TableKind,
+    datetime,
 };
 
 /// Columns of the same time in every row of a batch: the unified table has its own.
@@ -47,6 +48,9 @@ struct Member {
     source_id: Option<usize>,
     platform: Option<usize>,
     event_text: Option<usize>,
+    event: Option<usize>,
+    /// Its rows are of events that have no table of their own: each row's name decides.
+    is_other: bool,
     chunk: Option<Chunk>,
     row: usize,
 }
@@ -127,7 +131,7 @@ impl Members<'_> {
             let Some(member) = members.get_mut(at) else { continue };
             let is_taken = member.kind == TableKind::Event
                 && tracks.contains(&(member.schema.clone(), member.id().to_owned()));
-            if !is_taken {
+            if !is_taken && self.wants_row(member) {
                 let route = self.route(member, tables, &mut routes);
                 member.give(route, &names, tables)?;
                 tables.relieve(MEMORY_BYTES).map_err(loader::Error::Rows)?;
@@ -148,6 +152,23 @@ impl Members<'_> {
         })
     }
 
+    /// Whether a row of a file that was opened belongs to the table.
+    fn wants_row(&self, member: &Member) -> bool {
+        !member.is_other
+            || self.route_of(member).is_some_and(|route| {
+                route.environment == self.environment
+                    && self.block.wants(route, member.kind, member.text(member.event))
+            })
+    }
+
+    /// The route that the configuration has for the member's row.
+    fn route_of(&self, member: &Member) -> Option<&Route> {
+        let source = member.text(member.source_id);
+        let mut routes = self.routes.iter().filter(|route| route.schema == member.schema);
+        let first = routes.clone().next();
+        routes.find(|route| route.source_id == source).or(first)
+    }
+
     /// Opens a file if rows of it may belong to the table.
     fn open(&self, file: &File, names: &mut Interner) -> Result<Option<Member>, Error> {
         let Some(key) = DataFile::parse(&file.path) else { return Ok(None) };
@@ -166,7 +187,8 @@ impl Members<'_> {
         // An event is in the table once: with the first of its rows that is wanted.
         let is_second =
             kind == TableKind::Users && self.wants(schema, TableKind::Identifies, "identifies");
-        if is_second || !self.wants(schema, kind, table) {
+        let is_other = table == OTHER_EVENTS;
+        if is_second || !(is_other || self.wants(schema, kind, table)) {
             return Ok(None);
         }
         let reader = self.reader(file, |_| true)?;
@@ -191,6 +213,8 @@ impl Members<'_> {
             source_id: at("context_source_id"),
             platform: at("context_source_type"),
             event_text: at("event_text"),
+            event: at("event"),
+            is_other,
             reader,
             chunk: None,
             row: 0,
@@ -274,9 +298,7 @@ impl Members<'_> {
         if let Some(&route) = known.get(&key) {
             return route;
         }
-        let exact = self.routes_of(&member.schema).find(|route| route.source_id == source);
-        let route = exact.or_else(|| self.routes_of(&member.schema).next());
-        let mut route = route.cloned().unwrap_or_default();
+        let mut route = self.route_of(member).cloned().unwrap_or_default();
         if !source.is_empty() {
             source.clone_into(&mut route.source_id);
         }

@@ -154,6 +154,29 @@ fn a_block_with_everything_is_rebuilt_as_it_was_live() {
 }
 
 #[test]
+fn events_without_a_table_of_their_own_are_rebuilt_by_their_names() {
+    fn crowded(generation: u32) -> Settings {
+        Settings { tables_max: 1, ..everything(generation) }
+    }
+    // `order_completed` has a table; ping and pong are with the others, one of them excluded.
+    fn by_table(generation: u32) -> Settings {
+        let mut settings = crowded(generation);
+        settings.unified[0].include_tables = vec!["order_*".into(), "p*ng".into()];
+        settings
+    }
+    for settings in [by_table as fn(u32) -> Settings, crowded] {
+        let world = filled_with(settings(1));
+        run(&world, &settings(2)).unwrap();
+        let (live, rebuilt) = (table(&world, 1), table(&world, 2));
+        assert_eq!(live.0.symmetric_difference(&rebuilt.0).collect::<Vec<_>>(), Vec::<&Row>::new());
+        assert_eq!(live.1, rebuilt.1);
+    }
+    let (rows, _) = table(&filled_with(by_table(1)), 1);
+    let others = rows.iter().filter(|row| row["_source_table"] == "other_events");
+    assert_eq!(others.map(|row| row["event"].as_str()).collect::<Vec<_>>(), ["ping"]);
+}
+
+#[test]
 fn batches_that_filled_it_live_are_left_to_the_loader() {
     let mut world = filled();
     world.settings = Some(settings(2));
