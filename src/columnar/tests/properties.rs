@@ -19,9 +19,9 @@ enum Step {
     Close,
 }
 
-/// Names that meet each other: equal but for case, equal once cut to a variant's. None is called as
-/// the variant of another one: names of keys have no two underscores amid them.
-const NAMES: [&str; 12] = [
+/// Names that meet each other: equal but for case, equal once cut to a variant's, and called as the
+/// variant of another one, which a key may be where names are kept as they are written.
+const NAMES: [&str; 14] = [
     "id",
     "a",
     "b",
@@ -33,6 +33,8 @@ const NAMES: [&str; 12] = [
     "a_very_long_name_x",
     "a_very_long_name_y",
     "d",
+    "a__string",
+    "b__int",
     "e",
 ];
 
