@@ -249,8 +249,13 @@ fn key() -> impl Strategy<Value = (String, String)> {
         "a\\b",
         "aB",
         "é",
+        "É",
+        "İ",
         "日本",
         "",
+        " ",
+        "$",
+        "-.-",
         "_",
         "__",
         "7",
@@ -285,11 +290,24 @@ fn key() -> impl Strategy<Value = (String, String)> {
         2 => "[a-z]{1,3}".prop_map(|key| (serde_json::to_string(&key).unwrap(), key)),
         1 => Just((r#""n\u0000ul""#.to_owned(), "nul".to_owned())),
         1 => Just(("\"".to_owned() + &"k".repeat(300) + "\"", "k".repeat(300))),
+        2 => cut_amid_a_letter(),
     ]
 }
 
+/// Keys that meet the limit of a name's length with a letter of several bytes, and differ behind it.
+fn cut_amid_a_letter() -> impl Strategy<Value = (String, String)> {
+    let lengths = proptest::sample::select(vec![59_usize, 60, 61, 62, 63, 124, 125, 126, 127]);
+    let tails = proptest::sample::select(vec!["é", "日本", "日", "😀x", "İ", "ß1"]);
+    (lengths, tails).prop_map(|(length, tail)| {
+        let key = "k".repeat(length) + tail;
+        (format!("\"{key}\""), key)
+    })
+}
+
 fn tree() -> impl Strategy<Value = Json> {
-    let array = proptest::collection::vec(scalar(), 0..4).prop_map(Json::Array);
+    let flat = || proptest::collection::vec(scalar(), 0..4).prop_map(Json::Array);
+    let of_arrays = (flat(), scalar()).prop_map(|(first, last)| Json::Array(vec![first, last]));
+    let array = prop_oneof![3 => flat(), 1 => of_arrays];
     let nested = proptest::collection::vec(key(), 1..3)
         .prop_map(|keys| keys.into_iter().map(|key| (key, Json::text("in"))).collect())
         .prop_map(|members| Json::Array(vec![Json::Object(members), Json::Bare("1.50".into())]));
