@@ -1,5 +1,6 @@
 //! What must hold for any bytes: redaction keeps JSON valid and identity in place, a second run changes
-//! nothing, detectors name whole characters in order, a pack is refused or usable; nothing panics.
+//! nothing, detectors name whole characters in order, a pack is refused or usable, where a request of HTTP/1
+//! ends does not depend on how its bytes come; nothing panics.
 //!
 //! The programs of this package hand their input to one of these functions; each panics where what it
 //! checks does not hold. libFuzzer drives them with `fuzz/run`; the tests here replay `fuzz/seeds`, with
@@ -7,7 +8,10 @@
 
 use std::sync::LazyLock;
 
+use bytes::BytesMut;
 use keelrow::event::{Edits, IDENTITY, Node, Parser, known};
+use keelrow::http::server::http1::chunks::{Chunks, Step};
+use keelrow::http::server::http1::wire::{Framing, Heads};
 use keelrow::transform::detect::{Detector, Finder, Set};
 use keelrow::transform::{Pack, Pseudonyms, Scratch, Verdict};
 use serde_json::Value;
@@ -82,6 +86,74 @@ pub fn pack(text: &[u8]) {
     let mut out = Vec::new();
     edits.write(tape.root(), &mut out);
     assert!(serde_json::from_slice::<Value>(&out).is_ok(), "no JSON");
+}
+
+/// Any bytes as requests of HTTP/1, all at once and one by one: the same heads, bodies and end.
+///
+/// # Panics
+/// Where that does not hold, and where a head that is taken could be read in two ways.
+pub fn wire(bytes: &[u8]) {
+    // Ended, since what is no head may be seen to be none before it ends.
+    let bytes = &[bytes, b"\r\n\r\n"].concat();
+    assert_eq!(read(bytes, bytes.len()), read(bytes, 1), "{}", bytes.escape_ascii());
+}
+
+/// What a connection would make of `bytes` that come `step` at a time.
+fn read(bytes: &[u8], step: usize) -> Vec<String> {
+    let (mut heads, mut buffer, mut seen) = (Heads::default(), BytesMut::new(), Vec::new());
+    let mut chunks: Option<Chunks> = None;
+    let mut body = (0, Vec::new());
+    let mut parts = bytes.chunks(step);
+    loop {
+        let more = if body.0 > 0 {
+            let here = buffer.len().min(usize::try_from(body.0).unwrap_or(usize::MAX));
+            body.1.extend_from_slice(&buffer.split_to(here));
+            body.0 -= here as u64;
+            body.0 > 0
+        } else if let Some(chunked) = &mut chunks {
+            match chunked.next(&mut buffer) {
+                Ok(Step::Data(data)) => body.1.extend_from_slice(&data),
+                Ok(Step::End) => chunks = None,
+                Ok(Step::More) => {}
+                Err(error) => {
+                    seen.push(format!("{error} after {:?}", body.1));
+                    return seen;
+                }
+            }
+            chunks.is_some() && buffer.is_empty()
+        } else {
+            let head = heads.take(&mut buffer);
+            if !matches!(head, Ok(None)) {
+                seen.push(format!("body {:?}", std::mem::take(&mut body.1)));
+            }
+            match head {
+                Ok(Some(head)) => {
+                    let lengths = head.headers.get_all("content-length").iter().count();
+                    let codings = head.headers.get_all("transfer-encoding").iter().count();
+                    assert!(lengths + codings <= 1, "two framings");
+                    assert!(head.headers.get_all("host").iter().count() <= 1, "two hosts");
+                    match head.framing {
+                        Framing::Length(length) => body.0 = length,
+                        Framing::Chunked => chunks = Some(Chunks::default()),
+                    }
+                    seen.push(format!("{head:?}"));
+                    if !head.keep_alive {
+                        return seen;
+                    }
+                    false
+                }
+                Ok(None) => true,
+                Err(error) => {
+                    seen.push(error.to_string());
+                    return seen;
+                }
+            }
+        };
+        if more {
+            let Some(part) = parts.next() else { return seen };
+            buffer.extend_from_slice(part);
+        }
+    }
 }
 
 /// Hands the files that the command line names to `target`, to see again what a fuzzer found.
@@ -165,6 +237,11 @@ mod tests {
     #[test]
     fn detectors_hold_for_changed_seeds() {
         drive("detect", detect);
+    }
+
+    #[test]
+    fn requests_hold_for_changed_seeds() {
+        drive("wire", wire);
     }
 
     #[test]

@@ -230,10 +230,12 @@ impl App {
             let (edge, shutdown) = (edge.clone(), self.shutdown.clone());
             self.servers.track_future(async move { edge.keep_in_time(shutdown).await })
         });
-        let server = http::server::Server { listener: public, tls, limits, lanes, stats };
+        let clock = Arc::clone(&world.clock);
+        let server = http::server::Server { listener: public, tls, limits, lanes, clock, stats };
         self.servers.spawn(server.run(edge, self.shutdown.clone()));
         let (listener, lanes) = (admin, Arc::default());
-        let server = http::server::Server { listener, tls: None, limits, lanes, stats: own };
+        let clock = Arc::clone(&world.clock);
+        let server = http::server::Server { listener, tls: None, limits, lanes, clock, stats: own };
         self.servers.spawn(server.run(operators, self.shutdown.clone()));
         Ok(())
     }
@@ -245,6 +247,7 @@ impl App {
             header_timeout: http.header_timeout,
             idle_timeout: http.idle_timeout,
             drain: self.config.shutdown.deadline / 2,
+            rest_bytes_max: http.max_body as u64,
         }
     }
 

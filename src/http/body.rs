@@ -1,12 +1,16 @@
 //! Reads a request's body within its limits of size, time and memory.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, EXPECT};
+use axum::http::request::Parts as Head;
+use axum::http::{HeaderMap, Version};
 use bytes::{Bytes, BytesMut};
+use futures_util::poll;
 use http_body_util::BodyExt;
 use tokio_util::task::TaskTracker;
 
@@ -61,11 +65,17 @@ pub(super) async fn read(
     if usize::try_from(announced).map_or(true, |bytes| bytes > limits.bytes_max) {
         return Err(Failure { refusal: Refusal::TooLarge, rest: Some(body) });
     }
-    let collected = collect(body, limits.bytes_max, &mut permit);
-    let packed = match tokio::time::timeout(limits.timeout, collected).await {
-        Ok(done) => done?,
-        // Nobody waits for a stalled sender: the connection is closed with the answer.
-        Err(_) => return Err(Refusal::UnreadableBody.into()),
+    let packed = {
+        let mut collected = pin!(collect(body, limits.bytes_max, &mut permit));
+        match poll!(collected.as_mut()) {
+            // It is here, as most are: no timer is needed.
+            Poll::Ready(done) => done?,
+            Poll::Pending => match tokio::time::timeout(limits.timeout, collected).await {
+                Ok(done) => done?,
+                // Nobody waits for a stalled sender: the connection is closed with the answer.
+                Err(_) => return Err(Refusal::UnreadableBody.into()),
+            },
+        }
     };
     if codings.is_empty() {
         return Ok((packed, permit));
@@ -115,8 +125,8 @@ fn expected(body: &Body, length: usize, most: usize) -> usize {
     length.saturating_add(rest).min(most).min(ROOM_MAX.max(length))
 }
 
-/// Reads on after a refusal, so that a client that is still sending gets its answer: a connection
-/// closed over unread bytes is reset, and the SDK sends everything again.
+/// Reads on after a refusal where a body is one of many on its connection, so that a client that is
+/// still sending gets its answer in place of a reset.
 #[derive(Clone, Debug)]
 pub(super) struct Drains {
     tasks: TaskTracker,
@@ -134,9 +144,11 @@ impl Drains {
     }
 
     /// Reads what is left of `body` beside the answer, at most `bytes_max` of it.
-    pub(super) fn drain(&self, headers: &HeaderMap, mut body: Body, bytes_max: usize) {
-        // Whoever asked whether to send has its answer already.
-        if body.is_end_stream() || headers.contains_key(EXPECT) {
+    pub(super) fn drain(&self, head: &Head, mut body: Body, bytes_max: usize) {
+        // A connection of HTTP/1 sees to it by itself, and whoever asked whether to send has its
+        // answer already.
+        let is_stream = head.version == Version::HTTP_2 && !head.headers.contains_key(EXPECT);
+        if body.is_end_stream() || !is_stream {
             return;
         }
         let Some(permit) = self.running.take(1) else { return };

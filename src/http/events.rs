@@ -43,6 +43,6 @@ pub(super) async fn drop_it<P: Pipeline>(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    shared.drains.drain(&head.headers, body, shared.parts.options.load().max_body);
+    shared.drains.drain(&head, body, shared.parts.options.load().max_body);
     ok()
 }

@@ -1,38 +1,39 @@
 //! Listeners and connections: how many there may be, and how long each may take for what.
 //!
 //! Knows bytes and time, not routes. A connection that sends nothing, or its headers too slowly, or
-//! that stays idle, costs one file descriptor until its time is up. Times are watched here and not
-//! by the HTTP library, whose one timer cannot tell slow headers from an idle connection.
+//! that stays idle, costs one file descriptor until its time is up. HTTP/1 is read and written here
+//! ([`http1`]), since all but all events come that way; HTTP/2 is left to the library (`http2`).
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hyper::body::Incoming;
-use hyper::rt::Executor;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::activity::{Activity, Watched};
+use self::http1::{Connection, Over};
+use self::stream::Stream;
 use super::stats::Stats;
+use crate::clock::Clock;
 use crate::limits::{Budget, Permit};
 
-mod activity;
+mod deadline;
+pub mod http1;
+mod http2;
 mod lanes;
+mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use lanes::Lanes;
 
@@ -62,16 +63,12 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long open requests are waited for at the end.
     pub drain: Duration,
+    /// Bytes of a body that nobody wants that are read on, so that its client gets the answer.
+    pub rest_bytes_max: u64,
 }
 
-/// Largest header block; beacons carry cookies. Past it the answer is 431.
-const HEADER_BYTES_MAX: usize = 64 << 10;
-/// Requests at once on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 100;
-/// What an HTTP/2 client may send ahead on a stream, before the body is being read.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// The same for a connection.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Connections that wait for the rest of a refused body at a time; further ones are closed.
+const RESTS_MAX: usize = 1024;
 /// Wait after a failed accept: the process has run out of file descriptors, or the like.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections over the limit that are answered at a time; further ones are closed at once.
@@ -89,6 +86,8 @@ pub struct Server {
     pub limits: Limits,
     /// The threads that serve them; shared, since work of theirs may outlast the server.
     pub lanes: Arc<Lanes>,
+    /// Dates the answers.
+    pub clock: Arc<dyn Clock>,
     /// Counts.
     pub stats: Arc<Stats>,
 }
@@ -107,7 +106,9 @@ impl std::fmt::Debug for Server {
 struct Shared {
     tls: Option<TlsAcceptor>,
     limits: Limits,
+    clock: Arc<dyn Clock>,
     tasks: TaskTracker,
+    rests: Budget,
     /// No further requests.
     closing: CancellationToken,
     /// No further anything.
@@ -124,7 +125,9 @@ impl Server {
         let shared = Shared {
             tls: self.tls,
             limits: self.limits,
+            clock: self.clock,
             tasks: TaskTracker::new(),
+            rests: Budget::new(RESTS_MAX),
             closing: shutdown.clone(),
             ended: CancellationToken::new(),
         };
@@ -189,49 +192,39 @@ impl Shared {
         }
     }
 
-    async fn serve<I>(&self, stream: I, peer: Peer, handler: impl Handle)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let activity = Arc::new(Activity::start(self.limits));
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-        let service = {
-            let activity = Arc::clone(&activity);
-            service_fn(move |request: hyper::Request<Incoming>| {
-                let handler = handler.clone();
-                let busy = activity.begin();
-                async move {
-                    let response = handler.handle(request.map(Body::new), peer).await;
-                    drop(busy);
-                    Ok::<_, Infallible>(response)
+    async fn serve(&self, stream: impl Stream, peer: Peer, handler: impl Handle) {
+        let closing = AtomicBool::new(false);
+        let mut connection = Connection::new(stream, peer, self, &handler, &closing);
+        let over = {
+            let mut run = pin!(connection.run());
+            // In a set, since that polls what has been woken and nothing else: a connection is polled
+            // several times for each request, its end but once.
+            let mut ends = FuturesUnordered::from_iter([self.end(true)]);
+            loop {
+                tokio::select! {
+                    biased;
+                    over = run.as_mut() => break over,
+                    Some(end) = ends.next() => match end {
+                        End::Now => break Over::Ended,
+                        End::AfterAnswer => {
+                            closing.store(true, Ordering::Relaxed);
+                            ends.push(self.end(false));
+                        }
+                    },
                 }
-            })
-        };
-        let builder = builder(self.tasks.clone());
-        let mut connection = pin!(builder.serve_connection(io, service));
-        // In a set, since that polls what has been woken and nothing else: a connection is polled
-        // several times for each request, its end but once.
-        let mut ends = FuturesUnordered::from_iter([self.end(&activity, true)]);
-        loop {
-            tokio::select! {
-                biased;
-                // Whatever ended it, the client knows as much as we do.
-                _ = connection.as_mut() => break,
-                Some(end) = ends.next() => match end {
-                    End::Now => break,
-                    End::AfterAnswer => {
-                        connection.as_mut().graceful_shutdown();
-                        ends.push(self.end(&activity, false));
-                    }
-                },
             }
+        };
+        if matches!(over, Over::Http2) {
+            let (start, stream) = connection.into_parts();
+            let stream = stream::Rewound::new(start, stream);
+            // On the heap: most connections never need it.
+            Box::pin(self.serve_http2(stream, peer, handler.clone())).await;
         }
     }
 
     /// Waits until a connection has to end.
-    async fn end(&self, activity: &Activity, open: bool) -> End {
+    async fn end(&self, open: bool) -> End {
         tokio::select! {
-            () = activity.expired() => End::Now,
             () = self.ended.cancelled() => End::Now,
             () = self.closing.cancelled(), if open => End::AfterAnswer,
         }
@@ -242,40 +235,6 @@ impl Shared {
 enum End {
     Now,
     AfterAnswer,
-}
-
-fn builder(tasks: TaskTracker) -> auto::Builder<Tracked> {
-    let mut builder = auto::Builder::new(Tracked(tasks));
-    // A client that ends its sending side still wants its answer. Answers are a few bytes: copied
-    // behind their headers they take a plain write.
-    builder
-        .http1()
-        .half_close(true)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .header_read_timeout(None)
-        .writev(false);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    builder
-}
-
-/// Runs the streams of HTTP/2 connections where a shutdown waits for them.
-#[derive(Clone, Debug)]
-struct Tracked(TaskTracker);
-
-impl<F> Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
-    }
 }
 
 /// Tells a client over the limit to come back, without reading what it wants.

@@ -123,7 +123,7 @@ impl<P: Pipeline> Shared<P> {
                 Err(refusal) => body::Failure { refusal, rest: Some(body) },
             };
         if let Some(rest) = failure.rest {
-            self.drains.drain(&head.headers, rest, bytes_max);
+            self.drains.drain(head, rest, bytes_max);
         }
         Err(failure.refusal)
     }

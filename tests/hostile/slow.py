@@ -234,6 +234,12 @@ def two_readings(port, accepted):
         "a chunk size past 64 bits": f"Transfer-Encoding: chunked\r\n\r\n1000000000000001a\r\n{body}\r\n0\r\n\r\n{hidden}",
         "a chunk without its line end": f"Transfer-Encoding: chunked\r\n\r\n1a\r\n{body}xx0\r\n\r\n{hidden}",
         "a chunk size ended by LF": f"Transfer-Encoding: chunked\r\n\r\n1a\n{body}\r\n0\r\n\r\n{hidden}",
+        "chunked with a length": f"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n{body}\r\n0\r\n\r\n{hidden}",
+        "chunked twice": f"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n{body}\r\n0\r\n\r\n{hidden}",
+        "gzip and chunked": f"Transfer-Encoding: gzip, chunked\r\n\r\n1a\r\n{body}\r\n0\r\n\r\n{hidden}",
+        "two hosts": f"Host: y\r\nContent-Length: {length}\r\n\r\n{body}{hidden}",
+        "a line ended by LF": f"X-A: b\nContent-Length: {length}\r\n\r\n{body}{hidden}",
+        "a trailer that is none": f"Transfer-Encoding: chunked\r\n\r\n1a\r\n{body}\r\n0\r\nnonsense\r\n\r\n{hidden}",
         "a chunk extension with LF": f"Transfer-Encoding: chunked\r\n\r\n1a;x\n{body}\r\n0\r\n\r\n{hidden}",
     }
     before = accepted()
@@ -247,18 +253,14 @@ def two_readings(port, accepted):
         yield f"{now - before} events of refused requests were taken"
     taken = {
         "the same length twice": f"Content-Length: {length}\r\nContent-Length: {length}\r\n\r\n{body}",
-        "chunked with a length": f"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n{body}\r\n0\r\n\r\n",
         "Chunked": f"Transfer-Encoding: Chunked\r\n\r\n1a\r\n{body}\r\n0\r\n\r\n",
         "chunk sizes with zeros": f"Transfer-Encoding: chunked\r\n\r\n0001a\r\n{body}\r\n000\r\n\r\n",
-        "lines ended by LF": None,
     }
     for name, rest in taken.items():
-        data = start + rest if rest else start.replace("\r\n", "\n") + f"Content-Length: {length}\n\n{body}"
-        got = answers(port, data.encode("latin-1"))
-        if [answer.status for answer in got] not in ([200], [400]):
+        got = answers(port, (start + rest).encode("latin-1"))
+        if [answer.status for answer in got] != [200]:
             yield f"{name}: {got}"
-        elif got[0].status == 200:
-            before += 1
+        before += 1
     if (now := accepted()) != before:
         yield f"{now - before} events too many were taken"
 

@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     header_timeout: Duration::from_secs(60),
     idle_timeout: Duration::from_secs(60),
     drain: Duration::from_secs(60),
+    rest_bytes_max: 16 << 20,
 };
 
 const TRACK: &str = "POST /v1/track HTTP/1.1\r\nhost: x\r\nauthorization: Basic d2stZW5hYmxlZDo=\r\n\
@@ -46,7 +47,8 @@ async fn run_on(
     let address = listener.local_addr().unwrap();
     let stats = Arc::clone(&edge.parts().stats);
     let shutdown = CancellationToken::new();
-    let server = Server { listener, tls, limits, lanes, stats };
+    let clock = Arc::clone(&edge.parts().clock);
+    let server = Server { listener, tls, limits, lanes, clock, stats };
     let server = spawn(server.run(edge, shutdown.clone()));
     Running { address, pipeline, shutdown, server }
 }
@@ -189,10 +191,38 @@ async fn a_client_that_goes_on_sending_gets_its_refusal() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = read_to(&mut stream, "invalid write key\n").await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    // The rest is read, and the connection is good for another request.
+    // The rest is thrown away, to the byte, and the connection is good for another request.
     stream.write_all(&vec![b' '; bytes]).await.unwrap();
     stream.write_all(TRACK.as_bytes()).await.unwrap();
     assert!(read_to(&mut stream, "\r\n\r\nok").await.starts_with("HTTP/1.1 200"));
+    // However much of it has come with the head, and with the next request behind it.
+    for body in [1, 8_000, 8_192, 65_536, 65_537, 200_000] {
+        let head = head.replace(&bytes.to_string(), &body.to_string());
+        let both = format!("{head}{}{TRACK}", "G".repeat(body));
+        stream.write_all(both.as_bytes()).await.unwrap();
+        read_to(&mut stream, "invalid write key\n").await;
+        let answer = read_to(&mut stream, "\r\n\r\nok").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{body}: {answer}");
+    }
+    assert_eq!(server.pipeline.count(), 7);
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_on_up_to_a_limit() {
+    let server = run(Limits { rest_bytes_max: 1 << 20, ..LIMITS }, None).await;
+    for (bytes, goes_on) in [(1 << 20, true), ((1 << 20) + 1, false), (usize::MAX, false)] {
+        let mut stream = server.connect().await;
+        let head = format!(
+            "POST /v1/batch HTTP/1.1\r\nhost: x\r\nauthorization: Basic bm9wZTo=\r\ncontent-length: {bytes}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        read_to(&mut stream, "invalid write key\n").await;
+        stream.write_all(&vec![b' '; bytes.min((1 << 20) + 1)]).await.unwrap();
+        stream.write_all(TRACK.as_bytes()).await.ok();
+        let mut status = Vec::new();
+        (&mut stream).take(12).read_to_end(&mut status).await.ok();
+        assert_eq!(status == b"HTTP/1.1 200", goes_on, "{bytes}");
+    }
 }
 
 #[tokio::test]
