@@ -175,7 +175,9 @@ impl Rest {
                     buffer.advance(here);
                     here
                 };
-                *left -= skipped as u64;
+                // More than was asked for would be the next request's.
+                let after = left.checked_sub(skipped as u64);
+                *left = after.ok_or(io::ErrorKind::InvalidData)?;
                 skipped
             }
             Self::Chunks(_) => {
