@@ -3,7 +3,7 @@
 //! All of it happens in one task, which knows by itself what the connection is doing; so one timer
 //! does for all its limits. A connection that waits holds no buffer. A request whose body has come
 //! with its head is handed on whole; what comes later is read as the handler asks for it. [`wire`]
-//! and [`chunks`] read, [`answer`] writes, this part moves the bytes.
+//! and [`chunks`] read, `answer` writes, this part moves the bytes.
 
 use std::future::poll_fn;
 use std::io;
