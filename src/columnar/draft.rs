@@ -165,8 +165,14 @@ impl Draft {
         texts: &mut Texts,
     ) -> usize {
         let place = self.values.len();
-        let mut last = last;
-        self.push((kind, bits), cell, &mut last, texts);
+        let (start, len) = (self.spelled.len(), cell.text.len());
+        let number = if kind == Kind::Text {
+            texts.number_again(last, cell.text)
+        } else {
+            self.spelled.push_str(cell.text);
+            UNNUMBERED
+        };
+        self.values.push(Value { kind, bits, number, origin: cell.origin, start, len });
         let at = column.0 as usize;
         if at < LAST_MAX {
             if at >= self.last.len() {
@@ -174,30 +180,10 @@ impl Draft {
             }
             // Places beyond 28 bits do not occur.
             let value = u32::try_from(place).unwrap_or(u32::MAX);
-            self.last[at] = Last { stamp: self.stamp, value, number: last };
+            let number = if kind == Kind::Text { number } else { last };
+            self.last[at] = Last { stamp: self.stamp, value, number };
         }
         place
-    }
-
-    #[inline]
-    fn push(
-        &mut self,
-        (kind, bits): (Kind, i64),
-        cell: &Cell<'_>,
-        last: &mut u32,
-        texts: &mut Texts,
-    ) {
-        let (start, len) = (self.spelled.len(), cell.text.len());
-        let mut number = UNNUMBERED;
-        if kind == Kind::Text {
-            if *last == UNNUMBERED || !texts.is(*last, cell.text) {
-                *last = texts.number(cell.text);
-            }
-            number = *last;
-        } else {
-            self.spelled.push_str(cell.text);
-        }
-        self.values.push(Value { kind, bits, number, origin: cell.origin, start, len });
     }
 
     /// All values.

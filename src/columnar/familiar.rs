@@ -79,9 +79,7 @@ impl Values for Found<'_> {
         match (self.sources.get(place), self.last.get_mut(place)) {
             (Some(&Source::Token(token)), Some(last)) => {
                 let text = self.outline.text(self.tape, token);
-                if *last == UNNUMBERED || !texts.is(*last, text) {
-                    *last = texts.number(text);
-                }
+                *last = texts.number_again(*last, text);
                 *last
             }
             (Some(&Source::Constant(number, _)), _) => number,

@@ -74,10 +74,14 @@ impl Texts {
         number
     }
 
-    /// True if `text` is the text of that number.
+    /// The number of `text`, which `last` may be.
     #[inline]
-    pub(super) fn is(&self, number: u32, text: &str) -> bool {
-        self.get(number) == text.as_bytes()
+    pub(super) fn number_again(&mut self, last: u32, text: &str) -> u32 {
+        if last != UNNUMBERED && self.get(last) == text.as_bytes() {
+            last
+        } else {
+            self.number(text)
+        }
     }
 
     /// The text of that number.
