@@ -1,8 +1,8 @@
 //! Events whose outline is that of one that came before: their rows need not be made to know where
 //! their values go.
 //!
-//! What is kept of the first is which token each of its values came from, and its shape. A text that
-//! no token holds is the same for all events of the outline and source.
+//! What is kept of the first is where in the outline each of its values stands, and its shape. A text
+//! that no token holds is the same for all events of the outline and source.
 
 use std::hash::BuildHasher;
 
@@ -22,9 +22,9 @@ const OUTLINES_MAX: usize = 8_192;
 /// Where a value of an event comes from whose outline is known.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    /// This token.
-    Token(u32),
-    /// No token: this text, the same in every event of the outline; its number and its bytes.
+    /// This place of the outline.
+    Place(u32),
+    /// None: this text, the same in every event of the outline; its number and its bytes.
     Constant(u32, u32),
 }
 
@@ -68,7 +68,7 @@ impl Values for Found<'_> {
     #[inline]
     fn len(&self, place: usize) -> u64 {
         match self.sources.get(place) {
-            Some(&Source::Token(token)) => self.outline.text_len(token).into(),
+            Some(&Source::Place(at)) => self.outline.text_len(at).into(),
             Some(&Source::Constant(_, len)) => len.into(),
             None => 0,
         }
@@ -77,8 +77,8 @@ impl Values for Found<'_> {
     #[inline]
     fn number(&mut self, place: usize, texts: &mut Texts) -> u32 {
         match (self.sources.get(place), self.last.get_mut(place)) {
-            (Some(&Source::Token(token)), Some(last)) => {
-                let text = self.outline.text(self.tape, token);
+            (Some(&Source::Place(at)), Some(last)) => {
+                let text = self.outline.text(self.tape, at);
                 *last = texts.number_again(*last, text);
                 *last
             }
@@ -90,14 +90,14 @@ impl Values for Found<'_> {
     #[inline]
     fn bits(&self, place: usize) -> i64 {
         match self.sources.get(place) {
-            Some(&Source::Token(token)) => self.outline.bits(token),
+            Some(&Source::Place(at)) => self.outline.bits(at),
             _ => 0,
         }
     }
 
     fn text<'t>(&'t self, place: usize, texts: &'t Texts) -> Option<&'t str> {
         match *self.sources.get(place)? {
-            Source::Token(token) => Some(self.outline.text(self.tape, token)),
+            Source::Place(at) => Some(self.outline.text(self.tape, at)),
             Source::Constant(number, _) => std::str::from_utf8(texts.get(number)).ok(),
         }
     }
@@ -180,9 +180,10 @@ fn sources(
             let len = u32::try_from(value.len).ok()?;
             return (value.kind == Kind::Text).then_some(Source::Constant(value.number, len));
         };
-        let cell = outline.cell(tape, token)?;
+        let at = outline.place(token)?;
+        let cell = outline.cell(tape, at)?;
         let is_its = value.is(&cell.value) || value.kind == Kind::Text;
-        (is_its && cell.text.as_bytes() == text).then_some(Source::Token(token))
+        (is_its && cell.text.as_bytes() == text).then_some(Source::Place(at))
     };
     draft.values().iter().map(source).collect()
 }

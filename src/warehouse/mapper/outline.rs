@@ -2,9 +2,10 @@
 //!
 //! The rows of an event follow from its keys, from what kind each value is, and from a few texts:
 //! its type and its name. Two events that are equal in all of these have the same cells, each with
-//! the value of the same token; so a caller that has mapped the first may take the second's values
-//! by their tokens. An event whose rows hang on more than that has no outline: the texts of others of
-//! its values, what is lost of it, ids that are minted.
+//! the value at the same place of the outline; so a caller that has mapped the first may take the
+//! second's values by their places. Tokens would not do: arrays of the same outline may have any
+//! number of elements, and each of them is a token. An event whose rows hang on more than that has
+//! no outline: the texts of others of its values, what is lost of it, ids that are minted.
 
 use crate::event::{Kind, Tape, Token, known};
 use crate::warehouse::number::double_of;
@@ -22,8 +23,10 @@ pub struct Outline {
     /// One for each token but the elements of arrays and the event itself.
     key: Vec<u64>,
     names: String,
-    /// By token; none but leaves' are ever asked for.
+    /// One for each of the key; none but leaves' are ever asked for.
     values: Vec<Value>,
+    /// Where the objects end that the token at hand is in.
+    ends: Vec<u32>,
     made: Made,
     /// Finds that no event has one.
     is_blind: bool,
@@ -110,27 +113,31 @@ impl Outline {
     }
 
     fn read_tokens(&mut self, tape: &Tape<'_>, tokens: &[Token]) -> bool {
-        self.values.resize(tokens.len(), NO_VALUE);
+        self.ends.clear();
         let mut at = 1;
         while let Some(token) = tokens.get(at as usize) {
-            let (code, extent) = if token.kind == Kind::Object {
-                (Code::Object, token.next - at)
+            while self.ends.pop_if(|end| *end <= at).is_some() {}
+            // How deep each stands says which object each is a member of.
+            let depth = self.ends.len() as u64;
+            let (code, value) = if token.kind == Kind::Object {
+                self.ends.push(token.next);
+                (Code::Object, NO_VALUE)
             } else {
-                (self.read_leaf(tape, at, token), 0)
+                self.read_leaf(tape, at, token)
             };
             if token.key == known::RECEIVED_AT && !matches!(code, Code::Datetime) {
                 // At the root the moment of arrival would stand for it.
                 return false;
             }
-            let mark = u64::from(extent) << 40 | (code as u64) << 32 | token.key.index() as u64;
-            self.key.push(mark);
+            self.key.push(depth << 40 | (code as u64) << 32 | token.key.index() as u64);
+            self.values.push(value);
             at = if token.kind == Kind::Object { at + 1 } else { token.next };
         }
         true
     }
 
     #[inline]
-    fn read_leaf(&mut self, tape: &Tape<'_>, at: u32, token: &Token) -> Code {
+    fn read_leaf(&mut self, tape: &Tape<'_>, at: u32, token: &Token) -> (Code, Value) {
         let is_no_value = match token.kind {
             Kind::Null => true,
             Kind::String => token.end - token.start == 2,
@@ -138,7 +145,7 @@ impl Outline {
             _ => false,
         };
         if is_no_value {
-            return Code::Blank;
+            return (Code::Blank, NO_VALUE);
         }
         let value = self.made.leaf(tape, at, token);
         let code = match (token.kind, value.own) {
@@ -152,10 +159,7 @@ impl Outline {
             _ if value.text.len() == 1 => Code::Byte,
             _ => Code::Text,
         };
-        if let Some(kept) = self.values.get_mut(at as usize) {
-            *kept = value;
-        }
-        code
+        (code, value)
     }
 
     /// An outline that no event has.
@@ -177,33 +181,83 @@ impl Outline {
         &self.names
     }
 
-    /// The value of token `at` by its own type; `tape` is that which was read.
+    /// The place of the value that token `token` holds, if it holds one.
+    #[must_use]
+    pub fn place(&self, token: u32) -> Option<u32> {
+        let is_its = |value: &Value| value.token == token && token != NO_TOKEN;
+        u32::try_from(self.values.iter().position(is_its)?).ok()
+    }
+
+    /// The value at `place` by its own type; `tape` is that which was read.
     #[must_use]
     #[inline]
-    pub fn cell<'t>(&'t self, tape: &Tape<'t>, at: u32) -> Option<Cell<'t>> {
-        let value = self.values.get(at as usize).filter(|value| value.token == at)?;
+    pub fn cell<'t>(&'t self, tape: &Tape<'t>, place: u32) -> Option<Cell<'t>> {
+        let value = self.values.get(place as usize)?;
         Some(self.made.cell(value, tape.text()))
     }
 
-    /// The text of the value of token `at`; empty if it has none.
+    /// The text of the value at `place`; empty if it has none.
     #[must_use]
     #[inline]
-    pub fn text<'t>(&'t self, tape: &Tape<'t>, at: u32) -> &'t str {
-        self.values.get(at as usize).map_or("", |value| self.made.get(value.text, tape.text()))
+    pub fn text<'t>(&'t self, tape: &Tape<'t>, place: u32) -> &'t str {
+        self.values.get(place as usize).map_or("", |value| self.made.get(value.text, tape.text()))
     }
 
     /// Bytes of that text.
     #[must_use]
     #[inline]
-    pub fn text_len(&self, at: u32) -> u32 {
-        self.values.get(at as usize).map_or(0, |value| value.text.len())
+    pub fn text_len(&self, place: u32) -> u32 {
+        self.values.get(place as usize).map_or(0, |value| value.text.len())
     }
 
-    /// The value of token `at` as a column of its own type holds it: floats by their bits, moments
-    /// in microseconds since 1970; 0 for text.
+    /// The value at `place` as a column of its own type holds it: floats by their bits, moments in
+    /// microseconds since 1970; 0 for text.
     #[must_use]
     #[inline]
-    pub fn bits(&self, at: u32) -> i64 {
-        self.values.get(at as usize).map_or(0, |value| value.own.bits())
+    pub fn bits(&self, place: u32) -> i64 {
+        self.values.get(place as usize).map_or(0, |value| value.own.bits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Parser;
+
+    /// The outline's key and the texts of its values, if the event has one.
+    fn outline(context: &str) -> Option<(Vec<u64>, Vec<String>)> {
+        let event = format!(
+            r#"{{"type":"track","event":"e","messageId":"m","receivedAt":"2026-11-21T10:00:00.000Z","context":{context}}}"#
+        );
+        let mut parser = Parser::default();
+        let tape = parser.parse(event.as_bytes()).unwrap();
+        let mut outline = Outline::default();
+        let has_one = outline.read(&tape, &Layout::default());
+        let texts = (0..outline.key.len())
+            .map(|at| outline.text(&tape, u32::try_from(at).unwrap()).to_owned());
+        has_one.then(|| (outline.key.clone(), texts.skip(4).collect()))
+    }
+
+    #[test]
+    fn arrays_of_any_length_have_the_same_places_behind_them() {
+        let (one, texts) = outline(r#"{"traits":{"a":["x"],"b":["y","z"]},"c":"v v"}"#).unwrap();
+        assert_eq!(texts, ["", "", r#"["x"]"#, r#"["y","z"]"#, "v v"]);
+        let (two, texts) = outline(r#"{"traits":{"a":["x","y","z"],"b":[1]},"c":"w w"}"#).unwrap();
+        assert_eq!(texts, ["", "", r#"["x","y","z"]"#, "[1]", "w w"]);
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn a_member_of_another_object_is_another_outline() {
+        let keys = [
+            r#"{"traits":{"a":"x","b":"y y"}}"#,
+            r#"{"traits":{"a":"x"},"b":"y y"}"#,
+            r#"{"traits":{},"a":"x","b":"y y"}"#,
+            r#"{"traits":{"a":"x","b":1}}"#,
+        ];
+        let keys = keys.map(|context| outline(context).unwrap().0);
+        for (n, key) in keys.iter().enumerate() {
+            assert!(!keys[..n].contains(key));
+        }
     }
 }
