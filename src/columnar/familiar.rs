@@ -19,6 +19,9 @@ use crate::warehouse::Outline;
 /// Outlines that are kept.
 const OUTLINES_MAX: usize = 8_192;
 
+/// Bytes that they take, all together.
+const BYTES_MAX: usize = 16 << 20;
+
 /// Where a value of an event comes from whose outline is known.
 #[derive(Clone, Copy, Debug)]
 enum Source {
@@ -47,6 +50,10 @@ pub(super) struct Familiar {
     hasher: RandomState,
     table: HashTable<u32>,
     list: Vec<Known>,
+    /// About the bytes of all.
+    bytes: usize,
+    /// That of the keys which the outlines are told by: their ids mean nothing to others.
+    stamp: u64,
 }
 
 /// The values of an event whose outline is known, found on its tape.
@@ -111,6 +118,12 @@ impl Familiar {
         outline: &'f Outline,
         tape: &'f Tape<'f>,
     ) -> Option<(usize, Found<'f>)> {
+        let stamp = tape.keys().stamp();
+        if stamp != self.stamp {
+            self.clear();
+            self.stamp = stamp;
+            return None;
+        }
         let at = self.position(self.hash(outline), route, outline)?;
         let Known { way, last, .. } = self.list.get_mut(at)?;
         let (shape, sources) = way.as_ref()?;
@@ -126,11 +139,17 @@ impl Familiar {
         texts: &Texts,
     ) {
         let hash = self.hash(outline);
-        if self.list.len() >= OUTLINES_MAX || self.position(hash, route, outline).is_some() {
+        let is_full = self.list.len() >= OUTLINES_MAX || self.bytes >= BYTES_MAX;
+        let are_other_keys = tape.keys().stamp() != self.stamp;
+        if is_full || are_other_keys || self.position(hash, route, outline).is_some() {
             return;
         }
         let way = sources((outline, tape), draft, texts).map(|sources| (shape, sources));
         let values = way.as_ref().map_or(0, |(_, sources)| sources.len());
+        self.bytes += size_of::<Known>()
+            + size_of_val(outline.key())
+            + outline.names().len()
+            + values * (size_of::<Source>() + size_of::<u32>());
         let at = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(Known {
             hash,
@@ -149,6 +168,7 @@ impl Familiar {
     pub(super) fn clear(&mut self) {
         self.table.clear();
         self.list.clear();
+        self.bytes = 0;
     }
 
     fn hash(&self, outline: &Outline) -> u64 {

@@ -1,18 +1,19 @@
 //! The texts of a batch, each kept once however many rows, columns and tables hold it.
 //!
-//! A cell of a string column is the number of its text. Equal texts have equal numbers, so that
-//! building a dictionary for a column chunk compares numbers, not texts, and an event's value that
-//! goes to its own table, to `tracks` and to a unified table is hashed and copied once. Numbers say
-//! nothing about files: the order in which texts are met does not depend on them, so a batch that is
-//! made again may number its texts in another way.
+//! A cell of a string column is the number of its text. Equal texts have equal numbers unless they
+//! are long, so that building a dictionary for a column chunk compares numbers, not texts, and an
+//! event's value that goes to its own table, to `tracks` and to a unified table is hashed and copied
+//! once. Numbers say nothing about files: the order in which texts are met does not depend on them,
+//! so a batch that is made again may number its texts in another way.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// A longer text is kept at each place it comes from: looking for it costs more than it saves.
-const SHARED_BYTES_MAX: usize = 1_024;
+/// A longer text may be kept at each place it comes from, so may have several numbers: looking for it
+/// costs more than it saves.
+pub(super) const SHARED_BYTES_MAX: usize = 1_024;
 
 /// Bytes of texts whose memory is kept for the next batch.
 const KEPT_BYTES_MAX: u64 = 32 << 20;

@@ -22,7 +22,7 @@ use crate::warehouse::{Dialect, Layout, Mapper, Origin, Outline, Rejected, Sink,
 
 /// Version of the rules by which records become rows. It goes up with every change that gives
 /// other rows, columns or bytes for the same records and settings.
-pub const MAPPING_VERSION: u32 = 2;
+pub const MAPPING_VERSION: u32 = 3;
 
 /// `context_destination_id` of every row.
 const DESTINATION: &str = "keelrow";
@@ -309,8 +309,10 @@ impl Rows for MappedRows {
                 {
                     return Ok(Mapped::Loaded);
                 }
-                // Ids are minted where events come in; this is for records of other origin.
-                let has_id = tape.root().member(known::MESSAGE_ID).is_some();
+                // Ids are minted where events come in; this is for records of other origin. What may
+                // be no id is never missed.
+                let is_id = |id: Node<'_>| id.is_plain_string() && id.raw().len() > 2;
+                let has_id = tape.root().member(known::MESSAGE_ID).is_some_and(is_id);
                 let minted = if has_id { String::new() } else { self.minted(incoming.position) };
                 let origin = Origin {
                     source_id: &incoming.route.source_id,

@@ -1,6 +1,11 @@
 //! The distinct values of a chunk, in the order in which they come, and whether a dictionary pays.
 
-use crate::columnar::texts::{Texts, UNNUMBERED};
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use crate::columnar::texts::{SHARED_BYTES_MAX, Texts, UNNUMBERED};
 
 use super::PAGE_BYTES;
 use super::bits::width_of;
@@ -11,6 +16,11 @@ pub(super) struct Words {
     /// The place of each text of the batch among the distinct ones; all unset between chunks.
     by_text: Vec<u32>,
     distinct: Vec<u32>,
+    /// The places of distinct texts that may have several numbers.
+    long: HashTable<u32>,
+    hasher: RandomState,
+    /// Further numbers of such texts.
+    again: Vec<u32>,
     /// How often each is there.
     counts: Vec<u32>,
     /// The place of each value.
@@ -21,29 +31,28 @@ impl Words {
     /// Finds the distinct texts; whether a dictionary makes the chunk smaller.
     pub(super) fn collect(&mut self, values: &[u32], texts: &Texts) -> bool {
         self.distinct.clear();
+        self.long.clear();
+        self.again.clear();
         self.counts.clear();
         self.places.clear();
         if self.by_text.len() < texts.len() {
             self.by_text.resize(texts.len(), UNNUMBERED);
         }
         for &text in values {
-            let Some(place) = self.by_text.get_mut(text as usize) else { continue };
-            if *place == UNNUMBERED {
-                // No more than values.
-                *place = u32::try_from(self.distinct.len()).unwrap_or(UNNUMBERED);
-                self.distinct.push(text);
-                self.counts.push(0);
-            }
-            if let Some(count) = self.counts.get_mut(*place as usize) {
+            let Some(&known) = self.by_text.get(text as usize) else { continue };
+            let place = if known == UNNUMBERED { self.add(text, texts) } else { known };
+            if let Some(count) = self.counts.get_mut(place as usize) {
                 *count += 1;
             }
-            self.places.push(*place);
+            self.places.push(place);
         }
         let (mut once, mut all) = (0, 0);
         for (&text, &count) in self.distinct.iter().zip(&self.counts) {
             let bytes = 4 + texts.get(text).len();
             once += bytes;
             all += bytes * count as usize;
+        }
+        for &text in self.distinct.iter().chain(&self.again) {
             if let Some(place) = self.by_text.get_mut(text as usize) {
                 *place = UNNUMBERED;
             }
@@ -51,10 +60,39 @@ impl Words {
         once <= PAGE_BYTES && once + places_bytes(values.len(), self.distinct.len()) < all
     }
 
+    /// The place of a text whose number is met for the first time. Which numbers a long text has
+    /// hangs on the way its rows went; what is written must not.
+    fn add(&mut self, text: u32, texts: &Texts) -> u32 {
+        // No more than values.
+        let next = u32::try_from(self.distinct.len()).unwrap_or(UNNUMBERED);
+        let bytes = texts.get(text);
+        let place = if bytes.len() > SHARED_BYTES_MAX {
+            let Self { long, hasher, distinct, .. } = self;
+            let text_at =
+                |place: u32| distinct.get(place as usize).map_or(&b""[..], |&text| texts.get(text));
+            let is = |&place: &u32| text_at(place) == bytes;
+            let hash_of = |&place: &u32| hasher.hash_one(text_at(place));
+            *long.entry(hasher.hash_one(bytes), is, hash_of).or_insert(next).get()
+        } else {
+            next
+        };
+        if place == next {
+            self.distinct.push(text);
+            self.counts.push(0);
+        } else {
+            self.again.push(text);
+        }
+        if let Some(known) = self.by_text.get_mut(text as usize) {
+            *known = place;
+        }
+        place
+    }
+
     /// Bytes of all lists.
     pub(super) fn size(&self) -> usize {
-        let lists = [&self.by_text, &self.distinct, &self.counts, &self.places];
-        lists.iter().map(|list| list.capacity() * size_of::<u32>()).sum()
+        let lists = [&self.by_text, &self.distinct, &self.again, &self.counts, &self.places];
+        let all: usize = lists.iter().map(|list| list.capacity()).sum();
+        (all + self.long.capacity()) * size_of::<u32>()
     }
 
     /// The distinct texts.

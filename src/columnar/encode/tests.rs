@@ -76,6 +76,10 @@ fn few_values_have_a_dictionary_and_many_have_none() {
         assert!(encodings(&read_back(&few, compression)).contains(&Encoding::PLAIN_DICTIONARY));
         assert!(encodings(&read_back(&many, compression)).contains(&Encoding::PLAIN));
     }
+    // Long texts, each of which has a number of its own.
+    let few: Vec<_> =
+        (0..40).map(|n| Some(Value::Text(format!("{}{}", "x".repeat(2_000), n % 2)))).collect();
+    assert!(encodings(&read_back(&few, all[0])).contains(&Encoding::PLAIN_DICTIONARY));
     let few: Vec<_> = (0..1_000).map(|n| Some(Value::Int(n % 7 * 1_000_000))).collect();
     assert!(encodings(&read_back(&few, all[0])).contains(&Encoding::PLAIN_DICTIONARY));
     let many: Vec<_> = (0..9_000).map(|n| Some(Value::Int(n * n * n))).collect();

@@ -17,6 +17,9 @@ use super::value::{Made, NO_TOKEN, Own, Value, is_blank};
 /// Values of an event that has an outline, at most: ten times what an event usually has.
 const TOKENS_MAX: usize = 1_024;
 
+/// Bytes of the texts that belong to an outline, at most.
+const NAMES_BYTES_MAX: usize = 256;
+
 /// The outline of the event at hand and its values.
 #[derive(Debug, Default)]
 pub struct Outline {
@@ -109,7 +112,7 @@ impl Outline {
                 _ => {}
             }
         }
-        has_kind && has_id && has_arrival
+        has_kind && has_id && has_arrival && self.names.len() <= NAMES_BYTES_MAX
     }
 
     fn read_tokens(&mut self, tape: &Tape<'_>, tokens: &[Token]) -> bool {
