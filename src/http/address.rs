@@ -17,9 +17,11 @@ pub(super) fn client(head: &Parts, peer: IpAddr, trusted: &[Proxy]) -> IpAddr {
         return client;
     }
     let lists: Vec<_> = head.headers.get_all("x-forwarded-for").iter().collect();
-    let entries = lists.iter().rev().filter_map(|list| list.to_str().ok());
-    for entry in entries.flat_map(|list| list.rsplit(',')) {
-        let Some(address) = address_of(entry.trim()) else { break };
+    // Of a list that a client began with what is no text, the proxy's own entry is still one.
+    let entries = lists.iter().rev().flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
+    for entry in entries {
+        let entry = std::str::from_utf8(entry.trim_ascii()).ok();
+        let Some(address) = entry.and_then(address_of) else { break };
         client = address.to_canonical();
         if !is_trusted(client) {
             break;
@@ -82,7 +84,8 @@ mod tests {
     fn forwarded_addresses_are_walked_from_the_right_past_trusted_ones() {
         let trusted = [Proxy::Loopback, Proxy::Private];
         for (peer, forwarded, expected) in [
-            ("203.0.113.9", &["198.51.100.1"][..], "203.0.113.9"),
+            ("10.0.0.1", &["\u{ff}, 198.51.100.1"][..], "198.51.100.1"),
+            ("203.0.113.9", &["198.51.100.1"], "203.0.113.9"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["1.1.1.1, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),

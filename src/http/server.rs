@@ -67,8 +67,6 @@ pub struct Limits {
     pub rest_bytes_max: u64,
 }
 
-/// Connections that wait for the rest of a refused body at a time; further ones are closed.
-const RESTS_MAX: usize = 1024;
 /// Wait after a failed accept: the process has run out of file descriptors, or the like.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections over the limit that are answered at a time; further ones are closed at once.
@@ -108,7 +106,7 @@ struct Shared {
     limits: Limits,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
-    rests: Budget,
+    stats: Arc<Stats>,
     /// No further requests.
     closing: CancellationToken,
     /// No further anything.
@@ -127,7 +125,7 @@ impl Server {
             limits: self.limits,
             clock: self.clock,
             tasks: TaskTracker::new(),
-            rests: Budget::new(RESTS_MAX),
+            stats: Arc::clone(&self.stats),
             closing: shutdown.clone(),
             ended: CancellationToken::new(),
         };
@@ -182,10 +180,12 @@ impl Shared {
         match self.tls.clone() {
             None => self.serve(stream, Peer { ip, tls: false }, handler).await,
             Some(acceptor) => {
-                let handshake = acceptor.accept(stream);
                 let time = self.limits.header_timeout;
+                let handshake = tokio::time::timeout(time, acceptor.accept(stream));
+                // Who has not even said hello is not waited for at the end.
+                let handshake = self.closing.run_until_cancelled(handshake);
                 // A failed handshake is the client's affair: there is nobody to answer.
-                if let Ok(Ok(stream)) = tokio::time::timeout(time, handshake).await {
+                if let Some(Ok(Ok(stream))) = handshake.await {
                     self.serve(stream, Peer { ip, tls: true }, handler).await;
                 }
             }

@@ -49,7 +49,7 @@ impl Endpoint {
 }
 
 /// The statuses that the edge answers, and one for whatever else.
-const STATUSES: [u16; 12] = [200, 204, 400, 401, 403, 404, 405, 413, 429, 503, 504, 0];
+const STATUSES: [u16; 13] = [200, 204, 400, 401, 403, 404, 405, 413, 429, 431, 503, 504, 0];
 
 /// Upper ends of the latency buckets in seconds: a sync takes milliseconds, the ack limit is 5 s.
 const LATENCIES: [f64; 12] =
@@ -76,14 +76,24 @@ impl Stats {
     }
 
     pub(super) fn answered(&self, endpoint: Endpoint, status: StatusCode, took: Duration) {
-        let status = STATUSES.iter().position(|known| *known == status.as_u16());
-        let status = status.unwrap_or(STATUSES.len() - 1);
-        self.answers[endpoint as usize][status].fetch_add(1, Ordering::Relaxed);
+        self.count(endpoint, status);
         let seconds = took.as_secs_f64();
         let bucket = LATENCIES.iter().position(|end| seconds <= *end).unwrap_or(LATENCIES.len());
         self.latencies[bucket].fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.latency_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    fn count(&self, endpoint: Endpoint, status: StatusCode) {
+        let status = STATUSES.iter().position(|known| *known == status.as_u16());
+        let status = status.unwrap_or(STATUSES.len() - 1);
+        self.answers[endpoint as usize][status].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request whose head was not understood, so that nobody knows where it went.
+    pub(super) fn refused_head(&self, reason: &'static str, status: StatusCode) {
+        self.count(Endpoint::Other, status);
+        self.refused_for(reason, None);
     }
 
     pub(super) fn read(&self, bytes: usize) {
@@ -92,7 +102,11 @@ impl Stats {
 
     /// Bounded: reasons and sources are.
     pub(super) fn refused(&self, refusal: Refusal, source: Option<&str>) {
-        let key = (refusal.label(), source.unwrap_or_default().to_owned());
+        self.refused_for(refusal.label(), source);
+    }
+
+    fn refused_for(&self, reason: &'static str, source: Option<&str>) {
+        let key = (reason, source.unwrap_or_default().to_owned());
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         *refusals.entry(key).or_default() += 1;
     }

@@ -8,6 +8,7 @@ use tokio::io::DuplexStream;
 
 use super::*;
 use crate::clock::{Fixed, Timestamp};
+use crate::metrics::Metrics;
 
 const LIMITS: Limits = Limits {
     connections_max: 1,
@@ -16,6 +17,9 @@ const LIMITS: Limits = Limits {
     drain: Duration::from_secs(60),
     rest_bytes_max: 1 << 20,
 };
+
+/// Bytes of the answer to `/large`.
+const LARGE: usize = 200_000;
 
 impl Stream for DuplexStream {
     fn poll_discard(
@@ -52,6 +56,7 @@ impl Handle for Echo {
                 let parts = [Ok("a"), Err(io::Error::other("gone"))];
                 Response::new(Body::from_stream(futures_util::stream::iter(parts)))
             }
+            "/large" => Response::new(Body::from("x".repeat(LARGE))),
             "/nothing" => Response::new(Body::empty()),
             path => match body.collect().await {
                 Ok(whole) => {
@@ -77,7 +82,7 @@ fn shared(limits: Limits) -> Shared {
         limits,
         clock: Arc::new(Fixed::at(Timestamp::from_millis(784_111_777_250))),
         tasks: TaskTracker::new(),
-        rests: Budget::new(RESTS_MAX),
+        stats: Arc::default(),
         closing: CancellationToken::new(),
         ended: CancellationToken::new(),
     }
@@ -86,8 +91,12 @@ fn shared(limits: Limits) -> Shared {
 /// Sends `parts`, one after the other has been read, and then nothing more; all that is answered,
 /// without the headers that every answer has.
 async fn answers<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    answers_of(&shared(LIMITS), parts).await
+}
+
+/// The same, on these limits and counts.
+async fn answers_of<'a>(shared: &Shared, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let (mut client, server) = tokio::io::duplex(1 << 16);
-    let shared = shared(LIMITS);
     let peer = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false };
     let (mut incoming, mut outgoing) = tokio::io::split(&mut client);
     let mut all = Vec::new();
@@ -181,7 +190,7 @@ async fn what_follows_the_last_request_is_never_read() {
             "POST /refused HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 99\r\n\r\n",
             last("no"),
         ),
-        ("POST /refused HTTP/1.1\r\ncontent-length: 1048600\r\n\r\n", ok("no")),
+        ("POST /refused HTTP/1.1\r\ncontent-length: 1048600\r\n\r\n", last("no")),
     ] {
         let mut all = asked.as_bytes().to_vec();
         if asked.contains("1048600") {
@@ -215,6 +224,47 @@ async fn a_connection_goes_on_behind_a_body_that_was_not_read() {
             assert_eq!(got, format!("{expected}{}", ok("GET /a \n")), "{asked:?} {size}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_large_answer_is_whole_and_in_its_place() {
+    let asked = "GET /a HTTP/1.1\r\n\r\nGET /large HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
+    let expected = [ok("GET /a \n"), ok(&"x".repeat(LARGE)), ok("GET /a \n")].concat();
+    assert!(answers([asked.as_bytes()]).await == expected);
+}
+
+#[tokio::test]
+async fn heads_that_are_none_are_counted() {
+    let shared = shared(LIMITS);
+    for (asked, status) in [
+        ("GET /a HTTP/1.1\r\na : b\r\n\r\n".to_owned(), "400 Bad Request"),
+        ("\r\n".repeat(17), "400 Bad Request"),
+        (
+            format!("GET /a HTTP/1.1\r\na: {}", "b".repeat(1 << 17)),
+            "431 Request Header Fields Too Large",
+        ),
+    ] {
+        assert_eq!(answers_of(&shared, [asked.as_bytes()]).await, bad(status));
+    }
+    let metrics = Metrics::new();
+    metrics.collect(Arc::clone(&shared.stats));
+    let text = metrics.render();
+    for line in [
+        "keelrow_http_requests_total{endpoint=\"other\",status=\"400\"} 2\n",
+        "keelrow_http_requests_total{endpoint=\"other\",status=\"431\"} 1\n",
+        "keelrow_http_refusals_total{reason=\"malformed_head\",source=\"\"} 2\n",
+        "keelrow_http_refusals_total{reason=\"head_too_large\",source=\"\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_on_its_way_at_the_end_is_answered() {
+    let shared = shared(LIMITS);
+    shared.closing.cancel();
+    let late = b"POST /a HTTP/1.1\r\ncontent-length: 1\r\n\r\na";
+    assert_eq!(answers_of(&shared, [&b""[..], late]).await, last("POST /a a\n"));
 }
 
 #[tokio::test]

@@ -306,6 +306,20 @@ fn certificate() -> config::Tls {
 }
 
 #[tokio::test]
+async fn the_end_does_not_wait_for_who_has_not_said_hello() {
+    let server = run(LIMITS, Some(tls::acceptor(&certificate()).unwrap())).await;
+    let silent = server.connect().await;
+    // By the time that this one is told off, the other was accepted.
+    let mut wrong = server.connect().await;
+    wrong.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    read_all(&mut wrong).await;
+    server.shutdown.cancel();
+    let patience = LIMITS.header_timeout / 2;
+    tokio::time::timeout(patience, server.server).await.expect("it waits").unwrap();
+    drop(silent);
+}
+
+#[tokio::test]
 async fn tls_serves_both_versions_of_http() {
     use rustls::pki_types::pem::PemObject;
     let acceptor = tls::acceptor(&certificate()).unwrap();

@@ -93,14 +93,15 @@ impl Asked {
     }
 }
 
-/// Writes the answer to a head that is none.
-pub(super) fn write_refusal(out: &mut Vec<u8>, error: Error, date: &str) {
+/// Writes the answer to a head that is none; its status.
+pub(super) fn write_refusal(out: &mut Vec<u8>, error: Error, date: &str) -> StatusCode {
     let status = match error {
         Error::Malformed => StatusCode::BAD_REQUEST,
         Error::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     };
     let asked = Asked { is_11: true, is_head: false, keep_alive: false };
     asked.write(out, (status, &HeaderMap::new()), Frames::Length(0), date);
+    status
 }
 
 /// Writes a part of an answer's body.

@@ -231,6 +231,8 @@ pub(super) struct Feed {
     rest: Rest,
     /// What is left to be said before the client sends.
     owed: &'static [u8],
+    /// It is said, and may not be on its way yet.
+    unflushed: bool,
     failed: bool,
 }
 
@@ -242,7 +244,7 @@ pub(super) fn pair(framing: Framing, expects_continue: bool) -> (Body, Feed) {
         Framing::Chunked => (Rest::Chunks(Chunks::default()), None),
     };
     let owed = if expects_continue { CONTINUE } else { b"" };
-    let feed = Feed { slot: Arc::clone(&slot), rest, owed, failed: false };
+    let feed = Feed { slot: Arc::clone(&slot), rest, owed, unflushed: false, failed: false };
     (Body { slot, left, over: false }, feed)
 }
 
@@ -279,17 +281,19 @@ impl Feed {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        if self.owed.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         while !self.owed.is_empty() {
             let written = ready!(Pin::new(&mut *stream).poll_write(cx, self.owed))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.owed = self.owed.get(written..).unwrap_or_default();
+            self.unflushed = true;
         }
-        Pin::new(stream).poll_flush(cx)
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// What is left of a promise that was begun; it has to be kept before anything else is said.

@@ -37,9 +37,15 @@ const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const WRITE_BYTES: usize = 64 << 10;
 /// Room for an answer that a connection keeps from one to the next.
 const KEPT_BYTES: usize = 1 << 10;
-/// How long a refused body is read on, so that a client that is still sending gets its answer: a
-/// connection closed over unread bytes is reset, and the SDK sends everything again.
+/// Larger parts of an answer are written from where they are.
+const COPIED_BYTES_MAX: usize = 8 << 10;
+/// How long the next byte of a refused body is waited for, so that a client that is still sending
+/// gets its answer: a connection closed over unread bytes is reset, and the SDK sends everything again.
 const REST_TIME: Duration = Duration::from_secs(5);
+/// The same for all of it. The connection holds no more meanwhile than one that rests.
+const REST_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a connection that rests is kept at the end: a request may be on its way.
+const LEAVE_TIME: Duration = Duration::from_millis(250);
 /// The same behind a head that is none, of a client that is no SDK.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Bytes that are read meanwhile.
@@ -65,6 +71,8 @@ pub(super) struct Connection<'a, S, H> {
     deadline: Deadline,
     /// The deadline is that of a head, not of an idle connection.
     head_is_due: bool,
+    /// The program ends, and so does the connection soon.
+    leaving: bool,
     date: Date,
     shared: &'a Shared,
     handler: &'a H,
@@ -99,6 +107,7 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
             out: Vec::new(),
             deadline: Deadline::at(Instant::now() + shared.limits.header_timeout),
             head_is_due: true,
+            leaving: false,
             date: Date::new(),
             shared,
             handler,
@@ -153,7 +162,8 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
                 }
                 Err(error) => {
                     let date = self.date.at(Instant::now(), &*self.shared.clock);
-                    answer::write_refusal(&mut self.out, error, date);
+                    let status = answer::write_refusal(&mut self.out, error, date);
+                    self.shared.stats.refused_head(error.label(), status);
                     self.flush().await?;
                     return self.linger().await;
                 }
@@ -161,7 +171,10 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
             let (response, asked, rest) = self.ask(head).await;
             self.answer(response, asked).await?;
             let Some(rest) = rest else { return self.linger().await };
-            if !self.discard(rest).await? || !asked.keep_alive {
+            if !self.discard(rest).await? {
+                return self.linger().await;
+            }
+            if !asked.keep_alive {
                 return Ok(());
             }
             if self.buffer.is_empty() {
@@ -177,15 +190,20 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
             self.head_is_due = true;
             self.deadline.set(Instant::now() + self.shared.limits.header_timeout);
         }
-        poll_fn(|cx| {
-            // A request that has begun to come is still answered.
-            if idle && self.closing.load(Ordering::Relaxed) {
-                return Poll::Ready(Ok(false));
+        let read = poll_fn(|cx| {
+            // A request that has begun to come is answered, and so is one that is on its way.
+            if idle && !self.leaving && self.closing.load(Ordering::Relaxed) {
+                self.leaving = true;
+                self.deadline.set(Instant::now() + LEAVE_TIME);
             }
             let read = poll_more(&mut self.stream, cx, &mut self.buffer);
             self.in_time(cx, read).map_ok(|bytes| bytes > 0)
-        })
-        .await
+        });
+        match read.await {
+            // Nobody has begun to say anything: the end of this connection is an orderly one.
+            Err(Gone) if idle => Ok(false),
+            read => read,
+        }
     }
 
     /// Has a request answered. What is left of its body comes back with the answer; `None` where it
@@ -218,7 +236,9 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
                 feed.end()
             }
         };
-        let goes_on = rest.is_some() && !self.closing.load(Ordering::Relaxed);
+        let is_too_long = |rest: &Rest| matches!(*rest, Rest::Length(left) if left > self.shared.limits.rest_bytes_max);
+        let goes_on = rest.as_ref().is_some_and(|rest| !is_too_long(rest))
+            && !self.closing.load(Ordering::Relaxed);
         let keep_alive = head.keep_alive && goes_on;
         (response, Asked { is_11: head.is_11, is_head, keep_alive }, rest)
     }
@@ -239,12 +259,13 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
     }
 
     /// Sends an answer. From here on the connection is idle.
-    async fn answer(&mut self, response: Response, asked: Asked) -> Result<(), Gone> {
+    async fn answer(&mut self, response: Response, mut asked: Asked) -> Result<(), Gone> {
         let now = Instant::now();
         self.deadline.set(now + self.shared.limits.idle_timeout);
         self.head_is_due = false;
         let (head, mut body) = response.into_parts();
         let frames = asked.frames(head.status, &body);
+        asked.keep_alive &= frames != Frames::Close;
         let date = self.date.at(now, &*self.shared.clock);
         asked.write(&mut self.out, (head.status, &head.headers), frames, date);
         let mut length = 0;
@@ -253,6 +274,12 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
                 // An answer that breaks off must not look as if it were whole.
                 let Ok(data) = frame.map_err(|_| Gone)?.into_data() else { continue };
                 length += data.len() as u64;
+                if data.len() > COPIED_BYTES_MAX && matches!(frames, Frames::Length(_)) {
+                    // Whoever never reads it holds no copy of it.
+                    self.flush().await?;
+                    self.send(&data).await?;
+                    continue;
+                }
                 answer::write_part(&mut self.out, &data, frames);
                 if self.out.len() > WRITE_BYTES || !matches!(frames, Frames::Length(_)) {
                     self.flush().await?;
@@ -269,45 +296,46 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
 
     /// Sends what was said.
     async fn flush(&mut self) -> Result<(), Gone> {
-        let mut sent = 0;
+        let mut out = std::mem::take(&mut self.out);
+        self.send(&out).await?;
+        out.clear();
+        if out.capacity() <= KEPT_BYTES {
+            self.out = out;
+        }
+        Ok(())
+    }
+
+    /// Sends all of `bytes`.
+    async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
         poll_fn(|cx| {
             let done = loop {
-                let left = self.out.get(sent..).unwrap_or_default();
-                if left.is_empty() {
+                if bytes.is_empty() {
                     break Pin::new(&mut self.stream).poll_flush(cx);
                 }
-                match Pin::new(&mut self.stream).poll_write(cx, left) {
+                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
                     Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(bytes)) => sent += bytes,
+                    Poll::Ready(Ok(sent)) => bytes = bytes.get(sent..).unwrap_or_default(),
                     Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
                     Poll::Pending => break Poll::Pending,
                 }
             };
             self.in_time(cx, done)
         })
-        .await?;
-        self.out.clear();
-        if self.out.capacity() > KEPT_BYTES {
-            self.out = Vec::new();
-        }
-        Ok(())
+        .await
     }
 
     /// Throws away what is left of a body; false where that is too much, or takes too long.
     async fn discard(&mut self, mut rest: Rest) -> Result<bool, Gone> {
         let mut left = self.shared.limits.rest_bytes_max;
-        let mut waiting = None;
+        let mut until = None;
         while !rest.is_over() {
             let skipped = poll_fn(|cx| {
                 let skip = rest.poll_skip(cx, &mut self.stream, &mut self.buffer, left);
-                if skip.is_ready() || waiting.is_some() {
-                    return self.in_time(cx, skip);
+                if skip.is_pending() {
+                    let now = Instant::now();
+                    let until = *until.get_or_insert(now + REST_TIME_MAX);
+                    self.deadline.set(until.min(now + REST_TIME));
                 }
-                waiting = self.shared.rests.take(1);
-                if waiting.is_none() {
-                    return Poll::Ready(Err(Gone));
-                }
-                self.deadline.set(Instant::now() + REST_TIME);
                 self.in_time(cx, skip)
             });
             left = left.saturating_sub(skipped.await?);
@@ -315,7 +343,7 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
                 return Ok(false);
             }
         }
-        if waiting.is_some() {
+        if until.is_some() {
             self.deadline.set(Instant::now() + self.shared.limits.idle_timeout);
         }
         Ok(true)

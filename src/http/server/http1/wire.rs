@@ -15,6 +15,9 @@ pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Most header lines of a request: browsers send some thirty.
 const HEADERS_MAX: usize = 100;
 
+/// Most empty lines before a head.
+const EMPTY_LINES_MAX: usize = 16;
+
 /// The head of a request.
 #[derive(Debug)]
 pub struct Head {
@@ -54,11 +57,23 @@ pub enum Error {
     TooLarge,
 }
 
+impl Error {
+    /// The reason as counts tell it.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed_head",
+            Self::TooLarge => "head_too_large",
+        }
+    }
+}
+
 /// Finds heads in what a connection received.
 #[derive(Debug, Default)]
 pub struct Heads {
     /// Bytes at the front of the buffer in which no head ends.
     scanned: usize,
+    /// Empty lines before the head.
+    empty_lines: usize,
 }
 
 impl Heads {
@@ -71,6 +86,10 @@ impl Heads {
         while buffer.starts_with(b"\r\n") {
             buffer.advance(2);
             self.scanned = 0;
+            self.empty_lines += 1;
+            if self.empty_lines > EMPTY_LINES_MAX {
+                return Err(Error::Malformed);
+            }
         }
         if buffer.is_empty() {
             return Ok(None);
@@ -79,7 +98,7 @@ impl Heads {
         match self.end(buffer)? {
             Some(end) if end > HEAD_BYTES_MAX => Err(Error::TooLarge),
             Some(end) => {
-                self.scanned = 0;
+                *self = Self::default();
                 parse(&buffer.split_to(end).freeze()).map(Some)
             }
             None if buffer.len() >= HEAD_BYTES_MAX => Err(Error::TooLarge),
@@ -189,7 +208,7 @@ impl Said {
             self.close |= has(value, b"close");
             self.keep_alive |= has(value, b"keep-alive");
         } else if name == EXPECT {
-            self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+            self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         }
         Ok(true)
     }
