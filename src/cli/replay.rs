@@ -56,9 +56,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let store = tables::open_existing(&config.storage.url, runtime.handle())?;
     let world = serve::world();
     let options = disk::Options {
-        max_bytes: config.journal.max_bytes,
         keep: config.journal.keep,
         ..disk::Options::new(folder.clone(), config.node.name.clone())
+            .within(config.journal.max_bytes)
     };
     let log = Log::open(options, Arc::clone(&world.clock), Arc::clone(&world.ids));
     let log = Arc::new(log.map_err(|error| journal_failure(&error))?);

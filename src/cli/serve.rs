@@ -24,7 +24,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.file.load()?;
     start_logging(arguments.log_json);
-    runtime()?.block_on(serve(config))
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve(config));
+    // What the stop gave up waiting for, such as a disk that hangs, is not waited for here either.
+    runtime.shutdown_background();
+    served
 }
 
 /// Log lines go to standard error; events and secrets are in none of them.

@@ -8,7 +8,7 @@ use super::lake::{Column, Lake, Origin, Source, Table};
 use crate::columnar::type_name;
 use crate::record::Route;
 use crate::unified::{Block, CORE, MADE};
-use crate::warehouse::{ColumnType, TableKind};
+use crate::warehouse::{ColumnType, OTHER_EVENTS, TableKind};
 
 /// Integers up to here are doubles exactly.
 pub(super) const EXACT_MAX: i64 = 9_007_199_254_740_992;
@@ -29,6 +29,13 @@ pub(super) struct Member<'l> {
     pub(super) sources: Vec<&'l Source>,
     /// No other source writes to the schema.
     pub(super) is_whole: bool,
+}
+
+impl Table {
+    /// True for the table of events without one of their own, whose rows are judged by their names.
+    pub(super) fn is_other_events(&self) -> bool {
+        self.kind == TableKind::Event && self.name == OTHER_EVENTS
+    }
 }
 
 /// In which form a member's value stands in a unified column.
@@ -73,8 +80,12 @@ impl<'l> Unified<'l> {
                     platform: source.platform.clone(),
                     schema: source.schema.clone(),
                 };
-                source.environment == self.environment
-                    && self.block.wants(&route, table.kind, &table.name)
+                let wants = if table.is_other_events() {
+                    self.block.wants_source(&route)
+                } else {
+                    self.block.wants(&route, table.kind, &table.name)
+                };
+                source.environment == self.environment && wants
             };
             let all = of_schema.clone().count();
             let sources: Vec<&Source> = of_schema.filter(wanted).collect();

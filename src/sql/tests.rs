@@ -6,7 +6,7 @@ use super::lake::free_name;
 use super::{Batch, Dialect, File, Lake, Location, Origin, Part, Source, Statement, Table};
 use crate::clock::Timestamp;
 use crate::columnar::{Column, Schema};
-use crate::unified::Unified;
+use crate::unified::{Block, Unified};
 use crate::warehouse::ColumnType;
 
 const DIALECTS: [Dialect; 7] = [
@@ -108,6 +108,49 @@ fn files_are_where_each_warehouse_looks() {
         ("az://c/p", Dialect::Snowflake, "azure://<account>.blob.core.windows.net/c/p/k"),
     ] {
         assert_eq!(url(given, dialect), wanted);
+    }
+}
+
+#[test]
+fn events_without_a_table_of_their_own_are_in_the_union_by_their_names() {
+    let columns = [
+        ("id", ColumnType::String, 256),
+        ("received_at", ColumnType::Datetime, 0),
+        ("event", ColumnType::String, 256),
+    ];
+    let union = |dialect, block: &Block| {
+        let mut lake = lake(dialect, "s3://b/p");
+        let origin = Origin::Unified {
+            environment: "prod".into(),
+            block: block.name.clone(),
+            generation: block.generation,
+        };
+        lake.tables = vec![
+            Table::new(dialect, ("web_prod", "other_events"), Origin::Source, &schema(&columns)),
+            Table::new(dialect, ("web_prod", "api_call"), Origin::Source, &schema(&columns)),
+            Table::new(dialect, ("unified_prod", &block.name), origin, &schema(&columns)),
+        ];
+        lake.unified = Unified::new(vec![block.clone()], Vec::new());
+        text(&lake, Part::Union)
+    };
+    let all = Block::named("all");
+    let some = Block {
+        include_tables: vec!["sign_*".into(), "order".into()],
+        exclude_events: vec!["sign_out".into()],
+        exclude_tables: vec!["other_events".into()],
+        ..Block::named("some")
+    };
+    let of_all = union(Dialect::Duckdb, &all);
+    assert!(of_all.contains("other_events") && of_all.contains("api_call"), "{of_all}");
+    assert!(!of_all.contains("regexp_matches(lower(coalesce(\"event\""), "{of_all}");
+    for dialect in DIALECTS {
+        let of_some = union(dialect, &some);
+        let event = format!("lower(coalesce({}, ''))", dialect.quote("event"));
+        let wanted = dialect.matches(&event, "^(sign_.*|order)$");
+        let unwanted = dialect.matches(&event, "^(other_events|sign_out)$");
+        let condition = format!("where {wanted}\n  and not ({unwanted})");
+        assert!(of_some.contains(&condition), "{of_some}");
+        assert!(!of_some.contains("api_call"), "{of_some}");
     }
 }
 

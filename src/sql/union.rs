@@ -9,7 +9,7 @@ use super::Dialect;
 use super::lake::{Column, Lake, Source};
 use super::members::{EXACT_MAX, Form, Member, Unified, unified};
 use super::script::{Out, Part};
-use crate::unified::{LIBRARY_WORDS, Platform, relation};
+use crate::unified::{LIBRARY_WORDS, Platform, glob, relation};
 use crate::warehouse::{ColumnType, TableKind};
 
 /// Adds a view for each unified table.
@@ -92,14 +92,41 @@ impl Union<'_> {
             .map(|column| self.value(member, column).unwrap_or_else(|| "null".to_owned()))
             .collect();
         let table = dialect.table(&member.table.schema, &member.table.name);
-        let condition = if member.is_whole {
-            String::new()
-        } else {
+        let mut conditions = Vec::new();
+        if !member.is_whole {
             let ids: Vec<String> =
                 member.sources.iter().map(|source| dialect.literal(&source.id)).collect();
-            format!("\nwhere {} in ({})", dialect.quote("context_source_id"), ids.join(", "))
+            conditions.push(format!(
+                "{} in ({})",
+                dialect.quote("context_source_id"),
+                ids.join(", ")
+            ));
+        }
+        if member.table.is_other_events() {
+            conditions.extend(self.by_event(member));
+        }
+        let condition = match conditions.as_slice() {
+            [] => String::new(),
+            all => format!("\nwhere {}", all.join("\n  and ")),
         };
         format!("select {}\nfrom {table}{condition}", columns.join(", "))
+    }
+
+    /// What a row must say of its event's name, where the block does not take all.
+    fn by_event(&self, member: &Member<'_>) -> Vec<String> {
+        let dialect = self.lake.dialect;
+        let (wanted, unwanted) = self.unified.block.event_names();
+        let Some(event) = member.table.column("event") else { return Vec::new() };
+        let event = format!("lower(coalesce({}, ''))", dialect.quote(&event.label));
+        let mut all = Vec::new();
+        if !wanted.is_empty() {
+            all.push(dialect.matches(&event, &glob::expression(wanted)));
+        }
+        let unwanted: Vec<&String> = unwanted.into_iter().flatten().collect();
+        if !unwanted.is_empty() {
+            all.push(format!("not ({})", dialect.matches(&event, &glob::expression(unwanted))));
+        }
+        all
     }
 
     /// What a member has for a column of the unified table.

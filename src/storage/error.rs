@@ -100,6 +100,12 @@ pub enum Error {
         /// The configured one.
         wanted: String,
     },
+    /// The store put an object in the place of another, though it was asked not to.
+    #[error(
+        "the store replaces objects that exist, so files could be lost: it must honour \
+         `If-None-Match: *`"
+    )]
+    Replaces,
     /// The privacy key is not the one that this id had in this lake, so hashes would not join.
     #[error("privacy key {id} is not the key that the lake knows under this id")]
     KeyFingerprint {
@@ -139,6 +145,7 @@ impl Error {
             | Self::Dialect { .. }
             | Self::KeyFingerprint { .. }
             | Self::MissingVersion { .. }
+            | Self::Replaces
             | Self::Narrowed { .. } => Class::Fatal,
         }
     }

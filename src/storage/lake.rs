@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Key;
-use super::{Class, Error, Store};
+use super::{Class, Error, Put, Store};
 
 /// The newest format of the objects in this module.
 pub const FORMAT: u32 = 1;
@@ -22,18 +22,23 @@ struct PrivacyKey {
     fingerprint: String,
 }
 
-/// Writes the lake's dialect at the first start ever, and checks it at every other.
+/// Writes the lake's dialect at the first start ever, and checks it at every other. Proves by the way
+/// that the store keeps what it has, as everything else here takes for granted.
 ///
 /// # Errors
-/// [`Error::Dialect`] if the lake was made for another one, or what the store said.
+/// [`Error::Dialect`] if the lake was made for another one, [`Error::Replaces`] from a store that
+/// replaces objects, or what the store said.
 pub fn claim_dialect(store: &Store, dialect: &str) -> Result<(), Error> {
     let ours = Lake { format: FORMAT, dialect: dialect.into() };
     let found: Lake = claim(store, &Key::Lake, "lake description", &ours)?;
     check_format(&Key::Lake, found.format)?;
-    if found.dialect == dialect {
-        Ok(())
-    } else {
-        Err(Error::Dialect { found: found.dialect, wanted: dialect.into() })
+    if found.dialect != dialect {
+        return Err(Error::Dialect { found: found.dialect, wanted: dialect.into() });
+    }
+    // With the bytes that are there: a store that takes them loses nothing.
+    match store.get(&Key::Lake)? {
+        Some(there) if store.put_new(&Key::Lake, &there)? == Put::Created => Err(Error::Replaces),
+        _ => Ok(()),
     }
 }
 
@@ -58,6 +63,9 @@ fn claim<T: Serialize + for<'de> Deserialize<'de>>(
 ) -> Result<T, Error> {
     let malformed = |source| Error::Malformed { key: key.to_string(), what, source };
     let bytes = Bytes::from(serde_json::to_vec(ours).map_err(malformed)?);
+    if let Some(found) = store.get(key)? {
+        return serde_json::from_slice(&found).map_err(malformed);
+    }
     match store.put_new(key, &bytes) {
         Ok(_) => {}
         Err(error) if error.class() == Class::Conflict => {}
@@ -81,8 +89,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::storage::Options;
     use crate::storage::memory::Memory;
+    use crate::storage::{Backend, Options};
 
     #[test]
     fn the_first_start_decides() {
@@ -97,6 +105,37 @@ mod tests {
         claim_privacy_key(&store, 2, "sha256:bb").unwrap();
         claim_privacy_key(&store, 1, "sha256:aa").unwrap();
         assert!(claim_privacy_key(&store, 1, "sha256:bb").is_err());
+    }
+
+    /// A store that knows no conditions.
+    #[derive(Debug, Default)]
+    struct Careless(std::sync::Mutex<std::collections::BTreeMap<String, Bytes>>);
+
+    impl Backend for Careless {
+        fn put_new(&self, key: &str, body: &Bytes) -> Result<bool, Error> {
+            self.0.lock().unwrap().insert(key.to_owned(), body.clone());
+            Ok(true)
+        }
+
+        fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
+            Ok(self.0.lock().unwrap().get(key).cloned())
+        }
+
+        fn list(&self, _: &str) -> Result<Vec<String>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_store_that_replaces_objects_is_found_out_before_it_loses_one() {
+        let careless = Arc::new(Careless::default());
+        let store = Store::new(Arc::<Careless>::clone(&careless), Options::default());
+        for _ in 0..2 {
+            let error = claim_dialect(&store, "datalake").unwrap_err();
+            assert!(matches!(error, Error::Replaces) && error.class() == Class::Fatal);
+        }
+        let other = claim_dialect(&store, "snowflake").unwrap_err();
+        assert!(matches!(other, Error::Dialect { .. }), "{other}");
     }
 
     #[test]

@@ -39,6 +39,27 @@ pub fn is_literal(pattern: &str) -> bool {
     !pattern.contains(['*', '?'])
 }
 
+/// The pattern of a regular expression that matches lower-case names as [`matches`] does with any of
+/// `globs`. It uses only what all dialects of such expressions share; what no event's name has in it
+/// may stand for any other character.
+#[must_use]
+pub fn expression<'g>(globs: impl IntoIterator<Item = &'g String>) -> String {
+    let one = |glob: &String| -> String {
+        let mut out = String::new();
+        for c in glob.to_ascii_lowercase().chars() {
+            match c {
+                '*' => out.push_str(".*"),
+                c if c == '_' || c.is_ascii_alphanumeric() || !c.is_ascii() => out.push(c),
+                '?' | '^' | ']' | '[' | '\\' | '\'' => out.push('.'),
+                c => out.extend(['[', c, ']']),
+            }
+        }
+        out
+    };
+    let all: Vec<String> = globs.into_iter().map(one).collect();
+    format!("^({})$", all.join("|"))
+}
+
 fn behind_char(text: &[u8], at: usize) -> usize {
     let mut next = at + 1;
     while text.get(next).is_some_and(|byte| byte & 0xC0 == 0x80) {
@@ -50,6 +71,14 @@ fn behind_char(text: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expression_matches_what_its_globs_match() {
+        let globs = ["api_*", "Sign?up", "a.b", "ünï", "x^y"].map(str::to_owned);
+        let text = expression(&globs);
+        assert_eq!(text, "^(api_.*|sign.up|a[.]b|ünï|x.y)$");
+        assert_eq!(expression(&["a".to_owned()]), "^(a)$");
+    }
 
     #[test]
     fn globs_match_whole_names() {

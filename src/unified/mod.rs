@@ -43,6 +43,10 @@ pub struct Block {
     pub generation: u32,
 }
 
+fn any(globs: &[String], text: &str) -> bool {
+    globs.iter().any(|glob| glob::matches(glob, text))
+}
+
 impl Block {
     /// A block that takes the default rows of all environments.
     #[must_use]
@@ -64,16 +68,29 @@ impl Block {
     /// True if rows of this source, table and kind belong to the block's table of the environment.
     #[must_use]
     pub fn wants(&self, route: &Route, kind: TableKind, table: &str) -> bool {
-        let any = |globs: &[String], text: &str| globs.iter().any(|g| glob::matches(g, text));
+        self.wants_source(route)
+            && self.wants_table(kind, table)
+            && !any(&self.exclude_tables, table)
+            && !(kind == TableKind::Event && any(&self.exclude_events, table))
+    }
+
+    /// True if rows of this source may belong to the block's table of the environment: of its
+    /// events some, by their names.
+    #[must_use]
+    pub fn wants_source(&self, route: &Route) -> bool {
         let source = self.sources.is_empty()
             || any(&self.sources, &route.source_name)
             || any(&self.sources, &route.source_id);
         source
             && (self.environments.is_empty() || any(&self.environments, &route.environment))
             && (self.schemas.is_empty() || any(&self.schemas, &route.schema))
-            && self.wants_table(kind, table)
-            && !any(&self.exclude_tables, table)
-            && !(kind == TableKind::Event && any(&self.exclude_events, table))
+    }
+
+    /// The names of events that have a place in the block's table: globs of which one must match,
+    /// if there are any, and globs of which none may.
+    #[must_use]
+    pub fn event_names(&self) -> (&[String], [&[String]; 2]) {
+        (&self.include_tables, [&self.exclude_tables, &self.exclude_events])
     }
 
     fn wants_table(&self, kind: TableKind, table: &str) -> bool {

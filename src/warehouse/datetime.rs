@@ -11,7 +11,7 @@ const FIRST: i64 = -62_135_596_800_000_000;
 /// 9999-12-31T23:59:59.999Z in microseconds since 1970.
 const LAST: i64 = 253_402_300_799_999_000;
 /// Longest string that RudderStack tries to read as a moment.
-const BYTES_MAX: usize = 35;
+const BYTES_MAX: usize = 40;
 
 /// A moment and what became of its spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ fn read(text: &[u8]) -> Option<Moment> {
 
 /// Reads `HH:MM[:SS[.fff]]` and an offset, both optional.
 fn read_time(at: &mut Cursor<'_>, moment: &mut Moment) -> Option<()> {
-    if at.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+    let has_time = at.peek().is_some_and(|byte| byte.is_ascii_digit());
+    if has_time {
         let hour = at.digits(2).filter(|hour| *hour <= 23)?;
         at.expect(b':')?;
         let minute = at.digits(2).filter(|minute| *minute <= 59)?;
@@ -105,6 +106,8 @@ fn read_time(at: &mut Cursor<'_>, moment: &mut Moment) -> Option<()> {
     match at.next() {
         None => {}
         Some(b'Z') => {}
+        // RudderStack's parser takes it for a letter of the layout, but not behind whole seconds.
+        Some(b'z') if !has_time || moment.fraction_digits > 0 => {}
         Some(sign @ (b'+' | b'-')) => {
             let hours = at.digits(2).filter(|hours| *hours <= 23)?;
             let colon = at.peek() == Some(b':');
@@ -281,6 +284,8 @@ mod tests {
             ("2024-01-01T10:20Z", "2024-01-01T10:20:00.000Z"),
             ("2024-01-01 10:20:3", "2024-01-01T10:20:03.000Z"),
             ("2024-01-01T10:20:30+05", "2024-01-01T05:20:30.000Z"),
+            ("2024-01-01T10:20:30.123z", "2024-01-01T10:20:30.123Z"),
+            ("2024-01-01Tz", "2024-01-01T00:00:00.000Z"),
             ("2024-01-01T10:20:30.1-0830", "2024-01-01T18:50:30.100Z"),
             ("0000-12-31T23:59:59-23:59", "0001-01-01T23:58:59.000Z"),
             ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
@@ -313,7 +318,8 @@ mod tests {
             "9999-12-31T23:59:59-01:00",
             "9999-12-31T23:59:59.9995Z",
             "0000-12-31",
-            "2024-01-01T10:20:30.1234567890123456Z",
+            "2024-01-01T10:20z",
+            "2024-01-01T10:20:30.12345678901234567890Z",
         ] {
             assert_eq!(theirs(text), None, "{text}");
             assert_eq!(ours(text), None, "{text}");
@@ -326,6 +332,7 @@ mod tests {
             ("2023-02-29", "2023-03-01T00:00:00.000Z"),
             ("2021-06-31T10:00:00Z", "2021-07-01T00:00:00.000Z"),
             ("2024-01-01T10:20:30.123456789Z", "2024-01-01T10:20:30.123Z"),
+            ("2024-01-01T10:20:30.1234567890123456789Z", "2024-01-01T10:20:30.123Z"),
         ] {
             assert_eq!(theirs(text).as_deref(), Some(moment), "{text}");
             assert_eq!(ours(text), None, "{text}");

@@ -168,7 +168,9 @@ async fn a_replay_verifies_restores_and_writes_elsewhere() {
         |lines: &[Value], fate: &str| lines.iter().filter(|line| line["fate"] == fate).count();
     let (code, lines) = json(&replay);
     assert_eq!((code, fates(&lines, "verified")), (Some(0), before.len()), "{lines:?}");
-    // A lost file comes back under its name, with its bytes.
+    // A lost file comes back under its name, with its bytes; so it does where the journal is small.
+    let small = std::fs::read_to_string(&file).unwrap().replace("1GiB", "32MiB");
+    std::fs::write(&file, small).unwrap();
     std::fs::remove_file(&before[0].0).unwrap();
     let (code, lines) = json(&replay);
     assert_eq!((code, fates(&lines, "restored")), (Some(0), 1), "{lines:?}");

@@ -40,8 +40,8 @@ pub(super) const INJECTED_KEYS: [&str; 4] =
 const JOINED_BYTES_MAX: usize = 320;
 /// Paths kept between events.
 const KEPT_PATHS_MAX: usize = 65_536;
-/// Paths that one event may add; ten times the columns of the widest dialect but two.
-const NEW_PATHS_MAX: usize = 16_384;
+/// Paths that one event may have; ten times the columns of the widest dialect but two.
+const EVENT_PATHS_MAX: usize = 16_384;
 /// Roots: five parts in eight modes.
 const ROOTS: usize = 40;
 
@@ -92,8 +92,8 @@ pub(super) struct Paths {
     list: Vec<Path>,
     roots: [u32; ROOTS],
     generation: u64,
-    /// Paths there were when the event began.
-    before: usize,
+    /// Members of the event at hand that have been looked for.
+    met: usize,
     scratch: Prefix,
 }
 
@@ -105,7 +105,7 @@ impl Default for Paths {
             list: Vec::new(),
             roots: [NO_PARENT; ROOTS],
             generation: 0,
-            before: 0,
+            met: 0,
             scratch: Prefix::default(),
         }
     }
@@ -169,12 +169,13 @@ impl Paths {
             self.clear();
             self.generation = keys.generation();
         }
-        self.before = self.list.len();
+        self.met = 0;
     }
 
-    /// True if the event has more new paths than one may have; some of them are missing.
-    pub(super) fn are_too_many(&self) -> bool {
-        self.list.len() - self.before > NEW_PATHS_MAX
+    /// True if the event has more paths than one may have; some of them are missing. Whether they
+    /// were known before does not count: an event has the same rows whatever came before it.
+    pub(super) const fn are_too_many(&self) -> bool {
+        self.met > EVENT_PATHS_MAX
     }
 
     /// Forgets all paths.
@@ -218,6 +219,7 @@ impl Paths {
         keys: &Keys,
         columns: &mut Columns,
     ) -> u32 {
+        self.met += 1;
         let hash = self.hasher.hash_one(step(parent, key));
         let list = &self.list;
         let is = |&id: &u32| {
@@ -304,11 +306,6 @@ impl Paths {
             Some((one, other)) => keys.text(one.1) < keys.text(other.1),
             None => one.len() < other.len(),
         }
-    }
-
-    /// The first key of a path.
-    pub(super) fn first_key(&self, path: u32) -> KeyId {
-        self.steps(path).first().map_or(KeyId::NONE, |(_, key)| *key)
     }
 
     /// The paths down to `id` with their last keys.

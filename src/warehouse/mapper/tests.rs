@@ -261,6 +261,49 @@ fn new_keys_of_a_new_generation_are_not_taken_for_old_ones() {
 }
 
 #[test]
+fn an_event_has_the_same_rows_whatever_came_before_it() {
+    // Many paths of few keys, so that no generation of keys ends meanwhile.
+    let layout = Layout::default();
+    let event = |objects: usize, keys: usize| {
+        let keys: Vec<String> = (0..keys).map(|n| format!("\"k{n}\":1")).collect();
+        let object = |n| format!("\"o{n}\":{{{}}}", keys.join(","));
+        let objects: Vec<String> = (0..objects).map(object).collect();
+        format!(
+            r#"{{"type":"track","event":"e","messageId":"m","properties":{{{}}}}}"#,
+            objects.join(",")
+        )
+    };
+    for (event, is_mapped) in [(event(131, 131), false), (event(120, 120), true)] {
+        let (mut mapper, mut parser) = (Mapper::new(Dialect::Datalake), Parser::new());
+        for _ in 0..3 {
+            let rows = map_with(&mut mapper, &mut parser, &layout, &event);
+            assert_eq!(rows.is_ok(), is_mapped);
+        }
+    }
+}
+
+#[test]
+fn who_sent_an_event_is_not_for_the_client_to_say() {
+    let (mut mapper, mut parser) = (Mapper::new(Dialect::Datalake), Parser::new());
+    let layout = Layout::default();
+    for context in [
+        r#""source_id":"evil","source_type":"evil","destination_id":"evil""#,
+        r#""sourceId":"evil","SourceID":"evil","Source-Id":"evil","source":{"id":"evil"}"#,
+    ] {
+        let event = format!(
+            r#"{{"type":"track","event":"e","messageId":"m","context":{{{context}}},"properties":{{"context_source_id":"evil","context":{{"sourceId":"evil"}}}}}}"#
+        );
+        let rows = map_with(&mut mapper, &mut parser, &layout, &event).unwrap();
+        for row in rows.iter().filter(|row| matches!(row.table.as_str(), "tracks" | "e")) {
+            let ids = ["source_id", "source_type", "destination_id"];
+            let cells = ids.map(|id| &row.cells[&format!("context_{id}")]);
+            assert!(!cells.iter().any(|cell| cell.contains("evil")), "{cells:?}");
+        }
+        assert!(rows.iter().any(|row| row.table == "rudder_discards"));
+    }
+}
+
+#[test]
 fn a_flood_of_names_is_forgotten_between_batches_only() {
     let (mut mapper, mut parser) = (Mapper::new(Dialect::Datalake), Parser::new());
     let layout = Layout::default();

@@ -4,9 +4,7 @@ use crate::event::{Kind, Node, Tape, Token};
 use crate::warehouse::rules::{EventKind, Part};
 
 use super::discards::{DiscardReason, Loser};
-use super::paths::{
-    HOSTILE, INJECTED, INJECTED_KEYS, MANGLED, MANGLED_LOST, NO_COLUMN, STANDARD, kind_bit,
-};
+use super::paths::{HOSTILE, INJECTED, MANGLED, MANGLED_LOST, NO_COLUMN, STANDARD, kind_bit};
 use super::value::{NO_TOKEN, Own, Value, is_blank};
 use super::{Event, Mapper, Slot};
 
@@ -235,8 +233,13 @@ impl Mapper {
     #[cold]
     fn contest(&mut self, event: &Event<'_>, slot: Slot, number: u32, other: u32) {
         let Some(&earlier) = self.slots.get(other as usize) else { return };
-        let wins = earlier.order < slot.order
-            || (earlier.order == slot.order && self.precedes(event.node.tape(), &earlier, &slot));
+        let precedes = || {
+            earlier.order < slot.order
+                || (earlier.order == slot.order
+                    && self.paths.precedes(earlier.path, slot.path, event.node.tape().keys()))
+        };
+        // Who sent an event is not for the client to say.
+        let wins = !self.is_ours(&earlier) && (self.is_ours(&slot) || precedes());
         let loser = if wins {
             if let Some(earlier) = self.slots.get_mut(other as usize) {
                 earlier.lost = true;
@@ -257,19 +260,9 @@ impl Mapper {
         }
     }
 
-    /// True if `one` is written before `other`: keys are sorted by their bytes at every level.
-    fn precedes(&self, tape: Tape<'_>, one: &Slot, other: &Slot) -> bool {
-        let injected = |slot: &Slot| {
-            let number = self.standard.injected_number(slot.column)?;
-            INJECTED_KEYS.get(number).filter(|_| slot.value.token == NO_TOKEN).copied()
-        };
-        let first = |slot: &Slot| tape.keys().text(self.paths.first_key(slot.path));
-        match (injected(one), injected(other)) {
-            (None, None) => self.paths.precedes(one.path, other.path, tape.keys()),
-            (one_key, other_key) => {
-                one_key.unwrap_or_else(|| first(one)) < other_key.unwrap_or_else(|| first(other))
-            }
-        }
+    /// True for a value that the gateway gives the context.
+    fn is_ours(&self, slot: &Slot) -> bool {
+        slot.value.token == NO_TOKEN && self.standard.injected_number(slot.column).is_some()
     }
 }
 

@@ -244,6 +244,8 @@ fn write_string(text: &str, out: &mut String) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
             '\0'..='\x1f' | '\u{2028}' | '\u{2029}' => {
                 let written = write!(out, "\\u{:04x}", u32::from(ch));
                 debug_assert!(written.is_ok(), "writing to a string cannot fail");
