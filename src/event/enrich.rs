@@ -306,6 +306,12 @@ impl<'a> BatchLevel<'a> {
         }
     }
 
+    /// True if the batch has a context of its own.
+    #[must_use]
+    pub const fn has_context(&self) -> bool {
+        self.context.is_some()
+    }
+
     fn adds_to(&self, event: &Fields<'_>) -> bool {
         self.context.is_some()
             || (self.integrations.is_some() && event.present(known::INTEGRATIONS).is_none())

@@ -44,6 +44,16 @@ impl Chain {
         &self.rest
     }
 
+    /// True if what happens to an event may hang on the consent it came with.
+    #[must_use]
+    pub fn asks_for_consent(&self) -> bool {
+        let of_rest = self.rest.iter().any(|stage| match stage {
+            Stage::Pack(pack) => pack.asks_for_consent(),
+            Stage::Script(_) => true,
+        });
+        of_rest || self.leading.iter().any(|pack| pack.asks_for_consent())
+    }
+
     /// Runs the leading packs.
     pub fn apply_leading(
         &self,

@@ -158,7 +158,19 @@ impl Desk<'_> {
         let work = &mut *self.work;
         work.payload.clear();
         let mut rejection = Rejection { reason: fault.reason().to_owned(), ..Rejection::default() };
-        let whole = fault != Fault::NotAnObject && fault != Fault::TooLarge;
+        let mut whole = fault != Fault::NotAnObject && fault != Fault::TooLarge;
+        let mut event = event;
+        if whole && self.batch.has_context() && self.chain.asks_for_consent() {
+            // What the sender denied may be said once for the whole batch.
+            let (buffer, parser) = (&mut work.merged, &mut work.merged_parser);
+            let fields = Fields::of(event);
+            let merged = enrich::merge(&fields, self.batch, buffer, parser, &mut work.edits);
+            self.copies.spend(merged.as_ref().ok().copied())?;
+            match merged {
+                Ok(merged) => event = merged,
+                Err(_) => whole = false,
+            }
+        }
         let pseudonyms = &self.services.pseudonyms;
         work.edits.begin(event);
         if fault != Fault::NotAnObject && self.suppression.has(event, &work.edits, pseudonyms) {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::chain::Stage;
 use super::desk::{Desk, Identity};
+use super::scratch::Work;
 use super::seam::Refusal;
-use crate::event::enrich::Fields;
+use crate::event::enrich::{EventType, Fields};
 use crate::event::{KeyId, Node, Parser, id, known};
 use crate::record::Rejection;
 use crate::script::{self, Input, Metadata, Outcome, Script};
@@ -163,6 +164,10 @@ impl Desk<'_> {
 
     fn run_pack(&mut self, pack: &Arc<Pack>, events: &mut [Scripted]) {
         for event in events {
+            // Whatever a script did to the event's own, this is the one that it is written with.
+            let Work { rules, edits, merged_parser, .. } = &mut *self.work;
+            let id = (event.message_id.as_str(), &self.services.pseudonyms);
+            event.message_id = pack.message_id(rules, merged_parser, edits, id);
             for part in std::mem::take(&mut event.parts) {
                 match self.packed(pack, &part) {
                     Ok(part) => event.parts.push(part),
@@ -259,7 +264,9 @@ impl Desk<'_> {
             reason: reason.to_owned(),
             detail: error.to_string(),
             message_id: pseudonym(&names.message_id),
-            r#type: names.kind.clone(),
+            // Anything else may hold anything.
+            r#type: EventType::parse(&names.kind)
+                .map_or_else(String::new, |kind| kind.name().into()),
             user_id: pseudonym(&names.user_id),
             anonymous_id: pseudonym(&names.anonymous_id),
             ..Rejection::default()

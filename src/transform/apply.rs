@@ -14,7 +14,7 @@ use super::consent;
 use super::pack::{Pack, Then, drops_event};
 use super::pseudonym::Pseudonyms;
 use super::scratch::{Frame, Member, Memo, Scratch};
-use crate::event::{self, Edits, IDENTITY, KeyId, Kind, Node, Tape, Value, known};
+use crate::event::{self, Edits, IDENTITY, KeyId, Kind, Node, Parser, Tape, Value, known};
 
 /// Bytes that the shortest text with something to find has; see `detect`.
 const SHORTEST: u32 = 5;
@@ -59,6 +59,41 @@ impl Pack {
         edits: &mut Edits,
         pseudonyms: &Pseudonyms,
     ) -> Verdict {
+        let verdict = self.judge(scratch, event, edits, pseudonyms);
+        for (rule, &hits) in scratch.hits.iter().enumerate().filter(|&(_, &hits)| hits > 0) {
+            self.count(rule, hits);
+        }
+        verdict
+    }
+
+    /// What becomes of the messageId `id` of an event that this pack was applied to. Counts nothing:
+    /// the event's own was.
+    pub fn message_id(
+        &self,
+        scratch: &mut Scratch,
+        parser: &mut Parser,
+        edits: &mut Edits,
+        (id, pseudonyms): (&str, &Pseudonyms),
+    ) -> String {
+        let event = serde_json::json!({ "messageId": id }).to_string();
+        let Ok(tape) = parser.parse(event.as_bytes()) else { return String::new() };
+        edits.begin(tape.root());
+        self.judge(scratch, tape.root(), edits, pseudonyms);
+        let Some(node) = tape.root().member(known::MESSAGE_ID) else { return String::new() };
+        match edits.value(node.index()) {
+            Value::Unchanged => id.to_owned(),
+            Value::Removed => String::new(),
+            Value::Replaced(json) => serde_json::from_str(json).unwrap_or_default(),
+        }
+    }
+
+    fn judge(
+        &self,
+        scratch: &mut Scratch,
+        event: Node<'_>,
+        edits: &mut Edits,
+        pseudonyms: &Pseudonyms,
+    ) -> Verdict {
         let mut memo = scratch.take_memo(self, event.tape().keys());
         scratch.hits.clear();
         scratch.hits.resize(self.rule_names().len(), 0);
@@ -69,14 +104,10 @@ impl Pack {
             walk.inserted(event);
         }
         scratch.put_memo(memo);
-        let verdict = match verdict {
+        match verdict {
             Verdict::Keep => self.run_stricter(scratch, event, edits, pseudonyms),
             other => other,
-        };
-        for (rule, &hits) in scratch.hits.iter().enumerate().filter(|&(_, &hits)| hits > 0) {
-            self.count(rule, hits);
         }
-        verdict
     }
 
     fn drop_verdict(
@@ -236,9 +267,13 @@ impl<'a, 't> Walk<'a, 't> {
             self.cleaner().hit(rule);
             return Next::Past;
         }
+        let identity = at_top && IDENTITY.contains(&key);
+        if identity && node.kind() != Kind::String {
+            return self.odd_identity(node, state);
+        }
         match node.kind() {
             Kind::Object | Kind::Array => return self.container(node, state),
-            Kind::String => self.tape_string(node, state, at_top && IDENTITY.contains(&key)),
+            Kind::String => self.tape_string(node, state, identity),
             Kind::Number => {
                 let outcome = self.number(node.raw(), state);
                 self.note(node.index(), outcome);
@@ -251,6 +286,20 @@ impl<'a, 't> Walk<'a, 't> {
             }
         }
         Next::Past
+    }
+
+    /// An identity field that is no string: it is looked at as its text, and never removed.
+    fn odd_identity(&mut self, node: Node<'_>, state: u32) -> Next {
+        let outcome = self.identity_json(node.raw(), state);
+        self.note(node.index(), (outcome, false));
+        match outcome {
+            Outcome::Same if node.kind().is_container() => Next::Into,
+            _ => Next::Past,
+        }
+    }
+
+    fn identity_json(&mut self, json: &str, state: u32) -> Outcome {
+        if json == "null" { Outcome::Same } else { self.string(json, state, true) }
     }
 
     fn removes_whole(&mut self, state: u32) -> bool {
@@ -348,12 +397,16 @@ impl<'a, 't> Walk<'a, 't> {
                 event::text::unescape_into(spelled, &mut text);
                 (self.string(&text, state, identity), false)
             }
+            _ if identity && self.identity_json(json, state) == Outcome::Text => {
+                (Outcome::Text, false)
+            }
             Some(b'{' | b'[') => {
                 if self.removes_whole(state) {
                     return (Outcome::Removed, true);
                 }
                 (self.nested(json, state).unwrap_or(Outcome::Removed), true)
             }
+            _ if identity => (Outcome::Same, true),
             Some(b'-' | b'0'..=b'9') => self.number(json, state),
             _ if self.removes_whole(state) => (Outcome::Removed, true),
             _ => (Outcome::Same, true),

@@ -244,6 +244,12 @@ impl Pack {
         self.rules.len()
     }
 
+    /// True if it has rules for who denied consent.
+    #[must_use]
+    pub fn asks_for_consent(&self) -> bool {
+        !self.consent.is_empty()
+    }
+
     /// The packs that its consent rules run, for [`Pack::link`].
     #[must_use]
     pub fn consent_packs(&self) -> Vec<String> {

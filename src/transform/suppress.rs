@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::pseudonym::Pseudonyms;
-use crate::event::{Edits, Node, Value, known};
+use crate::event::{Edits, Node, Value, id, known};
 
 /// Users that asked to be forgotten, as pseudonyms: the raw ids of the list are not kept.
 #[derive(Default)]
@@ -20,14 +20,17 @@ impl std::fmt::Debug for Suppression {
 
 impl Suppression {
     /// Reads a list: one user id a line, raw or as the pseudonym that the warehouse shows; empty
-    /// lines and those that start with `#` do not count.
+    /// lines and those that start with `#` do not count. What cannot be seen of an id does not count
+    /// either, here and in events.
     #[must_use]
     pub fn read(list: &str, pseudonyms: &Pseudonyms) -> Self {
         let mut suppression = Self::default();
         let prefix = format!("h{}_", pseudonyms.key_id());
-        for line in
-            list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
+        for line in list.lines().map(id::cleaned) {
+            let line = line.as_ref();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
             if !super::detect::is_pseudonym(line.as_bytes()) {
                 suppression.users.insert(pseudonyms.digest(line.as_bytes()));
             } else if let Some(digest) = line.strip_prefix(&prefix).and_then(from_hex) {
@@ -76,6 +79,7 @@ impl Suppression {
     }
 
     fn has_id(&self, id: &str, pseudonyms: &Pseudonyms) -> bool {
+        let id = &*id::cleaned(id);
         let hashed = id
             .split_once('_')
             .filter(|_| super::detect::is_pseudonym(id.as_bytes()))

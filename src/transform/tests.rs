@@ -49,6 +49,38 @@ fn default_pack_on_an_event() {
     assert_eq!(pii(&expected), expected, "a second run changes nothing");
 }
 
+#[test]
+fn identity_fields_of_every_kind_stay_and_tell_users_apart() {
+    let p = pseudonyms();
+    let numbers = r#"{"userId":490154203237518,"anonymousId":4111111111111111,"groupId":true,"previousId":null,"messageId":4111111111111111.0}"#;
+    assert_eq!(pii(numbers), numbers);
+    let hashed = pii(r#"{"userId":{"email":"a@b.de"},"anonymousId":["+491711234567","a@b.de"]}"#);
+    let expected = format!(
+        r#"{{"userId":"{}","anonymousId":"{}"}}"#,
+        p.of(r#"{"email":"a@b.de"}"#),
+        p.of(r#"["+491711234567","a@b.de"]"#)
+    );
+    assert_eq!(hashed, expected);
+    // Elsewhere such numbers are what they look like.
+    assert_eq!(
+        pii(r#"{"properties":{"userId":4111111111111111}}"#),
+        r#"{"properties":{"userId":"[card]"}}"#
+    );
+    let rules = "[[rule]]\npaths = [\"userId\", \"anonymousId\", \"groupId\", \"previousId\"]\naction = \"remove\"\n";
+    let removed = applied(
+        &compiled(rules),
+        r#"{"userId":42,"anonymousId":{"a":1},"groupId":false,"previousId":null,"x":1}"#,
+    );
+    let expected = format!(
+        r#"{{"userId":"{}","anonymousId":"{}","groupId":"{}","previousId":null,"x":1}}"#,
+        p.of("42"),
+        p.of(r#"{"a":1}"#),
+        p.of("false")
+    );
+    assert_eq!(removed, expected);
+    assert_eq!(applied(&compiled(rules), &expected), expected);
+}
+
 fn compiled(text: &str) -> Pack {
     Pack::compile("test", text).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
@@ -189,6 +221,7 @@ fn suppressed_users_are_known_raw_and_hashed() {
         list.has(tape.root(), &edits, &pseudonyms)
     };
     assert!(has("anna") && has("bob") && has(&pseudonyms.of("anna")));
+    assert!(has(" anna") && has("anna\u{200b}") && has("an\\u00adna\\n"));
     assert!(!has("carl") && !has("dora"));
     assert!(!format!("{list:?}").contains("anna"));
 }

@@ -133,6 +133,53 @@ async fn a_script_keeps_splits_drops_and_fails_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn packs_behind_a_script_see_what_is_put_back_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "export function transformEvent(event) {
+        if (event.event === 'throw') throw new Error('no');
+        return event.event === 'split' ? [event, { ...event, event: 'part' }] : event;
+    }";
+    let scripted = source(folder.path(), "scripted", &[("own.js", script)], &["pii"]);
+    let gateway = Gateway::start(folder.path(), &scripted).await;
+    let event = |name: &str, kind: &str, id: &str| {
+        format!(
+            r#"{{"type":"{kind}","event":"{name}","messageId":"{id}@example.com","userId":"u"}}"#
+        )
+    };
+    let batch = [
+        event("plain", "track", "anna"),
+        event("split", "track", "bob"),
+        event("throw", "erin@example.com", "carl"),
+        event("throw", "Track", "dora"),
+        event("split", "nonsense", "emil"),
+    ];
+    let body = format!("{{\"batch\":[{}]}}", batch.join(","));
+    gateway.post("/v1/batch", "scripted", &body).await;
+    gateway.flush().await;
+    let tables = ["plain", "split", "part", "tracks", "rejected"];
+    let rows: Vec<Row> =
+        tables.iter().flat_map(|name| table(folder.path(), "scripted", name)).collect();
+    let text: String = rows.iter().map(|row| Value::Object(row.clone()).to_string()).collect();
+    assert!(!text.contains("example.com"), "{text}");
+    let plain = ids(&table(folder.path(), "scripted", "plain"));
+    assert!(plain[0].starts_with("h1_"), "{plain:?}");
+    let (first, part) = (
+        ids(&table(folder.path(), "scripted", "split")),
+        ids(&table(folder.path(), "scripted", "part")),
+    );
+    assert_eq!(part, [format!("{}#1", first[0])]);
+    let rejected = table(folder.path(), "scripted", "rejected");
+    let mut kinds: Vec<&str> = rejected
+        .iter()
+        .filter(|row| row["reason"] == "script_error")
+        .map(|row| row.get("type").and_then(Value::as_str).unwrap_or_default())
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["", "track"]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_past_the_ack_limit_end_with_504_and_leave_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let slow = "export function transformEvent(event) { while (true); }";
@@ -189,6 +236,10 @@ async fn lists_consent_and_suppression_decide_what_stays() {
         gateway.post("/v1/track", "asked", &body).await;
     }
     gateway.post("/v1/track", "asked", r#"{"event":"e","userId":"u-gone"}"#).await;
+    // Said once for a batch, of an event that no table could have.
+    let denied = r#"{"context":{"consentManagement":{"deniedConsentIds":["C0004"]}},
+        "batch":[{"type":"nonsense","userId":"u","secret":"canary-5"}]}"#;
+    gateway.post("/v1/batch", "asked", denied).await;
     gateway.flush().await;
 
     let row = &table(folder.path(), "strict", "e")[0];
@@ -203,7 +254,7 @@ async fn lists_consent_and_suppression_decide_what_stays() {
     let rows = table(folder.path(), "asked", "e");
     let with_message = rows.iter().filter(|row| row.contains_key("tf_message")).count();
     assert_eq!((rows.len(), with_message), (2, 1), "the stricter pack takes the message of one");
-    for (outcome, count) in [("dropped", 3), ("suppressed", 1), ("loaded", 2)] {
+    for (outcome, count) in [("dropped", 4), ("suppressed", 1), ("loaded", 2), ("rejected", 0)] {
         assert_eq!(gateway.book("asked_prod", outcome).await, count, "{outcome}");
     }
     gateway.stop().await;

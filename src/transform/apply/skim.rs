@@ -32,8 +32,10 @@ impl Walk<'_, '_> {
                 if member.is_dirty() || edit != 0 {
                     return at;
                 }
+                let identity = at_top && IDENTITY.contains(&token.key);
                 if token.kind.is_container() {
-                    if !(member.is_idle() || member.is_idle_if_short()) {
+                    // An identity field is looked at as a whole.
+                    if !(member.is_idle() || member.is_idle_if_short() && !identity) {
                         return at;
                     }
                     if token.next > at + 1 {
@@ -42,7 +44,7 @@ impl Walk<'_, '_> {
                     }
                 } else if !member.is_idle() {
                     let mut want = self.memo.find(member.state());
-                    if at_top && IDENTITY.contains(&token.key) {
+                    if identity {
                         want = want.and(self.pack.identity);
                     }
                     let finder = &mut self.scratch.finder;
