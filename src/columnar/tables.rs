@@ -246,6 +246,7 @@ impl Tables {
     /// What the open file says; the batch is void then.
     pub fn relieve(&mut self, memory: u64) -> Result<bool, Error> {
         let many = self.targets.len() >= TARGETS_MAX;
+        self.drop_texts();
         if self.bytes <= memory {
             return Ok(many);
         }

@@ -160,6 +160,9 @@ impl Range {
         self.records = crc32c::crc32c_append(self.records, frame.payload);
         if self.planned.is_none() {
             self.keep_within(limits, desk)?;
+        } else {
+            // Row groups close where the plan says; what only closed ones held may go.
+            self.rows.relieve(u64::MAX)?;
         }
         Ok(Taken::Yes)
     }

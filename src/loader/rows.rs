@@ -101,9 +101,9 @@ pub trait Rows: Send + fmt::Debug {
     /// nothing.
     fn arrange(&mut self) {}
 
-    /// If the open row groups together pass `memory` bytes, counted from rows, closes the largest
-    /// to its local file. Whether they are over half of it even then, so that the range should
-    /// end.
+    /// Forgets what only closed row groups held. If the open ones together pass `memory` bytes,
+    /// counted from rows, closes the largest to its local file. Whether they are over half of it
+    /// even then, so that the range should end.
     ///
     /// # Errors
     /// The local file failed.
