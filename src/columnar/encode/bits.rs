@@ -133,39 +133,3 @@ fn set(bits: &mut [u8], from: usize, to: usize) {
         }
     }
 }
-
-/// Values of a block, and of each of its four parts.
-const BLOCK: usize = 128;
-const PART: usize = 32;
-
-/// Appends `values` as differences, packed by blocks (DELTA_BINARY_PACKED).
-pub(super) fn deltas(values: &[i64], out: &mut Vec<u8>) {
-    varint(out, BLOCK as u64);
-    varint(out, (BLOCK / PART) as u64);
-    varint(out, values.len() as u64);
-    let Some((first, rest)) = values.split_first() else {
-        return varint(out, 0);
-    };
-    varint(out, super::thrift::zigzag(*first));
-    let mut before = *first;
-    let mut block = [0_i64; BLOCK];
-    for values in rest.chunks(BLOCK) {
-        let mut least = i64::MAX;
-        for (delta, value) in block.iter_mut().zip(values) {
-            *delta = value.wrapping_sub(before);
-            least = least.min(*delta);
-            before = *value;
-        }
-        let block = &mut block[..values.len()];
-        varint(out, super::thrift::zigzag(least));
-        let widths = out.len();
-        out.extend_from_slice(&[0; BLOCK / PART]);
-        for (at, part) in block.chunks(PART).enumerate() {
-            let above = |delta: &i64| delta.wrapping_sub(least).cast_unsigned();
-            let width = width_of(part.iter().map(above).max().unwrap_or(0));
-            out[widths + at] = (width & 0x7f) as u8;
-            let filled = part.iter().map(above).chain(std::iter::repeat(0)).take(PART);
-            pack(filled, width, out);
-        }
-    }
-}

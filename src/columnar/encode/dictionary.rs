@@ -129,27 +129,24 @@ impl Numbers {
         self.distinct.capacity() * size_of::<i64>() + self.places.capacity() * size_of::<u32>()
     }
 
-    /// Finds the distinct numbers, if they are few; whether a dictionary makes the chunk smaller
-    /// than the other encoding does: as they are, or as differences.
-    pub(super) fn collect(&mut self, values: &[i64], are_floats: bool) -> bool {
+    /// Finds the distinct numbers, if they are few; whether a dictionary makes the chunk smaller than
+    /// `width` bytes for each.
+    pub(super) fn collect(&mut self, values: &[i64], width: usize) -> bool {
         self.distinct.clear();
         self.places.clear();
-        let (mut least, mut most) = (i64::MAX, i64::MIN);
         let mut are_few = true;
         for &value in values {
             let Some(place) = self.place(value) else {
                 are_few = false;
                 break;
             };
-            (least, most) = (least.min(value), most.max(value));
             self.places.push(place);
         }
         for at in 0..self.distinct.len() {
             self.forget(at);
         }
-        let width = if are_floats { 64 } else { 1 + width_of(most.abs_diff(least)) as usize };
-        let other = values.len() * width / 8;
-        are_few && self.distinct.len() * 8 + places_bytes(values.len(), self.distinct.len()) < other
+        let distinct = self.distinct.len();
+        are_few && distinct * width + places_bytes(values.len(), distinct) < values.len() * width
     }
 
     /// The distinct numbers.

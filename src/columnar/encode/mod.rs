@@ -43,7 +43,6 @@ const ZSTD_BYTES_MIN: usize = 1 << 10;
 const PLAIN: i32 = 0;
 const DICTIONARY: i32 = 2;
 const RLE: i32 = 3;
-const DELTA: i32 = 5;
 
 /// A chunk that was encoded.
 #[derive(Debug)]
@@ -215,10 +214,7 @@ impl Encoder {
             _ => Stats::of_slots(all.iter().copied()),
         };
         let width = if column_type == ColumnType::Date { 4 } else { 8 };
-        let has_few = match column_type {
-            ColumnType::Boolean | ColumnType::Datetime => false,
-            _ => self.numbers.collect(all, column_type == ColumnType::Float),
-        };
+        let has_few = column_type != ColumnType::Boolean && self.numbers.collect(all, width);
         if has_few {
             for value in self.numbers.distinct() {
                 self.bodies.extend_from_slice(&value.to_le_bytes()[..width]);
@@ -234,13 +230,10 @@ impl Encoder {
             ColumnType::Boolean => self.data_pages(given, |bodies, from, to| {
                 bits::pack(of(from, to).iter().map(|value| u64::from(*value != 0)), 1, bodies);
             }),
-            ColumnType::Float => self.data_pages(given, |bodies, from, to| {
-                of(from, to).iter().for_each(|value| bodies.extend(value.to_le_bytes()));
+            // Differences would be smaller, but not every warehouse reads them.
+            _ => self.data_pages(given, |bodies, from, to| {
+                of(from, to).iter().for_each(|value| bodies.extend(&value.to_le_bytes()[..width]));
             }),
-            _ => {
-                self.data_pages(given, |bodies, from, to| bits::deltas(of(from, to), bodies));
-                return (DELTA, stats, 0);
-            }
         }
         (PLAIN, stats, 0)
     }

@@ -83,7 +83,7 @@ fn few_values_have_a_dictionary_and_many_have_none() {
     let few: Vec<_> = (0..1_000).map(|n| Some(Value::Int(n % 7 * 1_000_000))).collect();
     assert!(encodings(&read_back(&few, all[0])).contains(&Encoding::PLAIN_DICTIONARY));
     let many: Vec<_> = (0..9_000).map(|n| Some(Value::Int(n * n * n))).collect();
-    assert!(encodings(&read_back(&many, all[0])).contains(&Encoding::DELTA_BINARY_PACKED));
+    assert!(encodings(&read_back(&many, all[0])).contains(&Encoding::PLAIN));
 }
 
 #[test]
