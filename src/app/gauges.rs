@@ -28,7 +28,11 @@ impl Collector for Journal {
         let state = self.0.state();
         let accepting = u64::from(state.health == Health::Accepting);
         for (name, help, value) in [
-            ("keelrow_journal_bytes", "Bytes of records not loaded yet", state.used_bytes),
+            (
+                "keelrow_journal_bytes",
+                "Bytes of records, of those that are loaded only what journal.keep keeps",
+                state.used_bytes,
+            ),
             ("keelrow_journal_bytes_max", "The journal's budget", state.limit_bytes),
             ("keelrow_journal_waiting_bytes", "Bytes waiting for the disk", state.waiting_bytes),
             ("keelrow_journal_segments", "Segments that hold records", state.segments),

@@ -10,6 +10,7 @@ mod gauges;
 mod load;
 pub mod privacy_key;
 mod reload;
+pub mod surroundings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,7 +84,17 @@ impl Error {
     /// True where the operator must change something before trying again.
     #[must_use]
     pub const fn is_input(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::PrivacyKey(_) | Self::Tls(_))
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::PrivacyKey(_)
+                | Self::Tls(_)
+                | Self::Storage(
+                    storage::Error::Dialect { .. }
+                        | storage::Error::KeyFingerprint { .. }
+                        | storage::Error::Address { .. }
+                )
+        )
     }
 }
 

@@ -46,10 +46,7 @@ pub fn load(
     ids: &dyn IdSource,
 ) -> Result<(Pseudonyms, Option<PathBuf>), Error> {
     let id = config.privacy.key_id;
-    let given = config.privacy.key.is_some() || config.privacy.key_file.is_some();
-    if !given && !is_folder(&config.storage.url) {
-        return Err(Error::Needed);
-    }
+    check(config)?;
     if let Some(made) = load_existing(config)? {
         return Ok((made, None));
     }
@@ -75,6 +72,19 @@ pub fn load_existing(config: &config::Config) -> Result<Option<Pseudonyms>, Erro
         Ok(key) => pseudonyms(id, &key).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { action: "read", path, source }),
+    }
+}
+
+/// Whether the key that the configuration names is there and good, or one may be made.
+///
+/// # Errors
+/// See [`Error`].
+pub fn check(config: &config::Config) -> Result<(), Error> {
+    let given = config.privacy.key.is_some() || config.privacy.key_file.is_some();
+    match given {
+        true => load_existing(config).map(drop),
+        false if is_folder(&config.storage.url) => Ok(()),
+        false => Err(Error::Needed),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{ConfigFile, Failure};
-use crate::app::chains;
+use crate::app::{chains, surroundings};
 use crate::config::{self, Config};
 use crate::warehouse::Dialect;
 
@@ -26,6 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Err(faults) = chains::compile(&config) {
         told.extend(faults);
     }
+    told.extend(surroundings::faults(&config));
     if !told.is_empty() {
         return Err(Failure::input(told.join("\n")));
     }

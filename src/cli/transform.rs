@@ -6,7 +6,8 @@
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
-use crate::event::{self, Edits, Kind, Node, Parser};
+use crate::event::enrich::EventType;
+use crate::event::{self, Edits, Kind, Node, Parser, known};
 use crate::transform::{Pack, Pseudonyms, Scratch, Verdict};
 
 /// Bytes of one line; a request's body has 16 MiB at most by default.
@@ -88,7 +89,6 @@ pub(super) enum Error {
         /// The line, from 1.
         line: usize,
         /// Why.
-        #[source]
         why: Unresolved,
     },
     /// Reading or writing failed; exit 1.
@@ -192,7 +192,7 @@ impl Lines<'_> {
         let chain = chains.chain(sender).map_err(|why| Error::Sender { line, why })?;
         match request {
             None => self.bare(root, chain, out),
-            Some(request) => self.request(root, request.body, chain, out),
+            Some(request) => self.request(root, &request, chain, out),
         }
         self.parser = parser;
         Ok(())
@@ -205,7 +205,14 @@ impl Lines<'_> {
         }
     }
 
-    fn request(&mut self, root: Node<'_>, body: Node<'_>, chain: &mut Chain, out: &mut Vec<u8>) {
+    fn request(
+        &mut self,
+        root: Node<'_>,
+        request: &Request<'_>,
+        chain: &mut Chain,
+        out: &mut Vec<u8>,
+    ) {
+        let body = request.body;
         self.edits.begin(root);
         let batch = body.get("batch").filter(|batch| batch.kind() == Kind::Array);
         let events: Vec<Node<'_>> =
@@ -216,7 +223,18 @@ impl Lines<'_> {
         for other in events.iter().filter(|event| event.kind() != Kind::Object) {
             self.edits.replace(other.index(), "null");
         }
-        let results = run_chain(chain, objects.iter().map(|event| compact(*event)).collect());
+        // The gateway takes the type of an event that comes alone from where it came.
+        let kind = request.kind.filter(|_| batch.is_none() && body.member(known::TYPE).is_none());
+        let texts = objects.iter().map(|event| match kind {
+            Some(kind) => with_type(&compact(*event), kind),
+            None => compact(*event),
+        });
+        let mut results = run_chain(chain, texts.collect());
+        if let Some(kind) = kind {
+            for part in results.iter_mut().flatten().flatten() {
+                *part = without_type(part, kind);
+            }
+        }
         for (event, (_, result)) in objects.iter().zip(self.noted(results)) {
             self.edits.replace(event.index(), &result);
         }
@@ -305,8 +323,31 @@ fn run_chain(chain: &mut Chain, events: Vec<String>) -> Vec<Result<Vec<String>, 
     results
 }
 
+/// The object with a type, which it has none of.
+fn with_type(event: &str, kind: EventType) -> String {
+    let rest = event.strip_prefix('{').unwrap_or(event);
+    let comma = if rest == "}" { "" } else { "," };
+    format!("{{\"type\":\"{}\"{comma}{rest}", kind.name())
+}
+
+/// The object as it was before [`with_type`], unless its type is another by now.
+fn without_type(event: &str, kind: EventType) -> String {
+    let (mut parser, mut edits, mut out) = (Parser::new(), Edits::new(), Vec::new());
+    let Ok(tape) = parser.parse(event.as_bytes()) else { return event.to_owned() };
+    let Some(member) = tape.root().member(known::TYPE) else { return event.to_owned() };
+    if member.text().is_none_or(|text| text != kind.name()) {
+        return event.to_owned();
+    }
+    edits.begin(tape.root());
+    edits.remove(member.index());
+    edits.write(tape.root(), &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 struct Request<'a> {
     key: String,
+    /// The kind of event that its path takes.
+    kind: Option<EventType>,
     body: Node<'a>,
 }
 
@@ -314,8 +355,9 @@ impl<'a> Request<'a> {
     /// `{"path", "writeKey", "body"}`
     fn of(root: Node<'a>) -> Option<Self> {
         let key = root.get("writeKey")?.text()?.into_owned();
-        root.get("path")?.text()?;
-        Some(Self { key, body: root.get("body")? })
+        let path = root.get("path")?.text()?;
+        let kind = path.strip_prefix("/v1/").and_then(EventType::parse);
+        Some(Self { key, kind, body: root.get("body")? })
     }
 }
 

@@ -205,6 +205,11 @@ impl Draft {
         })
     }
 
+    /// The table of the event's own row, if it has one.
+    pub(super) fn event_table(&self) -> Option<TableId> {
+        self.rows.iter().find(|row| row.kind == TableKind::Event).map(|row| row.table)
+    }
+
     /// The value at `place`.
     pub(super) fn value(&self, place: usize) -> Option<&Value> {
         self.values.get(place)

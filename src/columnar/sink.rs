@@ -135,7 +135,8 @@ fn finish(
     }
     tables.taken.clear();
     for (row, cells) in draft.rows() {
-        let targets = tables.targets(row.table, row.kind, names, event.route)?;
+        let row_of = tables.row_of(row.table, row.kind, draft.event_table());
+        let targets = tables.targets(row_of, row.kind, names, event.route)?;
         begin_row(tables, event, row, &targets);
         for mark in cells {
             give(tables, event, draft, *mark, names);

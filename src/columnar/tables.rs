@@ -95,7 +95,7 @@ pub struct Tables {
     pub(super) routes: Vec<Route>,
     pub(super) tables: Vec<Opened>,
     by_home: HashMap<Home, usize>,
-    targets: HashMap<(RouteId, TableId), Targets, foldhash::fast::RandomState>,
+    targets: HashMap<(RouteId, RowOf), Targets, foldhash::fast::RandomState>,
     /// Event tables that were not admitted; it stays so for the batch.
     refused: HashSet<Home>,
     /// Where rows of refused tables go besides, by the blocks that want them.
@@ -138,6 +138,15 @@ impl Opened {
         *total = *total - self.bytes + now;
         self.bytes = now;
     }
+}
+
+/// What decides where a row goes, besides its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RowOf {
+    /// Its table.
+    table: TableId,
+    /// Of `tracks` that of the event's own row, where a block leaves some events out.
+    event: Option<TableId>,
 }
 
 /// Where the rows of one source's table go.
@@ -346,16 +355,24 @@ impl Tables {
         self.finish_and_clear().map(|(finished, _)| finished)
     }
 
+    /// What decides where a row of `table` goes, of an event whose own row is in the table `event`.
+    pub(super) fn row_of(&self, table: TableId, kind: TableKind, event: Option<TableId>) -> RowOf {
+        let asks = kind == TableKind::Tracks
+            && self.unified.blocks.iter().any(|block| !block.exclude_events.is_empty());
+        RowOf { table, event: event.filter(|_| asks) }
+    }
+
     pub(super) fn targets(
         &mut self,
-        id: TableId,
+        row: RowOf,
         kind: TableKind,
         names: &dyn Names,
         route_id: RouteId,
     ) -> Result<Targets, Error> {
-        if let Some(targets) = self.targets.get(&(route_id, id)) {
+        if let Some(targets) = self.targets.get(&(route_id, row)) {
             return Ok(targets.clone());
         }
+        let id = row.table;
         let route = self.routes.get(route_id.0 as usize).cloned().unwrap_or_default();
         let name = names.table(id).to_ascii_lowercase();
         let home = Home::Schema { schema: route.schema.clone(), table: name.clone() };
@@ -375,7 +392,12 @@ impl Tables {
         let blocks = self.unified.blocks.iter().enumerate();
         // Of events without a table of their own the caller knows the names, and judged them.
         let is_judged = self.only_unified && name == OTHER_EVENTS;
-        let wants = blocks.filter(|(_, block)| is_judged || block.wants(&route, kind, &name));
+        let event = row.event.map(|event| names.table(event).to_ascii_lowercase());
+        let wants = blocks.filter(|(_, block)| {
+            is_judged
+                || block.wants(&route, kind, &name)
+                    && !event.as_ref().is_some_and(|event| block.excludes_event(event))
+        });
         let wanted: Vec<usize> = wants.map(|(at, _)| at).collect();
         let unified = if refused {
             match self.others.get(&(route_id, wanted.clone())) {
@@ -390,7 +412,7 @@ impl Tables {
             self.unified_targets(&route, &wanted, &name)?
         };
         let targets = Targets { table, unified, discards };
-        self.targets.insert((route_id, id), targets.clone());
+        self.targets.insert((route_id, row), targets.clone());
         Ok(targets)
     }
 
@@ -437,8 +459,8 @@ impl Tables {
     }
 
     /// The targets that were asked for before.
-    pub(super) fn known_targets(&self, id: TableId, route: RouteId) -> Option<Targets> {
-        self.targets.get(&(route, id)).cloned()
+    pub(super) fn known_targets(&self, row: RowOf, route: RouteId) -> Option<Targets> {
+        self.targets.get(&(route, row)).cloned()
     }
 
     fn opened(
@@ -482,13 +504,26 @@ impl Tables {
     }
 }
 
-/// The columns that every file of such a table has, and none of them empty.
+/// The columns that every file of such a table has, whether a value comes or not, and which of them
+/// are never empty.
 fn first_columns(kind: TableKind) -> Vec<(String, ColumnType, bool)> {
     let id = ("id".to_owned(), ColumnType::String, true);
     let received_at = ("received_at".to_owned(), ColumnType::Datetime, true);
+    let texts = |names: &[&str]| -> Vec<_> {
+        names.iter().map(|name| ((*name).to_owned(), ColumnType::String, false)).collect()
+    };
     match kind {
-        TableKind::MergeRules => Vec::new(),
+        TableKind::MergeRules => texts(&[
+            "merge_property_1_type",
+            "merge_property_1_value",
+            "merge_property_2_type",
+            "merge_property_2_value",
+        ]),
         TableKind::Discards => vec![received_at],
+        TableKind::Rejected => {
+            let names = ["reason", "detail", "type", "event", "user_id", "anonymous_id", "payload"];
+            [vec![id, received_at], texts(&names)].concat()
+        }
         _ => vec![id, received_at],
     }
 }

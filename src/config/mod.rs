@@ -32,6 +32,7 @@ pub use options::{
     Source, Storage, Tls, Unified,
 };
 pub use reload::needs_restart;
+pub use sections::PRIVACY_KEY_BYTES_MIN;
 pub use show::show;
 pub use watch::{WatchError, Watcher};
 

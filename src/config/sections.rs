@@ -1,6 +1,6 @@
 //! Reads the sections of the file into checked options; the only place that knows the defaults.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ fn http(section: Section<'_>) -> (Http, Admin) {
         section.fault("max_in_flight", Problem::Conflict { with: "http.max_body".to_owned(), why });
     }
     let http = Http {
-        listen: listen(&section, "listen", SocketAddr::from(([0, 0, 0, 0], 8080))),
+        listen: listen(&section, "listen", PUBLIC),
         public_url: section.parsed("public_url", |text| {
             PublicUrl::parse(text).ok_or("http:// or https://, a host and perhaps a port and path")
         }),
@@ -128,6 +128,10 @@ fn http(section: Section<'_>) -> (Http, Admin) {
         tls: tls(&section),
     };
     let admin = admin(&section);
+    if admin.listen == http.listen && http.listen.port() != 0 {
+        let why = "each needs an address of its own";
+        section.fault("admin_listen", Problem::Conflict { with: "http.listen".to_owned(), why });
+    }
     section.finish();
     (http, admin)
 }
@@ -158,6 +162,9 @@ fn tls(section: &Section<'_>) -> Option<Tls> {
     tls.finish();
     Some(Tls { certificate: certificate?, key: key? })
 }
+
+/// Where events come in, unless the configuration says otherwise.
+const PUBLIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 
 fn admin(section: &Section<'_>) -> Admin {
     let admin = Admin {
@@ -266,12 +273,13 @@ fn clock(section: Section<'_>) -> Clock {
     clock
 }
 
+/// The least that a privacy key must have; a shorter one could be found by trying.
+pub const PRIVACY_KEY_BYTES_MIN: usize = 16;
+
 fn privacy(section: Section<'_>) -> Privacy {
-    /// A shorter secret could be found by trying.
-    const KEY_BYTES_MIN: usize = 8;
     let key = section.secret("key");
-    if key.is_some_and(|key| key.len() < KEY_BYTES_MIN) {
-        let wanted = format!("at least {KEY_BYTES_MIN} bytes");
+    if key.is_some_and(|key| key.trim().len() < PRIVACY_KEY_BYTES_MIN) {
+        let wanted = format!("at least {PRIVACY_KEY_BYTES_MIN} bytes");
         section.secret_fault("key", Problem::Malformed { wanted });
     }
     let privacy = Privacy {

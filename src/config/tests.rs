@@ -183,7 +183,12 @@ fn each_fault_of_a_section_is_found() {
         ("[load]\ncompression = \"gzip\"", "load.compression"),
         ("[clock]\nmin = \"yesterday\"", "clock.min"),
         ("[privacy]\nkey = \"short\"", "privacy.key"),
-        ("[privacy]\nkey = \"0123456789\"\nkey_file = \"f\"", "privacy.key"),
+        ("[privacy]\nkey = \"0123456789\"", "privacy.key"),
+        (
+            "[http]\nlisten = \"[::]:1\"\nadmin_listen = \"[::]:1\"\nadmin_token = \"t\"",
+            "http.admin_listen",
+        ),
+        ("[privacy]\nkey = \"0123456789abcdef\"\nkey_file = \"f\"", "privacy.key"),
         ("[dedup]\nmax_keys = -1", "dedup.max_keys"),
         ("[dedup]\nmax_keys = \"1\"", "dedup.max_keys"),
     ] {
@@ -300,7 +305,7 @@ fn variables_override_keys() {
 
 #[test]
 fn no_secret_is_shown() {
-    let secrets = ["top-secret-1", "top-secret-2", "top-secret-3", "top-secret-4"];
+    let secrets = ["top-secret-1", "top-secret-2-of-16", "top-secret-3", "top-secret-4"];
     let text = format!(
         "[http]\nadmin_token = \"{}\"\n[privacy]\nkey = \"{}\"\n[[source]]\nname = \"w\"\n\
          environment = \"qa\"\nwrite_key = \"{}\"\nwrite_keys = [\"{}\"]",

@@ -128,6 +128,7 @@ fn events_without_a_table_of_their_own_are_in_the_union_by_their_names() {
         lake.tables = vec![
             Table::new(dialect, ("web_prod", "other_events"), Origin::Source, &schema(&columns)),
             Table::new(dialect, ("web_prod", "api_call"), Origin::Source, &schema(&columns)),
+            Table::new(dialect, ("web_prod", "tracks"), Origin::Source, &schema(&columns)),
             Table::new(dialect, ("unified_prod", &block.name), origin, &schema(&columns)),
         ];
         lake.unified = Unified::new(vec![block.clone()], Vec::new());
@@ -143,6 +144,14 @@ fn events_without_a_table_of_their_own_are_in_the_union_by_their_names() {
     let of_all = union(Dialect::Duckdb, &all);
     assert!(of_all.contains("other_events") && of_all.contains("api_call"), "{of_all}");
     assert!(!of_all.contains("regexp_matches(lower(coalesce(\"event\""), "{of_all}");
+    let tracks = Block {
+        include_tables: vec!["tracks".into()],
+        exclude_events: vec!["api_*".into()],
+        ..Block::named("tracks")
+    };
+    let of_tracks = union(Dialect::Duckdb, &tracks);
+    let condition = "where not (regexp_matches(lower(coalesce(\"event\", '')), '^(api_.*)$'))";
+    assert!(of_tracks.contains(condition), "{of_tracks}");
     for dialect in DIALECTS {
         let of_some = union(dialect, &some);
         let event = format!("lower(coalesce({}, ''))", dialect.quote("event"));

@@ -102,7 +102,7 @@ impl Union<'_> {
                 ids.join(", ")
             ));
         }
-        if member.table.is_other_events() {
+        if member.table.is_other_events() || member.table.kind == TableKind::Tracks {
             conditions.extend(self.by_event(member));
         }
         let condition = match conditions.as_slice() {
@@ -115,7 +115,11 @@ impl Union<'_> {
     /// What a row must say of its event's name, where the block does not take all.
     fn by_event(&self, member: &Member<'_>) -> Vec<String> {
         let dialect = self.lake.dialect;
-        let (wanted, unwanted) = self.unified.block.event_names();
+        let (mut wanted, mut unwanted) = self.unified.block.event_names();
+        if member.table.kind == TableKind::Tracks {
+            // The table was asked for by its own name.
+            (wanted, unwanted[0]) = (&[], &[]);
+        }
         let Some(event) = member.table.column("event") else { return Vec::new() };
         let event = format!("lower(coalesce({}, ''))", dialect.quote(&event.label));
         let mut all = Vec::new();

@@ -4,8 +4,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The least a key must have; shorter ones can be searched.
-const KEY_BYTES_MIN: usize = 16;
+use crate::config::PRIVACY_KEY_BYTES_MIN as KEY_BYTES_MIN;
+
 /// What the fingerprint is taken of. Starts with NUL, which no value that is hashed contains.
 const FINGERPRINT: &[u8] = b"\0keelrow privacy key";
 const HEX: &[u8; 16] = b"0123456789abcdef";

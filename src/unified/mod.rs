@@ -71,7 +71,13 @@ impl Block {
         self.wants_source(route)
             && self.wants_table(kind, table)
             && !any(&self.exclude_tables, table)
-            && !(kind == TableKind::Event && any(&self.exclude_events, table))
+            && !(kind == TableKind::Event && self.excludes_event(table))
+    }
+
+    /// True if events of this table stay out, in whatever table their rows are.
+    #[must_use]
+    pub fn excludes_event(&self, table: &str) -> bool {
+        any(&self.exclude_events, table)
     }
 
     /// True if rows of this source may belong to the block's table of the environment: of its

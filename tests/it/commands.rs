@@ -56,6 +56,18 @@ fn check_tells_all_faults_at_once_and_exits_with_2() {
     assert_eq!(output.status.code(), Some(2), "{faults}");
     assert!(faults.contains("http.listen") && faults.contains("no_such_key"), "{faults}");
     assert!(faults.contains("source[0].transforms = \"nope\""), "{faults}");
+    // What it names beside itself.
+    let files = "[http.tls]\ncertificate = \"x.pem\"\nkey = \"y.pem\"\n\
+                 [privacy]\nkey_file = \"z.key\"\nsuppression_file = \"list.txt\"\n";
+    std::fs::write(folder.path().join("z.key"), "too short").unwrap();
+    std::fs::write(&file, configuration(folder.path()) + files).unwrap();
+    let output = run(&["check", "--config", file.to_str().unwrap()], "");
+    let faults = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{faults}");
+    for key in ["http.tls", "privacy.key_file", "privacy.suppression_file"] {
+        let line = faults.lines().find(|line| line.contains(key));
+        assert!(line.is_some_and(|line| line.contains("keelrow.toml: ")), "{key}: {faults}");
+    }
     std::fs::write(&file, configuration(folder.path())).unwrap();
     let output = run(&["check", "--show", "--config", file.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -74,6 +86,31 @@ fn shipped_examples_are_right() {
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{example}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn a_script_sees_the_type_that_the_path_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keelrow.toml");
+    let script = "export const transformEvent = (e) => e.type === 'page' ? e : null;";
+    std::fs::write(folder.path().join("pages.js"), script).unwrap();
+    let with = configuration(folder.path())
+        .replace("write_key = \"wk\"", "write_key = \"wk\"\ntransforms = [\"pages.js\"]");
+    std::fs::write(&file, with).unwrap();
+    let line = |path: &str, body: &str| {
+        format!("{{\"path\":\"{path}\",\"writeKey\":\"wk\",\"body\":{body}}}\n")
+    };
+    let lines = [
+        line("/v1/page", r#"{"name":"a","userId":"u"}"#),
+        line("/v1/track", r#"{"event":"a"}"#),
+        line("/v1/track", r#"{"type":"page"}"#),
+        line("/v1/page", "{}"),
+    ];
+    let output = run(&["transform", "--config", file.to_str().unwrap()], &lines.concat());
+    let answers: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let bodies: Vec<String> = answers.iter().map(|answer| answer["body"].to_string()).collect();
+    assert_eq!(bodies, [r#"{"name":"a","userId":"u"}"#, "null", r#"{"type":"page"}"#, "{}"]);
 }
 
 #[test]

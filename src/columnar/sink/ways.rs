@@ -110,7 +110,8 @@ fn find_row(
     (row, cells): (Row, &[Mark]),
     (pushes, found, taken): (&mut Pushes, &mut Vec<Found>, &mut Vec<usize>),
 ) -> Result<(), Uncertain> {
-    let targets = tables.known_targets(row.table, event.route).ok_or(Uncertain)?;
+    let row_of = tables.row_of(row.table, row.kind, draft.event_table());
+    let targets = tables.known_targets(row_of, event.route).ok_or(Uncertain)?;
     if targets.discards.is_some() {
         // Each row of it is noted elsewhere.
         return Err(Uncertain);

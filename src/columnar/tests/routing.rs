@@ -308,7 +308,7 @@ fn files_are_what_the_contract_says() {
             Codec::SNAPPY,
         ),
         (3, "uuid_ts", Type::INT64, micros, Repetition::OPTIONAL, Codec::SNAPPY),
-        (4, "count", Type::INT64, None, Repetition::OPTIONAL, Codec::SNAPPY),
+        (4, "count", Type::INT64, None, Repetition::OPTIONAL, zstd),
         (5, "share", Type::DOUBLE, None, Repetition::OPTIONAL, Codec::SNAPPY),
         (6, "good", Type::BOOLEAN, None, Repetition::OPTIONAL, Codec::SNAPPY),
     ] {

@@ -320,7 +320,8 @@ fn very_many_event_names_end_the_range() {
     let route = bench.tables.route(&route("prod", "webapp", "web"));
     for number in 0..65_536 {
         assert!(!bench.tables.relieve(u64::MAX).unwrap(), "{number}");
-        bench.tables.targets(TableId(number), TableKind::Event, &Crowd, route).unwrap();
+        let row = bench.tables.row_of(TableId(number), TableKind::Event, None);
+        bench.tables.targets(row, TableKind::Event, &Crowd, route).unwrap();
     }
     assert!(bench.tables.relieve(u64::MAX).unwrap());
 }

@@ -154,6 +154,9 @@ impl Members<'_> {
 
     /// Whether a row of a file that was opened belongs to the table.
     fn wants_row(&self, member: &Member) -> bool {
+        if member.kind == TableKind::Tracks {
+            return !self.block.excludes_event(member.text(member.event));
+        }
         !member.is_other
             || self.route_of(member).is_some_and(|route| {
                 route.environment == self.environment
