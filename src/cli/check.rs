@@ -1,10 +1,12 @@
 //! `keelrow check`: everything that is wrong, at once.
 
 use std::io::{self, Write};
+use std::iter::once;
 
 use super::{ConfigFile, Failure};
 use crate::app::{chains, surroundings};
 use crate::config::{self, Config};
+use crate::unified::glob;
 use crate::warehouse::Dialect;
 
 /// Arguments of `keelrow check`.
@@ -44,6 +46,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// A line for each key that is allowed and has no effect beside the others, with why.
 fn warnings(config: &Config) -> Vec<String> {
+    let mut told = unread_json_paths(config);
+    told.extend(idle_blocks(config));
+    told
+}
+
+/// Aliases that are no names of columns, and sources that there are not.
+fn idle_blocks(config: &Config) -> Vec<String> {
+    let mut told = Vec::new();
+    for (n, block) in config.unified.iter().enumerate() {
+        let spellings = block.aliases.iter().flat_map(|(name, others)| once(name).chain(others));
+        for name in spellings.filter(|name| name.bytes().any(|byte| byte.is_ascii_uppercase())) {
+            told.push(format!(
+                "unified[{n}].aliases: no column is called {name:?}: names are in lower case, as \
+                 `keelrow tables` shows them"
+            ));
+        }
+        for glob in &block.sources {
+            let is = |text: &str| glob::matches(glob, text);
+            if !config.sources.iter().any(|source| is(&source.name) || is(&source.id)) {
+                told.push(format!("unified[{n}].sources: no source is called {glob:?}"));
+            }
+        }
+    }
+    told
+}
+
+fn unread_json_paths(config: &Config) -> Vec<String> {
     let dialect = config.load.dialect;
     let reads = |known: &Dialect| known.name() == dialect && known.takes_json_paths();
     let read = Dialect::ALL.iter().any(reads);
@@ -63,6 +92,22 @@ fn warnings(config: &Config) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::config::{DIALECTS, Environment};
+
+    #[test]
+    fn blocks_that_can_take_nothing_are_told() {
+        let text = "[[source]]\nname = \"web\"\nwrite_key = \"k\"\nenvironment = \"prod\"\n\
+                    [[unified]]\nname = \"u\"\nsources = [\"we*\", \"nope\"]\n\
+                    aliases = { a_b = [\"aB\", \"ab\"] }\n";
+        let file = std::path::Path::new("keelrow.toml");
+        let config = config::parse(text, file, &Environment::default()).unwrap();
+        let told = warnings(&config);
+        let starts = [
+            "unified[0].aliases: no column is called \"aB\"",
+            "unified[0].sources: no source is called \"nope\"",
+        ];
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().zip(starts).all(|(told, start)| told.starts_with(start)), "{told:?}");
+    }
 
     #[test]
     fn json_paths_that_are_not_read_are_told() {
