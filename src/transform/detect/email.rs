@@ -15,6 +15,20 @@ const FILE_ENDINGS: [&str; 31] = [
     "woff2", "ttf", "mp4", "mp3", "exe",
 ];
 
+/// Names that end with figures, read as a top-level domain with something glued behind it.
+const SUMS: [&str; 6] = ["md5", "bz2", "sha1", "sha256", "sha512", "mp2"];
+
+/// What stands before the ending in names of files (`jquery@next.min.js`) and is no top-level domain.
+const INNER_ENDINGS: [&str; 10] =
+    ["min", "bundle", "chunk", "module", "prod", "global", "esm", "umd", "spec", "tar"];
+
+/// Top-level domains of more than two letters that most addresses have, and those set aside for
+/// examples: believed where what follows them makes it doubtful that there is a domain at all.
+const FREQUENT: [&str; 24] = [
+    "com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "name", "mobi", "app", "dev",
+    "pro", "xyz", "tech", "cloud", "online", "shop", "email", "example", "test", "invalid", "local",
+];
+
 /// The address around the `@` at `at`: where it starts and ends.
 pub(super) fn around(text: &str, at: usize) -> Option<(usize, usize)> {
     let end = domain_end(text, at + 1)?;
@@ -74,10 +88,57 @@ fn domain_end(text: &str, from: usize) -> Option<usize> {
     let domain = rest.get(..end)?.trim_end_matches(['.', '-']);
     let (labels, top) = domain.rsplit_once('.')?;
     let first = labels.as_bytes().first().copied()?;
-    if first == b'-' || first == b'.' || !is_top_level(top) {
+    if first == b'-' || first == b'.' {
         return None;
     }
-    Some(from + domain.len())
+    let length = if is_top_level(top) { Some(domain.len()) } else { shorter(domain) };
+    Some(from + length?)
+}
+
+/// The length of the domain that `run` begins with where more than a domain stands behind the `@`:
+/// `example.com-1`, `example.com2024`, `example.com.1`, `example.com.pdf`. Versions of packages
+/// (`1.2.3`) and sizes of images (`2x`) begin none.
+fn shorter(run: &str) -> Option<usize> {
+    let (head, rest) = run.split_once('.')?;
+    if is_version(head, rest) {
+        return None;
+    }
+    let (mut domain, mut in_file) = (run, false);
+    while let Some((labels, top)) = domain.rsplit_once('.') {
+        let file = is_file_ending(top);
+        let bare = match top.find(|ch: char| ch == '-' || ch.is_ascii_digit()) {
+            Some(cut) if !is_top_level(top) => top.get(..cut)?,
+            _ => top,
+        };
+        let behind = top.get(bare.len()..)?;
+        if !file && is_top_level(bare) && (!in_file || is_likely(bare, behind)) {
+            return Some(labels.len() + 1 + bare.len());
+        }
+        in_file |= file;
+        domain = labels;
+    }
+    None
+}
+
+/// `1.2`, `v1.2`, `2x.png`: the first two parts of something that has versions or sizes.
+fn is_version(head: &str, rest: &str) -> bool {
+    let figures = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let marked = head.strip_prefix(['v', 'V']).or_else(|| head.strip_suffix(['x', 'X']));
+    let counted = head.len() < 3 || rest.starts_with(|ch: char| ch.is_ascii_digit());
+    marked.is_some_and(figures) || figures(head) && counted
+}
+
+/// True if a label before the ending of a file is a top-level domain rather than a part of the
+/// file's name: `main.abc123.js` has a hash there, `example.com-1.pdf` a number.
+fn is_likely(top: &str, behind: &str) -> bool {
+    let one_of = |list: &[&str]| list.iter().any(|one| top.eq_ignore_ascii_case(one));
+    let country = || top.len() == 2 && behind.starts_with('-');
+    !one_of(&INNER_ENDINGS) && (behind.is_empty() || one_of(&FREQUENT) || country())
+}
+
+fn is_file_ending(label: &str) -> bool {
+    let endings = FILE_ENDINGS.iter().chain(&SUMS);
+    endings.into_iter().any(|ending| label.eq_ignore_ascii_case(ending))
 }
 
 fn is_alnum_char(ch: char) -> bool {
@@ -87,5 +148,5 @@ fn is_alnum_char(ch: char) -> bool {
 fn is_top_level(top: &str) -> bool {
     let letters = top.chars().all(char::is_alphabetic) && top.chars().nth(1).is_some();
     let punycode = top.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    (letters || punycode) && !FILE_ENDINGS.iter().any(|ending| top.eq_ignore_ascii_case(ending))
+    (letters || punycode) && !is_file_ending(top)
 }

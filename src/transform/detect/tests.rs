@@ -90,6 +90,54 @@ fn finds_each_type() {
 }
 
 #[test]
+fn an_address_ends_where_its_domain_does() {
+    for (text, wanted) in [
+        ("anna@example.com-1", "[email]-1"),
+        ("session-anna@example.com-abc", "[email]-abc"),
+        ("anna@example.com2024", "[email]2024"),
+        ("anna@example.com.1", "[email].1"),
+        ("anna@example.com.1.2", "[email].1.2"),
+        ("anna@example.com.pdf", "[email].pdf"),
+        ("anna@example.com-1.pdf and anna@firma.de-1.pdf", "[email]-1.pdf and [email]-1.pdf"),
+        ("anna@example.com.min.js", "[email].min.js"),
+        ("/exports/anna@example.com.json", "/exports/[email].json"),
+        ("anna@example.com.txt (11 bytes)", "[email].txt (11 bytes)"),
+        ("anna%40example.com-1", "[email]-1"),
+        ("anna@example.com-1716892345.123", "[email]-1716892345.123"),
+        ("anna@example.com-2024-05-01T10:00:00Z", "[email]-2024-05-01T10:00:00Z"),
+        (
+            "anna@mail.example.co.uk.88cf4048-a2b1-44f9-ac38-aa3e4cf92f37",
+            "[email].88cf4048-a2b1-44f9-ac38-aa3e4cf92f37",
+        ),
+        ("anna@163.com-1, anna@4u.example.org.txt", "[email]-1, [email].txt"),
+        ("anna@example.xn--p1ai.1", "[email].1"),
+        ("anna@firma.berlin-2", "[email]-2"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "logo@2x.png",
+        "icon@2x.min.png and icon@1.5x.de.png",
+        "pkg@1.2.js",
+        "pkg@1.0.min.js",
+        "pkg@1.2.3-beta.rc1",
+        "pkg@v2.beta.rc1 of pkg@3.rc-1",
+        "@angular/core@17.0.0-next.7",
+        "render@main.4f5abc12.js:1:234",
+        "render@main.abc123.js:1:234",
+        "jquery@next.min.js",
+        "song@live.mp3, file@x.md5",
+        "user@10.0.0.1-abc",
+        "image@sha256:abc.def1",
+        "com.example.Thing@7f31245a.",
+        "https://cdn.jsdelivr.net/npm/vue@3.4.21/dist/vue.global.js",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
