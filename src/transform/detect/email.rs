@@ -49,10 +49,28 @@ fn local_start(text: &str, at: usize) -> Option<usize> {
         }
         start = offset;
     }
-    let local = text.get(start..at)?;
+    let local = text.get(without_escape(text.as_bytes(), start, at)..at)?;
     let kept = local.trim_start_matches(|ch: char| !ch.is_alphanumeric() && ch != '_' && ch != '+');
     let local_is_real = kept.chars().next_back().is_some_and(|ch| ch != '.');
     local_is_real.then_some(at - kept.len())
+}
+
+/// Where the local part starts if what it begins with are the digits of an escape: `%22anna@` is a
+/// quote and a name, `%2522anna@` the same in a query within a query.
+fn without_escape(bytes: &[u8], start: usize, at: usize) -> usize {
+    let mut start = start;
+    if !bytes.get(..start).is_some_and(|head| head.ends_with(b"%")) {
+        return start;
+    }
+    while let Some(code) = bytes.get(start..at).and_then(<[u8]>::first_chunk::<2>)
+        && code.iter().all(u8::is_ascii_hexdigit)
+    {
+        start += code.len();
+        if code != b"25" {
+            break;
+        }
+    }
+    start
 }
 
 fn is_local(ch: char) -> bool {

@@ -138,6 +138,23 @@ fn an_address_ends_where_its_domain_does() {
 }
 
 #[test]
+fn escapes_beside_an_address_stay_whole() {
+    for (text, wanted) in [
+        ("?q=%22anna@example.com%22", "?q=%22[email]%22"),
+        ("?q=%2522anna@example.com%2522", "?q=%2522[email]%2522"),
+        ("?q=%252522anna@example.com", "?q=%252522[email]"),
+        ("hello%20anna@example.com", "hello%20[email]"),
+        ("?q=%3Canna%40example.com%3E", "?q=%3C[email]%3E"),
+        ("?q=%61nna@example.com", "?q=[email]"),
+        ("?q=%C3%A9anna@example.com", "?q=[email]"),
+        ("?q=%E9anna@example.com", "?q=%E9[email]"),
+        ("100%anna@example.com", "100%[email]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
