@@ -131,6 +131,61 @@ const TELLING: &[&str] = &[
     "credit_card",
     "imei",
     "macAddress",
+    "authtoken",
+    "AUTHTOKEN",
+    "mmauthtoken",
+    "MMAUTHTOKEN",
+    "accesstoken",
+    "refreshtoken",
+    "sessiontoken",
+    "apitoken",
+    "csrftoken",
+    "userapikey",
+    "appsecret",
+    "userpassword",
+    "newpassword",
+    "passwordHash",
+    "userPasswort",
+    "pass",
+    "pin",
+    "userfirstname",
+    "mobilephone",
+    "userphonenumber",
+    "email_1",
+    "email2",
+    "phone1",
+    "phone_2",
+];
+
+/// Keys in whose names those of secrets and people stand as a part, and those that tell of a secret
+/// without holding it.
+const HARMLESS: &[&str] = &[
+    "mapping",
+    "shipping",
+    "spinning",
+    "opinion",
+    "compass",
+    "bypass",
+    "passenger",
+    "passive",
+    "pass_rate",
+    "boarding_pass",
+    "tokens_used",
+    "token_count",
+    "max_tokens",
+    "secretary",
+    "passwordless",
+    "password_changed_at",
+    "passwordChangedAt",
+    "password_reset_sent_at",
+    "password_strength",
+    "headphone",
+    "microphone",
+    "smartphone",
+    "phone_model",
+    "email_count",
+    "keyboard",
+    "hotkey",
 ];
 
 #[test]
@@ -146,5 +201,20 @@ fn keys_that_say_so_take_any_value() {
             let out = run.apply(&event);
             assert!(!out.contains(value), "{key}: {out}");
         }
+    }
+}
+
+#[test]
+fn keys_that_only_sound_alike_keep_their_values() {
+    let mut run = Run::new();
+    for key in HARMLESS {
+        for value in [json!("weekly plan"), json!(12), json!("2024-05-01T10:00:00Z")] {
+            let event = json!({"properties": {*key: value}});
+            assert_eq!(run.apply(&event), event.to_string(), "{key}");
+        }
+    }
+    for key in ["has_password", "haspassword", "email_verified", "is_phone", "userpassword"] {
+        let event = json!({"properties": {key: true}});
+        assert_eq!(run.apply(&event), event.to_string(), "{key}");
     }
 }

@@ -26,7 +26,8 @@ const INNER_ENDINGS: [&str; 10] =
 /// examples: believed where what follows them makes it doubtful that there is a domain at all.
 const FREQUENT: [&str; 24] = [
     "com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "name", "mobi", "app", "dev",
-    "pro", "xyz", "tech", "cloud", "online", "shop", "email", "example", "test", "invalid", "local",
+    "pro", "xyz", "tech", "cloud", "online", "shop", "email", "example", "test", "invalid",
+    "local",
 ];
 
 /// The address around the `@` at `at`: where it starts and ends.
