@@ -5,7 +5,7 @@ use super::number::Groups;
 use super::words;
 
 /// Words that announce a number.
-const CONTEXT: [&str; 32] = [
+const CONTEXT: [&str; 35] = [
     "phone",
     "phonenumber",
     "phoneno",
@@ -34,8 +34,11 @@ const CONTEXT: [&str; 32] = [
     "msisdn",
     "telefon",
     "handy",
+    "téléphone",
     "telefono",
+    "teléfono",
     "movil",
+    "móvil",
     "portable",
     "ring",
 ];
@@ -92,7 +95,19 @@ pub(super) fn international(bytes: &[u8], start: usize) -> Option<usize> {
     // `+2024-01-01`
     let groups = Groups::read(bytes, start);
     let date = groups.shaped(&[4, 2, 2], b"-");
-    (count >= DIGITS_MIN && !date).then(|| with_extension(bytes, end))
+    (count >= DIGITS_MIN && !date && !is_degrees(&groups)).then(|| with_extension(bytes, end))
+}
+
+/// `+52.520008`: a coordinate with its sign. Registries of domains write numbers with one point,
+/// too (`+1.2069813845`), but with more digits behind it.
+fn is_degrees(groups: &Groups) -> bool {
+    groups.count == 2 && groups.gaps[0] == b'.' && groups.len(0) <= 2 && groups.len(1) <= 7
+}
+
+/// True if the zero that is dialled within the country follows in parentheses, `(0)`.
+pub(super) fn has_trunk_zero(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.strip_prefix(b" ").unwrap_or(rest).starts_with(b"(0)")
 }
 
 /// A number in international form behind the prefix that is dialled for it, `0044 20 7946 0958` or
@@ -109,7 +124,8 @@ pub(super) fn dialled(bytes: &[u8], groups: &Groups) -> Option<usize> {
     let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/' | b',');
     let tail = bytes.get(code..)?;
     let known = LENGTHS.iter().any(|(code, _)| tail.starts_with(code.as_bytes()));
-    if joined || groups.count < 3 || !known || tail.starts_with(b"0") {
+    let grouped = groups.count >= 3 || has_trunk_zero(bytes, groups.end(1));
+    if joined || !grouped || !known || tail.starts_with(b"0") {
         return None;
     }
     let (end, count) = walk(bytes, code, most_digits(tail));
@@ -118,12 +134,7 @@ pub(super) fn dialled(bytes: &[u8], groups: &Groups) -> Option<usize> {
 
 /// Where a number that ends at `end` ends with its extension: `x123`, ` ext. 45`.
 fn with_extension(bytes: &[u8], end: usize) -> usize {
-    let digits = |at: usize| {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let ended = rest.get(count).is_none_or(|&byte| !is_alnum(byte));
-        ((1..=6).contains(&count) && ended).then_some(at + count)
-    };
+    let digits = |at: usize| extension_end(bytes, at);
     let gap = |at: usize| at + usize::from(matches!(bytes.get(at), Some(b' ' | b',')));
     let word = gap(gap(end));
     let rest = bytes.get(word..).unwrap_or_default();
@@ -132,6 +143,34 @@ fn with_extension(bytes: &[u8], end: usize) -> usize {
         .iter()
         .find(|name| rest.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name)));
     named.and_then(|name| digits(gap(word + name.len()))).unwrap_or(end)
+}
+
+/// Where the digits of an extension at `at` end.
+fn extension_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let count = rest.iter().take(7).take_while(|byte| byte.is_ascii_digit()).count();
+    let ended = rest.get(count).is_none_or(|&byte| !is_alnum(byte));
+    ((1..=6).contains(&count) && ended).then_some(at + count)
+}
+
+/// The groups with one more where it was left off for the extension behind it: `3845x12` of
+/// `206-981-3845x12`.
+pub(super) fn with_extended(bytes: &[u8], groups: &Groups) -> Option<Groups> {
+    let last = groups.count.checked_sub(1)?;
+    let start = groups.spans[last].1 + 1;
+    if groups.gaps[last] == 0 || groups.count == groups.spans.len() {
+        return None;
+    }
+    let rest = bytes.get(start..)?;
+    let end = start + rest.iter().take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
+    if end == start || !matches!(bytes.get(end), Some(b'x' | b'X')) {
+        return None;
+    }
+    extension_end(bytes, end + 1)?;
+    let mut groups = *groups;
+    groups.spans[groups.count] = (start, end);
+    groups.count += 1;
+    Some(groups)
 }
 
 /// True if the whole of `text` is a number in E.164 form, `+` and digits without separators.
@@ -149,8 +188,11 @@ fn most_digits(from: &[u8]) -> usize {
 }
 
 /// Walks over digits and separators from `start`: where the last digit ends and how many there are.
+/// A zero in parentheses is dialled within the country only, and does not count.
 fn walk(bytes: &[u8], start: usize, most: usize) -> (usize, usize) {
     let (mut at, mut end, mut count, mut gaps) = (start, start, 0, 0);
+    // Where the last whole group ended, and how many digits there were then.
+    let mut grouped = (start, 0);
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'0'..=b'9' if count == most => break,
@@ -159,13 +201,30 @@ fn walk(bytes: &[u8], start: usize, most: usize) -> (usize, usize) {
                 gaps = 0;
                 end = at + 1;
             }
-            b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gaps < 3 => gaps += 1,
+            b'(' if gaps < 3 && count > 0 && has_trunk_zero(bytes, at) => {
+                grouped = (end, count);
+                gaps += 1;
+                at += 2;
+            }
+            b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gaps < 3 => {
+                grouped = (end, count);
+                gaps += 1;
+            }
             _ => break,
         }
         at += 1;
     }
+    let rest = bytes.get(end..).unwrap_or_default();
+    let more = rest.iter().take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
+    // More digits than the country has are no reason to leave the last ones behind, but more than
+    // any number has are the next one.
+    match more {
+        0 => {}
+        _ if count + more <= DIGITS_MAX => (end, count) = (end + more, count + more),
+        _ => return grouped,
+    }
     // A letter directly behind the digits: this is no number but a name that starts with digits.
-    let glued = bytes.get(end).is_some_and(|&byte| is_alnum(byte) && !byte.is_ascii_digit());
+    let glued = bytes.get(end).is_some_and(|&byte| is_alnum(byte));
     let extension = matches!(bytes.get(end), Some(b'x' | b'X'));
     if glued && !extension { (start, 0) } else { (end, count) }
 }

@@ -272,8 +272,8 @@ impl Scan<'_, '_> {
             }
         }
         let groups = Groups::read(bytes, start);
-        if groups.count == 0 || groups.end(groups.count) - start < 7 && !follows(bytes, start, b'(')
-        {
+        let short = groups.count == 0 || groups.end(groups.count) - start < 7;
+        if short && !follows(bytes, start, b'(') && !phone::has_trunk_zero(bytes, end) {
             return None;
         }
         self.check(Detector::Ipv4, start, || net::ipv4(text, &groups))
@@ -288,6 +288,8 @@ impl Scan<'_, '_> {
             return None;
         }
         let start = groups.spans[0].0;
+        let extended = phone::with_extended(self.bytes, groups);
+        let groups = extended.as_ref().unwrap_or(groups);
         let span = phone::north_american(self.bytes, groups)
             .or_else(|| phone::dialled(self.bytes, groups).map(|end| (start, end)))
             .or_else(|| phone::in_context(self.text, groups));

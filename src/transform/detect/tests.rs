@@ -155,6 +155,45 @@ fn escapes_beside_an_address_stay_whole() {
 }
 
 #[test]
+fn telephone_numbers_leave_no_tail() {
+    for (text, wanted) in [
+        ("+44(0)20 7946 0958", "[phone]"),
+        ("+44 (0) 20 7946 0958, yes", "[phone], yes"),
+        ("+33(0)1 42 61 32 20", "[phone]"),
+        ("+49 (0)171 2345678", "[phone]"),
+        ("0049 (0)171 2345678 or 0044(0)20 7946 0958", "[phone] or [phone]"),
+        ("+20240505123456", "[phone]"),
+        ("+44 20 7946 095812", "[phone]"),
+        ("+442079460958 12", "[phone] 12"),
+        ("+44123456789012345678", "+44123456789012345678"),
+        ("phone 0171 2345678 0171 2345678", "phone [phone] [phone]"),
+        ("206-981-3845x1234", "[phone]"),
+        ("303.602.3937x5516 and (303)602-3937x123", "[phone] and [phone]"),
+        ("1-206-981-3845X12", "[phone]"),
+        ("001-206-981-3845x1234", "[phone]"),
+        ("206-981-3845 x12", "[phone]"),
+        ("+1.2069813845", "[phone]"),
+        ("+52.520008", "+52.520008"),
+        ("+13.4049541", "+13.4049541"),
+        ("téléphone: 01.42.61.32.20", "téléphone: [phone]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+    }
+    for harmless in [
+        "206-981-3845xl",
+        "206-981-3845x12345678",
+        "1920x1080",
+        "12.34.56x12",
+        "part 206-981-38x12",
+        "1.2.3.4x12",
+        "call (0)",
+        "1000 (0)",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
