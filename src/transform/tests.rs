@@ -370,3 +370,16 @@ fn shipped_packs_do_what_their_cases_say() {
         }
     }
 }
+
+#[test]
+fn numbers_that_are_cards_go_in_every_spelling() {
+    for number in ["4111111111111111", "-4111111111111111", "4111111111111111.0"] {
+        assert_eq!(pii(&format!(r#"{{"n":{number}}}"#)), r#"{"n":"[card]"}"#);
+    }
+    for number in
+        ["4111111111111112.0", "4111111111111111.5", "-4111111111111112", "-1716892345123"]
+    {
+        let event = format!(r#"{{"n":{number}}}"#);
+        assert_eq!(pii(&event), event);
+    }
+}

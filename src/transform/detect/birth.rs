@@ -3,7 +3,7 @@
 use super::class::is_alnum;
 
 /// Words, in lower case, that announce a date of birth; some languages' beginnings of them too.
-const CONTEXT: [&str; 14] = [
+const CONTEXT: [&str; 17] = [
     "born",
     "birth",
     "birthday",
@@ -13,20 +13,48 @@ const CONTEXT: [&str; 14] = [
     "dateofbirth",
     "birthdt",
     "naissance",
+    "geb",
     "geboren",
+    "geburtstag",
     "geburtsdatum",
     "nacimiento",
     "nacido",
+    "nacida",
     "nascita",
 ];
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+/// How the names of months begin, in English, German, French, Spanish and Italian, in lower case.
+const MONTHS: [&str; 29] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mär",
+    "mai", "okt", "dez", "fév", "fev", "avr", "jui", "aoû", "aou", "déc", "ene", "abr", "ago",
+    "dic", "gen", "mag",
+];
+/// Months of Italian and Portuguese, as above.
+const MORE_MONTHS: [&str; 6] = ["giu", "lug", "set", "ott", "out", "maj"];
 /// How far behind the word the date may start, in bytes.
 const REACH: usize = 24;
 
-/// True if the `le` behind `head` is that of `née le`, French for `born on`.
-pub(super) fn announces_in_french(head: &str) -> bool {
-    ["né ", "née ", "Né ", "Née ", "NÉ ", "NÉE "].iter().any(|word| head.ends_with(word))
+/// True if the word of two letters behind `head` is that of `née le` or `nato il`, French and
+/// Italian for `born on`.
+pub(super) fn announces_with_article(head: &str, word: &[u8]) -> bool {
+    let french = ["né ", "née ", "Né ", "Née ", "NÉ ", "NÉE "];
+    let italian = ["nato ", "nata ", "Nato ", "Nata "];
+    let behind = |words: &[&str]| words.iter().any(|word| head.ends_with(word));
+    word.eq_ignore_ascii_case(b"le") && behind(&french)
+        || word.eq_ignore_ascii_case(b"il") && behind(&italian)
+}
+
+/// True if the word behind `head`, with a dot behind it, is `geb.` or the last of `D.O.B.`.
+pub(super) fn announces_shortened(head: &str, word: &[u8]) -> bool {
+    let initials = || {
+        let head = head.as_bytes();
+        let tail = head.len().checked_sub(4).and_then(|from| head.get(from..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(b"d.o."))
+    };
+    match word.len() {
+        1 => word.eq_ignore_ascii_case(b"b") && initials(),
+        3 => word.eq_ignore_ascii_case(b"geb"),
+        _ => false,
+    }
 }
 
 /// True if the word is one that announces a date of birth.
@@ -48,7 +76,9 @@ pub(super) fn date_behind(text: &str, from: usize) -> Option<(usize, usize)> {
             at += 1;
             continue;
         }
-        if let Some(end) = numeric(bytes, at).or_else(|| spelled(bytes, at)) {
+        if let Some(end) =
+            numeric(bytes, at).or_else(|| spelled(text, at)).or_else(|| compact(bytes, at))
+        {
             return Some((at, end));
         }
         while bytes.get(at).is_some_and(|&byte| is_alnum(byte)) {
@@ -93,22 +123,40 @@ fn numeric(bytes: &[u8], at: usize) -> Option<usize> {
     (valid && ended).then_some(end)
 }
 
-/// `12 March 1980`, `March 12th, 1980`.
-fn spelled(bytes: &[u8], at: usize) -> Option<usize> {
+/// `19800517`, `17051980`: eight digits that are a date.
+fn compact(bytes: &[u8], at: usize) -> Option<usize> {
+    let run = bytes.get(at..at + 8)?;
+    let ended = bytes.get(at + 8).is_none_or(|&byte| !is_alnum(byte));
+    if !ended || !run.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |part: &[u8]| part.iter().fold(0, |all, &d| all * 10 + u32::from(d - b'0'));
+    let valid = |year: &[u8], a: &[u8], b: &[u8]| {
+        let (year, a, b) = (number(year), number(a), number(b));
+        let day_and_month = (1..=31).contains(&a) && (1..=31).contains(&b) && (a <= 12 || b <= 12);
+        (1850..=2100).contains(&year) && day_and_month
+    };
+    let date = valid(&run[..4], &run[4..6], &run[6..]) || valid(&run[4..], &run[..2], &run[2..4]);
+    date.then_some(at + 8)
+}
+
+/// `12 March 1980`, `March 12th, 1980`, `12th of March 1980`, `12. März 1980`, `12 de marzo de 1980`.
+fn spelled(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
     let (day_first, after) = match digits(bytes, at) {
         Some((day, _, end)) if (1..=31).contains(&day) => {
-            (true, blanks(bytes, ordinal(bytes, end)))
+            (true, of(bytes, blanks(bytes, ordinal(bytes, end))))
         }
         Some(_) => return None,
         None => (false, at),
     };
-    let month = bytes.get(after..)?.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let letter = |byte: &&u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
+    let month = bytes.get(after..)?.iter().take(12).take_while(letter).count();
     let name = bytes.get(after..after + month)?;
-    if month < 3
-        || !MONTHS
-            .iter()
-            .any(|m| name.get(..3).is_some_and(|n| n.eq_ignore_ascii_case(m.as_bytes())))
-    {
+    let begins = |start: &&str| {
+        name.get(..start.len()).is_some_and(|n| n.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    if !MONTHS.iter().chain(&MORE_MONTHS).any(|start| begins(&start)) {
         return None;
     }
     let mut next = blanks(bytes, after + month);
@@ -119,13 +167,21 @@ fn spelled(bytes: &[u8], at: usize) -> Option<usize> {
         }
         next = blanks(bytes, ordinal(bytes, end));
     }
-    let (year, len, end) = digits(bytes, next)?;
+    let (year, len, end) = digits(bytes, of(bytes, next))?;
     (len == 4 && (1850..=2100).contains(&year)).then_some(end)
+}
+
+/// Behind the `of` or `de` at `at`, if there is one.
+fn of(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at..at + 3) {
+        Some(b"of " | b"de ") => at + 3,
+        _ => at,
+    }
 }
 
 fn ordinal(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at..at + 2) {
-        Some(b"st" | b"nd" | b"rd" | b"th") => at + 2,
+        Some(b"st" | b"nd" | b"rd" | b"th" | b"er") => at + 2,
         _ => at,
     }
 }

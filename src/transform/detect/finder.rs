@@ -100,7 +100,10 @@ impl Finder {
         Scan::new(text, want, &mut self.found).run(classes);
         let decoded = classes & PERCENT != 0 && self.decoded.decode(text);
         if decoded {
-            self.search_decoded(want, true);
+            let classes = self.search_decoded(want, true);
+            if classes & HIGH != 0 && self.decoded.fold_decoded() {
+                self.search_decoded(want, true);
+            }
         }
         if classes & PLUS != 0 && (decoded || classes & EQUALS != 0) {
             if !decoded {
@@ -117,7 +120,8 @@ impl Finder {
         self.resolve();
     }
 
-    fn search_decoded(&mut self, want: Set, percent: bool) {
+    /// Looks at what was decoded; the answer is its classes.
+    fn search_decoded(&mut self, want: Set, percent: bool) -> u16 {
         let first = self.found.len();
         let text = self.decoded.text();
         let classes = class::of_all(text.as_bytes());
@@ -126,6 +130,7 @@ impl Finder {
             let (start, end, encoded) = self.decoded.original(found.start, found.end);
             *found = Found { start, end, what: found.what, encoded: encoded && percent };
         }
+        classes
     }
 
     /// Puts what was found in order and makes one of what overlaps: the earlier one, reaching as

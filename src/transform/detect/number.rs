@@ -7,7 +7,7 @@ use super::words;
 /// More groups than any number here has.
 const GROUPS_MAX: usize = 8;
 
-/// Groups of digits with one separator between each two, from a place in a text on.
+/// Groups of digits with one separator, or two blanks, between each two, from a place in a text on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Groups {
     /// How many there are; the last one is not followed by a letter.
@@ -34,7 +34,9 @@ impl Groups {
             match bytes.get(end) {
                 Some(&gap @ (b' ' | b'-' | b'.' | b'/')) => {
                     groups.gaps[groups.count - 1] = gap;
-                    from = end + 1;
+                    // Two blanks part groups as well as one.
+                    let wide = gap == b' ' && bytes.get(end + 1) == Some(&b' ');
+                    from = end + 1 + usize::from(wide);
                 }
                 _ => break,
             }
@@ -249,6 +251,9 @@ pub(in crate::transform) const JSON_NUMBER_MIN: usize = 14;
 
 /// What a JSON number of `text`'s spelling is: only whole numbers of card or IMEI length are.
 pub(in crate::transform) fn json_number(text: &str) -> Option<Detector> {
+    // A sign or a fraction of nothing says that a program took the digits for a number.
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let text = text.strip_suffix(".0").unwrap_or(text);
     let bytes = text.as_bytes();
     // Longer ones are ids far more often than 17- to 19-digit cards.
     if !(JSON_NUMBER_MIN..=16).contains(&bytes.len()) || !bytes.iter().all(u8::is_ascii_digit) {

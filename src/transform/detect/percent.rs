@@ -12,6 +12,8 @@ pub(super) struct Decoded {
     /// For each byte of `text` its place in the original, and the original's length behind it.
     origin: Vec<usize>,
     bytes: Vec<u8>,
+    /// What is folded where it is no original, and where that stood.
+    spare: (String, Vec<usize>),
 }
 
 impl Decoded {
@@ -126,6 +128,24 @@ impl Decoded {
             at += length;
         }
         self.origin.push(text.len());
+        changed
+    }
+
+    /// As [`Decoded::fold`], of what was decoded.
+    pub(super) fn fold_decoded(&mut self) -> bool {
+        let mut spare = std::mem::take(&mut self.spare);
+        std::mem::swap(&mut spare.0, &mut self.text);
+        std::mem::swap(&mut spare.1, &mut self.origin);
+        let changed = self.fold(&spare.0);
+        if changed {
+            for place in &mut self.origin {
+                *place = spare.1.get(*place).copied().unwrap_or_default();
+            }
+        } else {
+            std::mem::swap(&mut spare.0, &mut self.text);
+            std::mem::swap(&mut spare.1, &mut self.origin);
+        }
+        self.spare = spare;
         changed
     }
 

@@ -307,6 +307,13 @@ impl Scan<'_, '_> {
         if length == 12 && self.want.has(Detector::Mac) && net::bare_mac(self.text, start, end) {
             return self.keep(Some((start, end)), Detector::Mac);
         }
+        // `IBANDE89...`
+        if length >= 8
+            && bytes[start..end].get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"iban"))
+            && let Some(end) = self.check(Detector::Iban, start + 4, || iban::at(bytes, start + 4))
+        {
+            return Some(end);
+        }
         if length < TOKEN_MIN && !matches!(next, b'-' | b'_' | b'.') {
             return None;
         }
@@ -324,13 +331,15 @@ impl Scan<'_, '_> {
     fn letters(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
         let (text, bytes, length) = (self.text, self.bytes, end - start);
         let word = bytes.get(start..end).unwrap_or_default();
-        if length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.') {
+        let head = text.get(..start).unwrap_or_default();
+        let shortened = next == b'.' && birth::announces_shortened(head, word);
+        if (length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.')) && !shortened {
             return self.token(start);
         }
-        let in_french = length == 2
-            && word.eq_ignore_ascii_case(b"le")
-            && birth::announces_in_french(text.get(..start).unwrap_or_default());
-        if self.want.has(Detector::BirthDate) && (in_french || birth::announces(word)) {
+        let announced = shortened
+            || length == 2 && birth::announces_with_article(head, word)
+            || birth::announces(word);
+        if self.want.has(Detector::BirthDate) && announced {
             let span = birth::date_behind(text, end);
             return self.keep(span, Detector::BirthDate);
         }

@@ -42,7 +42,8 @@ fn looks_paid(bytes: &[u8], has_capitals: bool) -> bool {
         && bytes[1].is_ascii_alphabetic()
         && bytes[2].is_ascii_digit()
         && bytes[3].is_ascii_digit();
-    iban || has_capitals && matches!(bytes[0], b'1' | b'3' | b'r')
+    let named = bytes.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"iban"));
+    iban || named || has_capitals && matches!(bytes[0], b'1' | b'3' | b'r')
 }
 
 /// Hexadecimal digits and dashes: the dashes where they belong, and no more.

@@ -194,6 +194,56 @@ fn telephone_numbers_leave_no_tail() {
 }
 
 #[test]
+fn births_are_told_in_many_ways() {
+    for (text, wanted) in [
+        ("born on the 17th of May 1980", "born on the [birth_date]"),
+        ("born May 17th, 1980", "born [birth_date]"),
+        ("geboren am 17. Mai 1980", "geboren am [birth_date]"),
+        ("geboren am 3. März 1980 in Ulm", "geboren am [birth_date] in Ulm"),
+        ("geb. 17.05.1980", "geb. [birth_date]"),
+        ("nato il 17/05/1980", "nato il [birth_date]"),
+        ("nata il 17 giugno 1980", "nata il [birth_date]"),
+        ("née le 17 août 1980", "née le [birth_date]"),
+        ("nacida el 17 de marzo de 1980", "nacida el [birth_date]"),
+        ("D.O.B. 05/17/1980", "D.O.B. [birth_date]"),
+        ("dob=19800517", "dob=[birth_date]"),
+        ("dob: 17051980", "dob: [birth_date]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "NATO 17/05/1980",
+        "dob=12345678",
+        "dob=198005170",
+        "web. 17.05.1980",
+        "a.b. 17.05.1980",
+        "shipped 17 May 1980",
+        "birthday of 17 users",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
+fn accounts_and_signs_in_disguise() {
+    for (text, wanted) in [
+        ("IBANDE89370400440532013000", "IBAN[iban]"),
+        ("ibanDE89 3704 0044 0532 0130 00!", "iban[iban]!"),
+        ("4111  1111  1111  1111", "[card]"),
+        ("anna%EF%BC%A0example.com", "[email]"),
+        ("?q=%C3%A9+anna%EF%BC%A0example.com&x=1", "?q=[email]&x=1"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+    }
+    for harmless in
+        ["IBANDE89370400440532013001", "4111  1111  1111  1112", "%E3%83%9B%E3%83%BC%E3%83%A0"]
+    {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
