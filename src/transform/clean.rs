@@ -13,6 +13,9 @@ use super::written::Action;
 /// How often a text is looked at again after something was found in it.
 const ROUNDS_MAX: usize = 8;
 
+/// What stands in the place of a value where nothing else is said.
+const REDACTED: &str = "[redacted]";
+
 /// What became of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -85,7 +88,10 @@ impl Cleaner<'_> {
     pub(super) fn whole(&mut self, text: &str, rule: usize) -> Outcome {
         let pack = self.pack;
         let Some(written) = pack.rules.get(rule) else { return Outcome::Same };
-        if written.action != Action::Remove && is_done(text) {
+        // Whoever wraps a password in brackets has not hidden it.
+        let secret = || written.with.as_deref() == Some(Detector::Secret.placeholder());
+        if written.action != Action::Remove && is_done(text) && !(secret() && self.is_foreign(text))
+        {
             return Outcome::Same;
         }
         self.out.clear();
@@ -95,12 +101,12 @@ impl Cleaner<'_> {
                 self.hit(rule);
                 return Outcome::Removed;
             }
-            Action::Redact(_) => self.out.push_str(written.with.as_deref().unwrap_or("[redacted]")),
+            Action::Redact(_) => self.out.push_str(written.with.as_deref().unwrap_or(REDACTED)),
             Action::Mask(keep) => mask(text, *keep, self.out),
             Action::Hash => self.pseudonyms.write(text, self.out),
             Action::Truncate => {
                 if !truncate(text, self.out) {
-                    self.out.push_str(written.with.as_deref().unwrap_or("[redacted]"));
+                    self.out.push_str(written.with.as_deref().unwrap_or(REDACTED));
                 }
             }
         }
@@ -109,6 +115,15 @@ impl Cleaner<'_> {
         }
         self.hit(rule);
         Outcome::Text
+    }
+
+    /// True for what stands in brackets and is no placeholder of a detector or of this pack.
+    fn is_foreign(&self, text: &str) -> bool {
+        let known = |one: &str| one == text;
+        text.starts_with('[')
+            && text != REDACTED
+            && !Detector::ALL.iter().any(|one| known(one.placeholder()))
+            && !self.pack.rules.iter().any(|rule| rule.with.as_deref().is_some_and(known))
     }
 
     /// The way of most texts: detectors only, without a list of parts.
@@ -233,7 +248,7 @@ impl Cleaner<'_> {
         value: &str,
         out: &mut String,
     ) {
-        let placeholder = with.or_else(|| what.map(Detector::placeholder)).unwrap_or("[redacted]");
+        let placeholder = with.or_else(|| what.map(Detector::placeholder)).unwrap_or(REDACTED);
         match action {
             Action::Keep => out.push_str(value),
             Action::Remove => {}
@@ -299,7 +314,10 @@ impl Cleaner<'_> {
     fn coordinate(&mut self, spelled: &str, rule: usize) -> Outcome {
         self.out.clear();
         if !one_decimal(spelled, self.out) {
-            self.out.push('0');
+            // `1e1`
+            let degrees = spelled.parse().ok().filter(|degrees: &f64| degrees.abs() < 1_000.0);
+            let cut = degrees.map_or(0.0, |degrees| (degrees * 10.0).trunc() / 10.0);
+            self.out.push_str(&cut.to_string());
         }
         if self.out == spelled {
             return Outcome::Same;

@@ -372,6 +372,38 @@ fn shipped_packs_do_what_their_cases_say() {
 }
 
 #[test]
+fn brackets_alone_hide_no_secret() {
+    for (before, after) in [
+        (r#"{"a":{"password":"[hunter]"}}"#, r#"{"a":{"password":"[secret]"}}"#),
+        (r#"{"a":{"password":"[secret]"}}"#, r#"{"a":{"password":"[secret]"}}"#),
+        (r#"{"a":{"token":"[email]"}}"#, r#"{"a":{"token":"[email]"}}"#),
+        (r#"{"a":{"token":"[address]"}}"#, r#"{"a":{"token":"[address]"}}"#),
+        (r#"{"a":{"api_key":"[redacted]"}}"#, r#"{"a":{"api_key":"[redacted]"}}"#),
+        (r#"{"a":{"first_name":"[gone]"}}"#, r#"{"a":{"first_name":"[gone]"}}"#),
+    ] {
+        assert_eq!(pii(before), after);
+    }
+}
+
+#[test]
+fn coordinates_in_every_spelling_are_cut() {
+    for (before, after) in [
+        ("1e1", "10"),
+        ("5.2520008e1", "52.5"),
+        ("-1.278e-1", "-0.1"),
+        ("1e-9", "0"),
+        ("1e99", "0"),
+        ("52.520008", "52.5"),
+        ("10", "10"),
+    ] {
+        assert_eq!(
+            pii(&format!(r#"{{"latitude":{before}}}"#)),
+            format!(r#"{{"latitude":{after}}}"#)
+        );
+    }
+}
+
+#[test]
 fn numbers_that_are_cards_go_in_every_spelling() {
     for number in ["4111111111111111", "-4111111111111111", "4111111111111111.0"] {
         assert_eq!(pii(&format!(r#"{{"n":{number}}}"#)), r#"{"n":"[card]"}"#);
@@ -382,4 +414,13 @@ fn numbers_that_are_cards_go_in_every_spelling() {
         let event = format!(r#"{{"n":{number}}}"#);
         assert_eq!(pii(&event), event);
     }
+}
+
+#[test]
+fn a_key_of_which_nothing_is_left_has_a_name() {
+    let pack = compiled("[[rule]]\ndetect = [\"email\"]\naction = \"remove\"\n");
+    let event = r#"{"p":{"a@b.de":1,"c@d.de":2,"of e@f.de":"g@h.de"}}"#;
+    let expected = r#"{"p":{"[removed]":1,"[removed]_2":2,"of ":""}}"#;
+    assert_eq!(applied(&pack, event), expected);
+    assert_eq!(applied(&pack, expected), expected);
 }

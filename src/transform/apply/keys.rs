@@ -4,6 +4,9 @@ use super::super::rename::Taken;
 use super::{Cleaner, Outcome, Walk};
 use crate::event::Value;
 
+/// What stands in the place of a key of which nothing is left; without a name it would be no column.
+const REMOVED: &str = "[removed]";
+
 impl Walk<'_, '_> {
     /// Renames those members of the object at `token` whose keys hold something to hide.
     pub(super) fn rename_members(&mut self, token: u32) {
@@ -43,8 +46,8 @@ impl Walk<'_, '_> {
         };
         match cleaner.text(key, self.memo.for_keys()) {
             Outcome::Same => None,
-            Outcome::Removed => Some(String::new()),
-            Outcome::Text => Some(self.scratch.out.clone()),
+            Outcome::Text if !self.scratch.out.is_empty() => Some(self.scratch.out.clone()),
+            Outcome::Removed | Outcome::Text => Some(REMOVED.to_owned()),
         }
     }
 }

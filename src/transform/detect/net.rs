@@ -33,7 +33,7 @@ const VERSION: [&str; 22] = [
 ];
 
 /// Products whose version stands directly behind their name.
-const PRODUCTS: [&str; 20] = [
+const PRODUCTS: [&str; 24] = [
     "chrome",
     "chromium",
     "firefox",
@@ -54,6 +54,11 @@ const PRODUCTS: [&str; 20] = [
     "nginx",
     "mattermost",
     "openssl",
+    "tomcat",
+    "php",
+    "ruby",
+    // `?v=1.2.3.4`
+    "v",
 ];
 /// Words that may stand between such a name and its number.
 const BETWEEN: [&str; 6] = ["to", "is", "was", "of", "than", "now"];
@@ -127,7 +132,15 @@ pub(super) fn ipv6(text: &str, at: usize) -> Option<usize> {
     // `abc::def` is a path in C++ and Rust as well; real ones have a digit and more to them.
     let likely =
         !compressed || groups >= 2 && digits >= 5 && run.bytes().any(|byte| byte.is_ascii_digit());
-    (likely && !address.is_unspecified() && !address.is_loopback()).then_some(end)
+    (likely && !is_fingerprint(run) && !address.is_unspecified() && !address.is_loopback())
+        .then_some(end)
+}
+
+/// Eight pairs are the beginning of a key's fingerprint, but for those of a hardware address of 64
+/// bits that was made from one of 48.
+fn is_fingerprint(run: &str) -> bool {
+    run.split(':').all(|group| group.len() == 2)
+        && !run.get(9..14).is_some_and(|middle| middle.eq_ignore_ascii_case("ff:fe"))
 }
 
 /// A hardware address at `at`: six pairs with one separator, or Cisco's three groups of four.

@@ -244,6 +244,20 @@ fn accounts_and_signs_in_disguise() {
 }
 
 #[test]
+fn fingerprints_and_versions_are_no_addresses() {
+    for harmless in ["fe:bb:cc:dd:ee:ff:00:11", "tomcat 9.0.54.1", "/app.js?v=1.2.3.4"] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+    for (text, wanted) in [
+        ("client 203.0.113.7, root@203.0.113.7", "client [ip], root@[ip]"),
+        ("aa:bb:cc:ff:fe:dd:00:11", "[ip]"),
+        ("fe80:bb:cc:dd:ee:ff:00:11", "[ip]"),
+    ] {
+        assert_eq!(cleaned(text), wanted);
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
