@@ -424,3 +424,23 @@ fn a_key_of_which_nothing_is_left_has_a_name() {
     assert_eq!(applied(&pack, event), expected);
     assert_eq!(applied(&pack, expected), expected);
 }
+
+#[test]
+fn an_address_with_something_behind_it_goes_everywhere() {
+    let ids = [
+        "anna@example.com-1716892345",
+        "session-anna@example.com-abc",
+        "anna@example.com2024",
+        "anna@example.com.pdf",
+    ];
+    for id in ids {
+        let event = format!(
+            r#"{{"userId":"{id}","messageId":"{id}","event":"opened {id}","p":{{"{id}":"{id}"}}}}"#
+        );
+        let out = pii(&event);
+        assert!(!out.contains("anna"), "{out}");
+        let hash = pseudonyms().of(id);
+        assert!(out.starts_with(&format!(r#"{{"userId":"{hash}","messageId":"{hash}""#)), "{out}");
+        assert_eq!(pii(&out), out, "a second run changes nothing");
+    }
+}

@@ -331,13 +331,13 @@ impl Scan<'_, '_> {
     fn letters(&mut self, start: usize, end: usize, next: u8) -> Option<usize> {
         let (text, bytes, length) = (self.text, self.bytes, end - start);
         let word = bytes.get(start..end).unwrap_or_default();
-        let head = text.get(..start).unwrap_or_default();
-        let shortened = next == b'.' && birth::announces_shortened(head, word);
+        let head = || text.get(..start).unwrap_or_default();
+        let shortened = next == b'.' && birth::announces_shortened(head(), word);
         if (length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.')) && !shortened {
             return self.token(start);
         }
         let announced = shortened
-            || length == 2 && birth::announces_with_article(head, word)
+            || length == 2 && birth::announces_with_article(head(), word)
             || birth::announces(word);
         if self.want.has(Detector::BirthDate) && announced {
             let span = birth::date_behind(text, end);
