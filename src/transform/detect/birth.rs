@@ -43,7 +43,7 @@ pub(super) fn announces_with_article(head: &str, word: &[u8]) -> bool {
         || word.eq_ignore_ascii_case(b"il") && behind(&italian)
 }
 
-/// True if the word behind `head`, with a dot behind it, is `geb.` or the last of `D.O.B.`.
+/// True if the word behind `head` is that of `geb.` or the last of `D.O.B.`.
 pub(super) fn announces_shortened(head: &str, word: &[u8]) -> bool {
     let initials = || {
         let head = head.as_bytes();

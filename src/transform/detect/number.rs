@@ -44,6 +44,13 @@ impl Groups {
         groups
     }
 
+    /// One group and no more.
+    pub(super) const fn one(start: usize, end: usize) -> Self {
+        let mut groups = Self { count: 1, spans: [(0, 0); GROUPS_MAX], gaps: [0; GROUPS_MAX] };
+        groups.spans[0] = (start, end);
+        groups
+    }
+
     /// The number of digits of group `n`.
     pub(super) const fn len(&self, n: usize) -> usize {
         self.spans[n].1 - self.spans[n].0

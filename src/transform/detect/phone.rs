@@ -163,14 +163,29 @@ pub(super) fn with_extended(bytes: &[u8], groups: &Groups) -> Option<Groups> {
     }
     let rest = bytes.get(start..)?;
     let end = start + rest.iter().take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
-    if end == start || !matches!(bytes.get(end), Some(b'x' | b'X')) {
+    if end == start || with_extension(bytes, end) == end {
         return None;
     }
-    extension_end(bytes, end + 1)?;
     let mut groups = *groups;
     groups.spans[groups.count] = (start, end);
     groups.count += 1;
     Some(groups)
+}
+
+/// A number in one piece at `start` with its extension glued to it, `2069813845x12`, behind a `+` or
+/// where a word announces it.
+pub(super) fn with_glued(text: &str, start: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let rest = bytes.get(start..)?;
+    let count = rest.iter().take(DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
+    if count < 7 || !matches!(rest.get(count), Some(b'x' | b'X')) {
+        return None;
+    }
+    extension_end(bytes, start + count + 1)?;
+    if start > 0 && bytes[start - 1] == b'+' {
+        return international(bytes, start).map(|end| (start - 1, end));
+    }
+    in_context(text, &Groups::one(start, start + count))
 }
 
 /// True if the whole of `text` is a number in E.164 form, `+` and digits without separators.

@@ -307,6 +307,12 @@ impl Scan<'_, '_> {
         if length == 12 && self.want.has(Detector::Mac) && net::bare_mac(self.text, start, end) {
             return self.keep(Some((start, end)), Detector::Mac);
         }
+        if bytes[start].is_ascii_digit() && length >= 9 && self.want.has(Detector::Phone) {
+            let span = phone::with_glued(self.text, start);
+            if let Some(end) = self.keep(span, Detector::Phone) {
+                return Some(end);
+            }
+        }
         // `IBANDE89...`
         if length >= 8
             && bytes[start..end].get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"iban"))
@@ -332,7 +338,8 @@ impl Scan<'_, '_> {
         let (text, bytes, length) = (self.text, self.bytes, end - start);
         let word = bytes.get(start..end).unwrap_or_default();
         let head = || text.get(..start).unwrap_or_default();
-        let shortened = next == b'.' && birth::announces_shortened(head(), word);
+        let shortened =
+            matches!(next, b'.' | b':' | b' ') && birth::announces_shortened(head(), word);
         if (length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.')) && !shortened {
             return self.token(start);
         }

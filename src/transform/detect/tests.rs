@@ -172,6 +172,8 @@ fn telephone_numbers_leave_no_tail() {
         ("1-206-981-3845X12", "[phone]"),
         ("001-206-981-3845x1234", "[phone]"),
         ("206-981-3845 x12", "[phone]"),
+        ("206-981-3845ext12", "[phone]"),
+        ("+12069813845x12 or tel 2069813845x1234.", "[phone] or tel [phone]."),
         ("+1.2069813845", "[phone]"),
         ("+52.520008", "+52.520008"),
         ("+13.4049541", "+13.4049541"),
@@ -181,6 +183,8 @@ fn telephone_numbers_leave_no_tail() {
     }
     for harmless in [
         "206-981-3845xl",
+        "2069813845x1234",
+        "call 2069813845x1234a",
         "206-981-3845x12345678",
         "1920x1080",
         "12.34.56x12",
@@ -206,6 +210,7 @@ fn births_are_told_in_many_ways() {
         ("née le 17 août 1980", "née le [birth_date]"),
         ("nacida el 17 de marzo de 1980", "nacida el [birth_date]"),
         ("D.O.B. 05/17/1980", "D.O.B. [birth_date]"),
+        ("d.o.b: 17.5.1980", "d.o.b: [birth_date]"),
         ("dob=19800517", "dob=[birth_date]"),
         ("dob: 17051980", "dob: [birth_date]"),
     ] {
