@@ -22,14 +22,13 @@ const CONTEXT: [&str; 17] = [
     "nacida",
     "nascita",
 ];
-/// How the names of months begin, in English, German, French, Spanish and Italian, in lower case.
-const MONTHS: [&str; 29] = [
+/// How the names of months begin, in English, German, French, Spanish, Portuguese and Italian, in
+/// lower case.
+const MONTHS: [&str; 35] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mär",
     "mai", "okt", "dez", "fév", "fev", "avr", "jui", "aoû", "aou", "déc", "ene", "abr", "ago",
-    "dic", "gen", "mag",
+    "dic", "gen", "mag", "giu", "lug", "set", "ott", "out", "maj",
 ];
-/// Months of Italian and Portuguese, as above.
-const MORE_MONTHS: [&str; 6] = ["giu", "lug", "set", "ott", "out", "maj"];
 /// How far behind the word the date may start, in bytes.
 const REACH: usize = 24;
 
@@ -156,7 +155,7 @@ fn spelled(text: &str, at: usize) -> Option<usize> {
     let begins = |start: &&str| {
         name.get(..start.len()).is_some_and(|n| n.eq_ignore_ascii_case(start.as_bytes()))
     };
-    if !MONTHS.iter().chain(&MORE_MONTHS).any(|start| begins(&start)) {
+    if !MONTHS.iter().any(begins) {
         return None;
     }
     let mut next = blanks(bytes, after + month);
