@@ -39,7 +39,7 @@ pub fn is_literal(pattern: &str) -> bool {
     !pattern.contains(['*', '?'])
 }
 
-/// The pattern of a regular expression that matches lower-case names as [`matches`] does with any of
+/// The pattern of a regular expression that matches lower-case names as [`matches()`] does with any of
 /// `globs`. It uses only what all dialects of such expressions share; what no event's name has in it
 /// may stand for any other character.
 #[must_use]
