@@ -10,7 +10,6 @@ mod gauges;
 mod load;
 pub mod privacy_key;
 mod reload;
-pub mod surroundings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

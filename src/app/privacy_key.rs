@@ -46,7 +46,7 @@ pub fn load(
     ids: &dyn IdSource,
 ) -> Result<(Pseudonyms, Option<PathBuf>), Error> {
     let id = config.privacy.key_id;
-    check(config)?;
+    is_given(config)?;
     if let Some(made) = load_existing(config)? {
         return Ok((made, None));
     }
@@ -80,12 +80,13 @@ pub fn load_existing(config: &config::Config) -> Result<Option<Pseudonyms>, Erro
 /// # Errors
 /// See [`Error`].
 pub fn check(config: &config::Config) -> Result<(), Error> {
+    if is_given(config)? { load_existing(config).map(drop) } else { Ok(()) }
+}
+
+/// Whether the configuration gives a key; without, one may be made where the lake is a folder.
+fn is_given(config: &config::Config) -> Result<bool, Error> {
     let given = config.privacy.key.is_some() || config.privacy.key_file.is_some();
-    match given {
-        true => load_existing(config).map(drop),
-        false if is_folder(&config.storage.url) => Ok(()),
-        false => Err(Error::Needed),
-    }
+    if given || is_folder(&config.storage.url) { Ok(given) } else { Err(Error::Needed) }
 }
 
 /// Pseudonyms with a fresh key that is kept nowhere.

@@ -1,11 +1,13 @@
 //! `keelrow check`: everything that is wrong, at once.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::iter::once;
 
-use super::{ConfigFile, Failure};
-use crate::app::{chains, surroundings};
+use super::{ConfigFile, Failure, chain};
+use crate::app::{chains, privacy_key};
 use crate::config::{self, Config};
+use crate::http::tls;
 use crate::unified::glob;
 use crate::warehouse::Dialect;
 
@@ -28,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Err(faults) = chains::compile(&config) {
         told.extend(faults);
     }
-    told.extend(surroundings::faults(&config));
+    told.extend(files(&config));
     if !told.is_empty() {
         return Err(Failure::input(told.join("\n")));
     }
@@ -42,6 +44,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     writeln!(out, "{}: {} sources, no faults", config.file.display(), config.sources.len())?;
     Ok(())
+}
+
+/// A line for each file that the configuration names and that is not there or of no use.
+fn files(config: &Config) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut tell = |key: &str, error: &dyn Error| {
+        told.push(format!("{}: {key}: {}", config.file.display(), chain(error)));
+    };
+    if let Some(Err(error)) = config.http.tls.as_ref().map(tls::acceptor) {
+        tell("http.tls", &error);
+    }
+    if let Err(error) = privacy_key::check(config) {
+        let key = if config.privacy.key_file.is_some() { "key_file" } else { "key" };
+        tell(&format!("privacy.{key}"), &error);
+    }
+    if let Some(path) = &config.privacy.suppression_file
+        && let Err(error) = std::fs::read_to_string(path)
+    {
+        tell(&format!("privacy.suppression_file {}", path.display()), &error);
+    }
+    told
 }
 
 /// A line for each key that is allowed and has no effect beside the others, with why.

@@ -128,6 +128,11 @@ impl Rest {
         }
     }
 
+    /// False where it is known to have more than `most` bytes.
+    pub(super) const fn is_within(&self, most: u64) -> bool {
+        !matches!(self, Self::Length(left) if *left > most)
+    }
+
     /// Reads the next part; `None` at the body's end. Takes nothing behind it from a known length.
     pub(super) fn poll_part(
         &mut self,

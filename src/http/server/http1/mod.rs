@@ -236,8 +236,8 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
                 feed.end()
             }
         };
-        let is_too_long = |rest: &Rest| matches!(*rest, Rest::Length(left) if left > self.shared.limits.rest_bytes_max);
-        let goes_on = rest.as_ref().is_some_and(|rest| !is_too_long(rest))
+        let most = self.shared.limits.rest_bytes_max;
+        let goes_on = rest.as_ref().is_some_and(|rest| rest.is_within(most))
             && !self.closing.load(Ordering::Relaxed);
         let keep_alive = head.keep_alive && goes_on;
         (response, Asked { is_11: head.is_11, is_head, keep_alive }, rest)
