@@ -8,6 +8,7 @@
 //! and is then placed, first come first, in the variant column of its type or in `_overflow`.
 
 mod births;
+mod grid;
 mod part;
 mod settle;
 mod staged;

@@ -237,6 +237,18 @@ impl Column {
         self.values.push_text(row, number);
     }
 
+    /// Puts a text for each row from `row` on; it must be above all rows put before.
+    pub(super) fn push_texts(&mut self, row: u32, numbers: impl ExactSizeIterator<Item = u32>) {
+        self.values.note_rows(row, self.values.texts.len(), numbers.len());
+        self.values.texts.extend(numbers);
+    }
+
+    /// As [`Column::push_texts`], 64 bits each.
+    pub(super) fn push_all_fixed(&mut self, row: u32, bits: impl ExactSizeIterator<Item = i64>) {
+        self.values.note_rows(row, self.values.fixed.len(), bits.len());
+        self.values.fixed.extend(bits);
+    }
+
     /// Makes room for so many values more, out of `spare` if the column has none yet.
     pub(super) fn reserve(&mut self, more: usize, spare: &mut Spare) {
         let Values { texts, fixed, .. } = &mut self.values;
@@ -345,6 +357,14 @@ impl Values {
             self.runs.push((row, u32::try_from(count).unwrap_or(u32::MAX)));
         }
         self.next = row + 1;
+    }
+
+    /// As [`Values::note_row`], of so many rows one after the other.
+    fn note_rows(&mut self, row: u32, count: usize, rows: usize) {
+        if rows > 0 {
+            self.note_row(row, count);
+            self.next = row + u32::try_from(rows).unwrap_or(u32::MAX);
+        }
     }
 
     /// Number of values.

@@ -2,7 +2,8 @@
 //! their values go.
 //!
 //! What is kept of the first is where in the outline each of its values stands, and its shape. A text
-//! that no token holds is the same for all events of the outline and source.
+//! that no token holds is the same for all events of the outline and source. Where a value has no
+//! column because a standard column holds the same text, the texts of those two are compared as well.
 
 use std::hash::BuildHasher;
 
@@ -13,8 +14,8 @@ use super::draft::{Draft, Kind, Value};
 use super::tables::RouteId;
 use super::texts::{Texts, UNNUMBERED};
 use super::values::Values;
-use crate::event::Tape;
-use crate::warehouse::Outline;
+use crate::event::{Kind as Json, Tape};
+use crate::warehouse::{Outline, Twins};
 
 /// Outlines that are kept.
 const OUTLINES_MAX: usize = 8_192;
@@ -40,6 +41,8 @@ struct Known {
     names: Box<str>,
     /// The shape, and where the values come from; `None` if rows hang on more than the outline.
     way: Option<(usize, Box<[Source]>)>,
+    /// Places whose texts must be the same two by two.
+    twins: Box<[(u32, u32)]>,
     /// For each value the number of the last text, to find it again without looking for it.
     last: Box<[u32]>,
 }
@@ -125,8 +128,12 @@ impl Familiar {
             return None;
         }
         let at = self.position(self.hash(outline), route, outline)?;
-        let Known { way, last, .. } = self.list.get_mut(at)?;
+        let Known { way, twins, last, .. } = self.list.get_mut(at)?;
         let (shape, sources) = way.as_ref()?;
+        let are_same = |&(a, b): &(u32, u32)| outline.text(tape, a) == outline.text(tape, b);
+        if !twins.iter().all(are_same) {
+            return None;
+        }
         Some((*shape, Found { sources, last, outline, tape }))
     }
 
@@ -136,7 +143,7 @@ impl Familiar {
         route: RouteId,
         (outline, tape): (&Outline, &Tape<'_>),
         (shape, draft): (usize, &Draft),
-        texts: &Texts,
+        (twins, texts): (&[Twins], &Texts),
     ) {
         let hash = self.hash(outline);
         let is_full = self.list.len() >= OUTLINES_MAX || self.bytes >= BYTES_MAX;
@@ -144,11 +151,14 @@ impl Familiar {
         if is_full || are_other_keys || self.position(hash, route, outline).is_some() {
             return;
         }
+        let twins = twins.iter().map(|twins| places(twins, outline, tape));
+        let Some(twins) = twins.collect::<Option<Box<[_]>>>() else { return };
         let way = sources((outline, tape), draft, texts).map(|sources| (shape, sources));
         let values = way.as_ref().map_or(0, |(_, sources)| sources.len());
         self.bytes += size_of::<Known>()
             + size_of_val(outline.key())
             + outline.names().len()
+            + size_of_val(&*twins)
             + values * (size_of::<Source>() + size_of::<u32>());
         let at = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(Known {
@@ -157,6 +167,7 @@ impl Familiar {
             key: outline.key().into(),
             names: outline.names().into(),
             way,
+            twins,
             last: vec![UNNUMBERED; values].into(),
         });
         let list = &self.list;
@@ -186,6 +197,16 @@ impl Familiar {
         };
         self.table.find(hash, is).map(|&at| at as usize)
     }
+}
+
+/// Where in the outline the two texts stand; `None` if what stands there is not their text.
+fn places(twins: &Twins, outline: &Outline, tape: &Tape<'_>) -> Option<(u32, u32)> {
+    let place = |token: u32| {
+        tape.tokens().get(token as usize).filter(|token| token.kind == Json::String)?;
+        let at = outline.place(token)?;
+        (tape.node(token).text()? == outline.text(tape, at)).then_some(at)
+    };
+    Some((place(twins.token)?, place(twins.of)?))
 }
 
 /// Where each value came from; `None` if that is not certain of one of them.

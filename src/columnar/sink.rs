@@ -14,7 +14,7 @@ use super::shapes::Known;
 use super::tables::{Opened, RouteId, Tables, Targets, UnifiedTarget};
 use crate::event::Tape;
 use crate::warehouse::{
-    Cell, ColumnId, Names, Outline, Scalar, Sink, TABLE_LIMIT, TableId, TableKind,
+    Cell, ColumnId, Names, Outline, Scalar, Sink, TABLE_LIMIT, TableId, TableKind, Twins,
 };
 
 /// An event whose rows come next.
@@ -35,6 +35,9 @@ impl std::fmt::Debug for Event<'_> {
         f.debug_struct("Event").field("route", &self.route).finish_non_exhaustive()
     }
 }
+
+/// What other events may be like: an outline with its tape, and which values are the same.
+type Like<'l> = ((&'l Outline, &'l Tape<'l>), &'l [Twins]);
 
 /// Takes the rows of one event.
 pub struct EventSink<'t> {
@@ -74,26 +77,27 @@ impl<'t> EventSink<'t> {
     }
 
     /// As [`EventSink::finish`], of an event with this outline on this tape: the rows of others like
-    /// it need not be made. To be asked only if nothing of the event was lost.
+    /// it, with the same `twins`, need not be made. To be asked only if nothing else of the event was
+    /// lost.
     ///
     /// # Errors
     /// As [`EventSink::finish`].
     pub fn finish_like(
         self,
         names: &dyn Names,
-        outline: &Outline,
-        tape: &Tape<'_>,
+        outline: (&Outline, &Tape<'_>),
+        twins: &[Twins],
     ) -> Result<(), Error> {
-        self.end(names, Some((outline, tape)))
+        self.end(names, Some((outline, twins)))
     }
 
-    fn end(self, names: &dyn Names, like: Option<(&Outline, &Tape<'_>)>) -> Result<(), Error> {
+    fn end(self, names: &dyn Names, like: Option<Like<'_>>) -> Result<(), Error> {
         let Self { tables, event } = self;
         let draft = std::mem::take(&mut tables.draft);
         let finished = finish(tables, &event, &draft, names);
-        if let (Ok(Some(shape)), Some(like)) = (&finished, like) {
+        if let (Ok(Some(shape)), Some((outline, twins))) = (&finished, like) {
             let Tables { familiar, shared, .. } = tables;
-            familiar.keep(event.route, like, (*shape, &draft), &shared.texts);
+            familiar.keep(event.route, outline, (*shape, &draft), (twins, &shared.texts));
         }
         tables.draft = draft;
         finished.map(drop)

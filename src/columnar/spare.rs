@@ -32,6 +32,7 @@ impl Spare {
 
 #[derive(Debug)]
 struct Pool<T> {
+    /// The smallest first.
     buffers: Vec<Vec<T>>,
     bytes: usize,
 }
@@ -43,11 +44,22 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
+    /// The smallest buffer that is large enough.
     fn take(&mut self, len: usize) -> Vec<T> {
-        let Some(buffer) = self.buffers.pop() else { return Vec::with_capacity(len) };
+        let at = self.buffers.partition_point(|buffer| buffer.capacity() < len);
+        if at == self.buffers.len() {
+            // The largest is given up for it, so that what is kept comes to fit what is asked for.
+            // Growing it would copy what is no value any more.
+            drop(self.pop(at.wrapping_sub(1)));
+            return Vec::with_capacity(len);
+        }
+        self.pop(at).unwrap_or_default()
+    }
+
+    fn pop(&mut self, at: usize) -> Option<Vec<T>> {
+        let buffer = (at < self.buffers.len()).then(|| self.buffers.remove(at))?;
         self.bytes = self.bytes.saturating_sub(buffer.capacity() * size_of::<T>());
-        // Growing would copy what is no value any more.
-        if buffer.capacity() < len { Vec::with_capacity(len) } else { buffer }
+        Some(buffer)
     }
 
     fn keep(&mut self, mut buffer: Vec<T>) {
@@ -55,7 +67,8 @@ impl<T> Pool<T> {
         if bytes > 0 && self.buffers.len() < BUFFERS_MAX && self.bytes + bytes <= BYTES_MAX {
             buffer.clear();
             self.bytes += bytes;
-            self.buffers.push(buffer);
+            let at = self.buffers.partition_point(|kept| kept.capacity() < buffer.capacity());
+            self.buffers.insert(at, buffer);
         }
     }
 }

@@ -114,13 +114,6 @@ impl Stage {
         Waiting { plan, numbers: len(self.numbers.len()), bits: len(self.bits.len()) }
     }
 
-    /// A row's plan and its event's values with all behind them: texts, others.
-    pub(super) fn row(&self, waiting: Waiting) -> (&[To], &[u32], &[i64]) {
-        let numbers = self.numbers.get(waiting.numbers as usize..).unwrap_or_default();
-        let bits = self.bits.get(waiting.bits as usize..).unwrap_or_default();
-        (self.plan(waiting.plan), numbers, bits)
-    }
-
     /// True if too many values wait to add another event's.
     pub(super) const fn is_full(&self) -> bool {
         self.numbers.len() > NUMBERS_MAX || self.bits.len() > BITS_MAX

@@ -328,10 +328,9 @@ impl Rows for MappedRows {
                     Err(unmappable) => unmappable,
                     Ok(()) => {
                         let names = &mapper.names();
-                        let given = if has_outline && mapper.lost_nothing() {
-                            sink.finish_like(names, outline, &tape)
-                        } else {
-                            sink.finish(names)
+                        let given = match mapper.twins().filter(|_| has_outline) {
+                            Some(twins) => sink.finish_like(names, (outline, &tape), twins),
+                            None => sink.finish(names),
                         };
                         given.map_err(Error::Rows)?;
                         return Ok(Mapped::Loaded);

@@ -6,14 +6,14 @@
 
 use std::collections::HashMap;
 
+use super::grid::Grid;
 use super::{Slot, TableBuilder};
 use crate::columnar::Error;
 use crate::columnar::builder::Shared;
 use crate::columnar::column::{Birth, Column, VALUE_BYTES};
 use crate::columnar::draft::{Draft, Kind};
 use crate::columnar::overflow::{ASIDE_BYTES, OVERFLOW};
-use crate::columnar::spare::Spare;
-use crate::columnar::stage::{Stage, To, Waiting, What};
+use crate::columnar::stage::{To, Waiting, What};
 use crate::columnar::texts::Texts;
 use crate::warehouse::{ColumnId, ColumnType};
 
@@ -326,49 +326,14 @@ impl TableBuilder {
             return;
         }
         let Shared { stage, spare, .. } = shared;
-        self.make_room(stage, spare);
+        let grid = Grid::new(stage, &self.staged, self.columns.len());
+        // No column is to grow step by step.
+        for (column, count) in self.columns.iter_mut().zip(grid.values()) {
+            column.reserve(*count, spare);
+        }
         let waiting = u32::try_from(self.staged.len()).unwrap_or(u32::MAX);
-        let mut row = self.row - waiting;
-        for &waiting in &self.staged {
-            let (plan, numbers, bits) = stage.row(waiting);
-            for to in plan {
-                let Some(column) = self.columns.get_mut(to.slot.0 as usize) else { continue };
-                let from = to.from() as usize;
-                match to.what() {
-                    What::Bits => column.push_fixed(row, bits.get(from).copied().unwrap_or(0)),
-                    What::Text => column.push_text(row, numbers.get(from).copied().unwrap_or(0)),
-                    What::Constant => column.push_text(row, to.from()),
-                }
-            }
-            row += 1;
-        }
+        grid.give(self.row - waiting, &mut self.columns);
         self.staged.clear();
-    }
-
-    /// Makes room for the values of the rows that wait, so that no column grows step by step.
-    fn make_room(&mut self, stage: &Stage, spare: &mut Spare) {
-        let mut rows: Vec<(u32, usize)> = Vec::new();
-        let mut counts = vec![0; stage.plans_len()];
-        for waiting in &self.staged {
-            if let Some(count) = counts.get_mut(waiting.plan as usize) {
-                *count += 1;
-                if *count == 1 {
-                    rows.push((waiting.plan, 0));
-                }
-            }
-        }
-        let mut values = vec![0; self.columns.len()];
-        for (plan, count) in &mut rows {
-            *count = counts.get(*plan as usize).copied().unwrap_or_default();
-            for to in stage.plan(*plan) {
-                if let Some(sum) = values.get_mut(to.slot.0 as usize) {
-                    *sum += *count;
-                }
-            }
-        }
-        for (column, count) in self.columns.iter_mut().zip(values) {
-            column.reserve(count, spare);
-        }
     }
 
     /// The column for values of `column_type` that the column at `base` does not take, if there is

@@ -75,6 +75,7 @@ fn template() -> impl Strategy<Value = Template> {
         r#""type":"track","event":"\u00e9""#,
         r#""type":"track","event":7"#,
         r#""type":"page","name":"n""#,
+        r#""type":"page","name":"x y""#,
         r#""type":"screen""#,
         r#""type":"identify","userId":USER"#,
         r#""type":"identify","traits":{"a":USER,"name":"n"},"userId":USER"#,
@@ -276,6 +277,16 @@ fn long_texts_are_the_same_bytes_whatever_their_numbers_are() {
     let url = "x".repeat(1_100);
     let event = track("e", &format!(r#""context":{{"page":{{"url":"{url}"}}}}"#));
     compare(&vec![event; 4]).unwrap();
+}
+
+#[test]
+fn a_name_that_is_there_twice_is_lost_only_where_it_is_another() {
+    let names = [("a", "a"), ("b", "b"), ("c", "d"), (r"\u0065", "e"), ("f", "g"), ("h", "h")];
+    let events = names.map(|(name, inner)| {
+        let name = format!(r#""type":"page","name":"{name}","properties":{{"name":"{inner}"}}"#);
+        format!(r#"{{{name},"receivedAt":"2026-11-21T10:00:00.000Z","messageId":"m"}}"#)
+    });
+    compare(&events).unwrap();
 }
 
 proptest! {

@@ -119,6 +119,15 @@ struct Slot {
     written: bool,
 }
 
+/// A value that has no column for itself and needs none: `page` calls have their name twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twins {
+    /// The token of the value.
+    pub token: u32,
+    /// That of the value with the same text, which its standard column holds.
+    pub of: u32,
+}
+
 /// A standard column's value; without one the column is taken out of the row.
 #[derive(Clone, Copy, Debug)]
 struct Fixed {
@@ -164,6 +173,9 @@ pub struct Mapper {
     slots: Vec<Slot>,
     owners: Vec<Owner>,
     losers: Vec<Loser>,
+    twins: Vec<Twins>,
+    /// Some value has no column.
+    is_lossy: bool,
     fixed: Vec<Fixed>,
     written: Vec<Fixed>,
     event_paths: JsonPaths,
@@ -210,6 +222,8 @@ impl Mapper {
             slots: Vec::new(),
             owners: Vec::new(),
             losers: Vec::new(),
+            twins: Vec::new(),
+            is_lossy: false,
             fixed: Vec::new(),
             written: Vec::new(),
             event_paths: JsonPaths::default(),
@@ -323,10 +337,11 @@ impl Mapper {
         self.write_rows(&event, sink)
     }
 
-    /// True if no value of the event that was mapped last had to do without a column.
+    /// The values of the event that was mapped last which have no column because a standard column
+    /// holds the same text; `None` if any other had to do without one.
     #[must_use]
-    pub fn lost_nothing(&self) -> bool {
-        self.losers.is_empty()
+    pub fn twins(&self) -> Option<&[Twins]> {
+        (!self.is_lossy).then_some(&*self.twins)
     }
 
     /// The names that all ids stand for.
@@ -344,6 +359,8 @@ impl Mapper {
         self.made.begin_event();
         self.slots.clear();
         self.losers.clear();
+        self.twins.clear();
+        self.is_lossy = false;
         self.fixed.clear();
         self.written.clear();
         self.event_stamp = self.event_stamp.wrapping_add(1);

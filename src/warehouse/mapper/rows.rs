@@ -7,7 +7,7 @@ use crate::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind, datetim
 
 use super::discards::{DiscardReason, Loser, RawPaths};
 use super::value::{NO_TOKEN, Own, Value, is_blank};
-use super::{Event, EventTable, Fixed, Mapper, Named, Unmappable};
+use super::{Event, EventTable, Fixed, Mapper, Named, Twins, Unmappable};
 
 /// Names of events whose tables are remembered, in each of the eight modes.
 const KEPT_EVENTS_MAX: usize = 16_384;
@@ -410,13 +410,18 @@ impl Mapper {
         for number in 0..self.losers.len() {
             let loser = self.losers[number];
             if loser.token == NO_TOKEN {
+                self.is_lossy = true;
                 continue;
             }
             let node = event.node.tape().node(loser.token);
             let value = self.text_value(node);
-            if loser.reason == DiscardReason::ReservedName && self.is_written(loser, value, event) {
+            if loser.reason == DiscardReason::ReservedName
+                && let Some(of) = self.twin(loser, value, event)
+            {
+                self.twins.push(Twins { token: loser.token, of });
                 continue;
             }
+            self.is_lossy = true;
             let in_context =
                 loser.token >= context_from && context.is_some_and(|next| loser.token < next);
             let (row_table, row_id) = rows[usize::from(!in_context)];
@@ -440,13 +445,12 @@ impl Mapper {
         }
     }
 
-    /// True if the standard column that a leaf could not have holds the very same text.
-    fn is_written(&self, loser: Loser, value: Value, event: &Event<'_>) -> bool {
+    /// The token of the very same text in the standard column that a leaf could not have.
+    fn twin(&self, loser: Loser, value: Value, event: &Event<'_>) -> Option<u32> {
         let text = self.made.get(value.text, event.text);
-        self.written.iter().any(|fixed| {
-            let same = |value: Value| self.made.get(value.text, event.text) == text;
-            fixed.column == loser.column && fixed.value.is_some_and(same)
-        })
+        let same = |value: &Value| self.made.get(value.text, event.text) == text;
+        let of_column = self.written.iter().filter(|fixed| fixed.column == loser.column);
+        Some(of_column.filter_map(|fixed| fixed.value).find(same)?.token)
     }
 }
 
