@@ -397,6 +397,7 @@ impl TableBuilder {
         for column in &mut self.columns {
             column.settle();
         }
+        let span = self.received().unwrap_or(self.span);
         let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
         let part = match &mut self.part {
             Some(part) => part,
@@ -413,7 +414,7 @@ impl TableBuilder {
             }
         };
         let compression = self.settings.compression;
-        part.write_group(&mut self.columns, (self.row, self.span), compression, shared)
+        part.write_group(&mut self.columns, (self.row, span), compression, shared)
             .map_err(|source| write_error(&self.table.name, number, source))?;
         if self.rewrite.is_none() {
             self.widen_schema();
@@ -422,6 +423,17 @@ impl TableBuilder {
         self.span = Span::NONE;
         self.bytes = 0;
         Ok(())
+    }
+
+    /// Earliest and latest of the open row group's `received_at`, if the table has that column: a source
+    /// may say itself when its events arrived.
+    fn received(&self) -> Option<Span> {
+        let Slot(at) = self.slot("received_at")?;
+        let column = self.columns.get(at as usize)?;
+        let moments = || column.values().fixed.iter().copied();
+        let is_time = column.column_type == ColumnType::Datetime;
+        let (min, max) = (moments().min()?, moments().max()?);
+        is_time.then_some(Span { min, max })
     }
 
     /// Notes what the row group that was written made wider.

@@ -64,7 +64,7 @@ pub struct Settings {
     pub part_bytes: u64,
     /// Codec of the column chunks.
     pub compression: Compression,
-    /// Types from the configuration, first match wins, before `standard`.
+    /// Types from the configuration, first match wins, for what `standard` says nothing of.
     pub pins: Vec<Pin>,
     /// Types from the layout.
     pub standard: Standard,
@@ -110,10 +110,11 @@ impl Settings {
         kind: TableKind,
         column: &str,
     ) -> Option<ColumnType> {
-        self.pins
-            .iter()
-            .find(|pin| glob::matches(&pin.table, table) && glob::matches(&pin.name, column))
-            .map(|pin| pin.column_type)
-            .or_else(|| self.standard.0.as_ref().and_then(|decide| decide(kind, column)))
+        let pinned = || {
+            let is_its =
+                |pin: &&Pin| glob::matches(&pin.table, table) && glob::matches(&pin.name, column);
+            self.pins.iter().find(is_its).map(|pin| pin.column_type)
+        };
+        self.standard.0.as_ref().and_then(|decide| decide(kind, column)).or_else(pinned)
     }
 }

@@ -149,6 +149,12 @@ impl Hour {
         Self(at.hour())
     }
 
+    /// Its first moment.
+    #[must_use]
+    pub const fn start(self) -> Timestamp {
+        Timestamp::from_micros(self.0.saturating_mul(3_600_000_000))
+    }
+
     /// Reads `YYYY/MM/DD/HH`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -189,11 +189,13 @@ fn longer_strings_widen_the_bound_once_a_part() {
 }
 
 #[test]
-fn pins_and_the_layout_decide_before_values() {
+fn the_layout_and_then_pins_decide_before_values() {
     let mut settings = settings();
     settings.standard = Standard::new(|_, name| (name == "user_id").then_some(ColumnType::String));
-    settings.pins =
-        vec![Pin { table: "*".into(), name: "price".into(), column_type: ColumnType::Float }];
+    // The layout has its values written as text whatever is asked for.
+    let pin =
+        |name: &str| Pin { table: "*".into(), name: name.into(), column_type: ColumnType::Float };
+    settings.pins = vec![pin("price"), pin("user_id")];
     let (parts, files) = cut_with(
         settings,
         &[&[
@@ -208,6 +210,22 @@ fn pins_and_the_layout_decide_before_values() {
     let row = &rows_of(&files[0])[0];
     assert_eq!(row["user_id"], Value::Text("7".into()));
     assert_eq!(row["price__int"], Value::Int((1 << 53) + 1));
+}
+
+#[test]
+fn the_span_of_a_part_is_that_of_its_column() {
+    let moment = |micros: i64| ("received_at", Scalar::Datetime(micros), "");
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    for row_of in [&[moment(70)][..], &[moment(-5)], &[("a", Scalar::Int(1), "1")]] {
+        row(&mut builder, row_of);
+    }
+    let parts = builder.finish().unwrap();
+    let span = (parts[0].min_received_at.micros(), parts[0].max_received_at.micros());
+    assert_eq!(span, (-5, 70));
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    row(&mut builder, &[("a", Scalar::Int(1), "1")]);
+    let parts = builder.finish().unwrap();
+    assert_eq!(parts[0].min_received_at.micros(), 1_000_000);
 }
 
 #[test]

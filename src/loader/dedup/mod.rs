@@ -23,10 +23,17 @@ use crate::storage::keys::Number;
 /// How much is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// For how long, in arrival time.
+    /// For how long, in arrival time; zero finds no repeats.
     pub window: Duration,
-    /// Most keys; the oldest batches leave before there are more.
+    /// Most keys; the oldest batches leave before there are more. Zero finds no repeats.
     pub keys_max: usize,
+}
+
+impl Options {
+    /// True if repeats are not looked for.
+    const fn is_off(&self) -> bool {
+        self.window.is_zero() || self.keys_max == 0
+    }
 }
 
 impl Default for Options {
@@ -94,6 +101,8 @@ pub struct Dedup {
     table: Table,
     /// Committed batches that are in the table, oldest first.
     generations: VecDeque<Generation>,
+    /// Batches that left since the last commit.
+    left: Vec<Number>,
     /// Entries of the open batch.
     open: HashMap<u64, u64, foldhash::fast::FixedState>,
     open_arrivals: Option<Arrivals>,
@@ -128,6 +137,7 @@ impl Dedup {
             options,
             table: Table::new(),
             generations: VecDeque::new(),
+            left: Vec::new(),
             open: HashMap::default(),
             open_arrivals: None,
         };
@@ -140,7 +150,7 @@ impl Dedup {
 
     /// Puts a batch older than all in the table before them, or removes its file if it is too old.
     fn read_back(&mut self, number: Number) -> Result<(), Error> {
-        let fits = self.table.len() < self.options.keys_max;
+        let fits = self.table.len() < self.options.keys_max && !self.options.is_off();
         let batch =
             if fits { file::read(&self.folder, number) } else { return self.forget(number) };
         let batch = match batch {
@@ -173,9 +183,10 @@ impl Dedup {
     ///
     /// A `key` of 0 is a minted id: such an event is always new.
     pub fn judge(&mut self, key: u64, content: u64, at: Timestamp) -> Verdict {
-        if key == 0 {
+        if key == 0 || self.options.is_off() {
             return Verdict::New;
         }
+        self.expire(at);
         match self.seen(key) {
             None => self.enter(key, content, at, Verdict::New),
             Some(known) if known == content => Verdict::Repeat,
@@ -197,12 +208,25 @@ impl Dedup {
         };
     }
 
+    /// Lets the batches leave whose window is over for an event that arrives at `at`: the next commit,
+    /// which lets them leave otherwise, may come long after the last one.
+    fn expire(&mut self, at: Timestamp) {
+        let window = self.options.window;
+        let is_over = |oldest: &&Generation| is_past(oldest.arrivals, Some(at), window);
+        while let Some(number) = self.generations.front().filter(is_over).map(|g| g.number) {
+            self.left.push(number);
+            self.leave();
+        }
+    }
+
     fn seen(&self, key: u64) -> Option<u64> {
         self.open.get(&key).copied().or_else(|| self.table.get(key))
     }
 
     fn enter(&mut self, key: u64, content: u64, at: Timestamp, verdict: Verdict) -> Verdict {
-        self.open.insert(key, content);
+        if !self.options.is_off() {
+            self.open.insert(key, content);
+        }
         self.open_arrivals = Some(Arrivals::with(self.open_arrivals, at));
         verdict
     }
@@ -246,7 +270,7 @@ impl Dedup {
         let arrivals = self.open_arrivals.take();
         let open = std::mem::take(&mut self.open);
         let newest = self.newest().max(arrivals.map(|arrivals| arrivals.last));
-        let mut left = Vec::new();
+        let mut left = std::mem::take(&mut self.left);
         while let Some(oldest) = self.generations.front() {
             let full = self.table.len() + open.len() > self.options.keys_max;
             if !full && !is_past(oldest.arrivals, newest, self.options.window) {

@@ -129,6 +129,38 @@ fn the_oldest_batches_leave_when_the_window_passes_them() {
 }
 
 #[test]
+fn an_event_after_a_quiet_time_is_new_though_no_batch_came_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dedup = open(&dir, 1_000, 0);
+    batch(&mut dedup, 1, 1..11, 0);
+    assert_eq!(dedup.judge(3, 4, at(100)), Verdict::Repeat);
+    assert_eq!(dedup.judge(3, 4, at(101)), Verdict::New);
+    assert_eq!(dedup.judge(3, 4, at(101)), Verdict::Repeat);
+    dedup.save(Number(2)).unwrap();
+    dedup.commit(Number(2)).unwrap();
+    assert_eq!(dedup.keys(), 1);
+    let names = fs::read_dir(dir.path().join("dedup")).unwrap().count();
+    assert_eq!(names, 1);
+}
+
+#[test]
+fn no_window_and_no_keys_find_no_repeats() {
+    for options in
+        [Options { window: Duration::ZERO, ..options(10) }, Options { keys_max: 0, ..options(10) }]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dedup = Dedup::open(dir.path().join("dedup"), options, None).unwrap();
+        for number in 1..3 {
+            assert_eq!(dedup.judge(7, 1, at(0)), Verdict::New);
+            assert_eq!(dedup.judge(7, 2, at(0)), Verdict::New);
+            dedup.save(Number(number)).unwrap();
+            dedup.commit(Number(number)).unwrap();
+        }
+        assert_eq!((dedup.keys(), dedup.open_keys()), (0, 0));
+    }
+}
+
+#[test]
 fn a_damaged_file_costs_its_batch_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let mut dedup = open(&dir, 25, 0);

@@ -10,11 +10,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::{Error, MEMORY_BYTES};
+use crate::clock::Timestamp;
 use crate::columnar::{Chunk, Event, FileReader, Leaves, RouteId, Tables, base_of_variant};
 use crate::loader;
 use crate::record::Route;
 use crate::storage::Store;
-use crate::storage::keys::{DataFile, Key, TableFolder};
+use crate::storage::keys::{DataFile, Hour, Key, TableFolder};
 use crate::storage::manifest::{File, Manifest};
 use crate::unified::Block;
 use crate::warehouse::{
@@ -39,6 +40,8 @@ pub(super) struct Members<'a> {
 /// A file of an event table and where its reading stands.
 struct Member {
     schema: String,
+    /// In which its events arrived.
+    hour: Hour,
     table: TableId,
     kind: TableKind,
     reader: FileReader,
@@ -209,6 +212,7 @@ impl Members<'_> {
         Ok(Some(Member {
             columns: columns.collect(),
             schema: schema.to_owned(),
+            hour: key.hour,
             table: names.table_id(table),
             kind,
             id: at("id"),
@@ -332,12 +336,20 @@ impl Member {
         self.text(self.id)
     }
 
-    fn arrival(&self) -> i64 {
+    /// When the row's event arrived, by its column; a source may say that itself.
+    fn received_at(&self) -> i64 {
         let column = self.received_at.and_then(|at| self.chunk.as_ref()?.value(at, self.row));
         match column {
             Some(Scalar::Datetime(at)) => at,
             _ => 0,
         }
+    }
+
+    /// When the row's event arrived here, to the hour where its column says something else.
+    fn arrival(&self) -> i64 {
+        let told = self.received_at();
+        let is_so = Hour::of(Timestamp::from_micros(told)) == self.hour;
+        if is_so { told } else { self.hour.start().micros() }
     }
 
     /// Where the row belongs among those of all files; `None` behind the last one.
@@ -355,8 +367,8 @@ impl Member {
         let place = order.get(&(self.schema.clone(), self.id().to_owned())).copied();
         Ok(Some(match place {
             Some(place) => (place, 0),
-            None if order.is_empty() => (self.arrival(), 0),
-            None => (i64::MAX, self.arrival()),
+            None if order.is_empty() => (self.received_at(), 0),
+            None => (i64::MAX, self.received_at()),
         }))
     }
 

@@ -135,6 +135,9 @@ impl NamedSet {
     }
 }
 
+/// Keys of the context under which the gateway keeps what a client wrote for a moment: any text.
+const SPELLINGS: [&str; 2] = ["rawTimestamp", "rawOriginalTimestamp"];
+
 /// All columns that the layout itself names.
 #[derive(Debug)]
 pub(super) struct StandardColumns {
@@ -142,6 +145,8 @@ pub(super) struct StandardColumns {
     sets: [NamedSet; 2],
     /// What is injected into the context; under Blendo's rules too.
     injected: [[u32; 4]; 2],
+    /// Spellings that the gateway keeps of moments it did not take over; under Blendo's rules too.
+    spellings: [[u32; 2]; 2],
     load_time: Vec<ColumnId>,
     is_lake: bool,
 }
@@ -159,7 +164,12 @@ impl StandardColumns {
             paths.each_ref().map(|path| columns.intern(&transform(path, false))),
             paths.each_ref().map(|path| columns.intern(&blendo(path))),
         ];
-        Self { sets, injected, load_time, is_lake: dialect.is_lake() }
+        let paths = SPELLINGS.map(|key| format!("context_{key}"));
+        let spellings = [
+            paths.each_ref().map(|path| columns.intern(&transform(path, false))),
+            paths.each_ref().map(|path| columns.intern(&blendo(path))),
+        ];
+        Self { sets, injected, spellings, load_time, is_lake: dialect.is_lake() }
     }
 
     pub(super) const fn set(&self, skip_reserved: bool) -> &NamedSet {
@@ -190,7 +200,8 @@ impl StandardColumns {
             return Some(ColumnType::Datetime);
         }
         let own = matches!(kind, TableKind::MergeRules | TableKind::Discards | TableKind::Rejected);
-        if !own && self.injected_number(column.0).is_some() {
+        let is_spelling = || self.spellings.as_flattened().contains(&column.0);
+        if !own && (self.injected_number(column.0).is_some() || is_spelling()) {
             return Some(ColumnType::String);
         }
         let columns = self.sets.iter().flat_map(|set| set.of(kind, self.is_lake));

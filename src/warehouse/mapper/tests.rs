@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::event::Parser;
 use crate::warehouse::{
-    Cell, ColumnId, Dialect, Layout, Mapper, Names, Origin, Scalar, Sink, TableId, TableKind,
-    Unmappable,
+    Cell, ColumnId, ColumnType, Dialect, Layout, Mapper, Names, Origin, Scalar, Sink, TableId,
+    TableKind, Unmappable,
 };
 
 /// A row with its names, values as `type:text`.
@@ -168,6 +168,23 @@ fn a_value_that_its_standard_column_is_made_of_is_not_lost() {
         assert!(!lost(parts), "{parts}");
     }
     assert!(lost(r#""context":{},"name":"Start","properties":{"name":"Home"}"#));
+}
+
+#[test]
+fn what_a_client_wrote_for_a_moment_is_text() {
+    let mapper = Mapper::new(Dialect::Datalake);
+    let column = |name: &str| {
+        let at =
+            (0..mapper.columns_len()).find(|at| mapper.column_name(ColumnId(*at as u32)) == name);
+        ColumnId(at.unwrap() as u32)
+    };
+    for name in ["context_raw_timestamp", "context_raw_original_timestamp"] {
+        for kind in [TableKind::Event, TableKind::Tracks, TableKind::Pages] {
+            let column_type = mapper.standard_type(kind, column(name));
+            assert_eq!(column_type, Some(ColumnType::String), "{name}");
+        }
+        assert_eq!(mapper.standard_type(TableKind::Discards, column(name)), None);
+    }
 }
 
 #[test]
