@@ -16,7 +16,7 @@ const BLOCK_ROWS: usize = 512;
 const ROWS_PER_VALUE_MAX: usize = 2;
 
 /// Rows for each plan, at least, or all is given row by row: setting this up takes as long as some
-/// rows of each.
+/// rows of each, and less memory than the values that wait.
 const ROWS_PER_PLAN_MIN: usize = 4;
 
 /// No value of the column in rows of the plan.

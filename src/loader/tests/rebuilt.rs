@@ -53,7 +53,8 @@ fn filled_with(settings: Settings) -> World {
         world.send(&event(key, text));
     }
     // One whose source says itself when it arrived.
-    let mut imported = event(106, r#"{"type":"track","event":"Ping","properties":{"imported":true}}"#);
+    let mut imported =
+        event(106, r#"{"type":"track","event":"Ping","properties":{"imported":true}}"#);
     imported.payload = imported.payload.replace("2026-11-21T10:00:00.000Z", IMPORTED);
     world.send(&imported);
     drain(&mut world.loader()).unwrap();

@@ -174,9 +174,8 @@ fn a_value_that_its_standard_column_is_made_of_is_not_lost() {
 fn what_a_client_wrote_for_a_moment_is_text() {
     let mapper = Mapper::new(Dialect::Datalake);
     let column = |name: &str| {
-        let at =
-            (0..mapper.columns_len()).find(|at| mapper.column_name(ColumnId(*at as u32)) == name);
-        ColumnId(at.unwrap() as u32)
+        let all = 0..u32::try_from(mapper.columns_len()).unwrap();
+        all.map(ColumnId).find(|column| mapper.column_name(*column) == name).unwrap()
     };
     for name in ["context_raw_timestamp", "context_raw_original_timestamp"] {
         for kind in [TableKind::Event, TableKind::Tracks, TableKind::Pages] {
