@@ -31,6 +31,12 @@ const MONTHS: [&str; 35] = [
 ];
 /// How far behind the word the date may start, in bytes.
 const REACH: usize = 24;
+/// Words, in lower case, that an answer starts with: `Your date of birth? It's ...`. Behind the end
+/// of a sentence any other word says that the date is another one.
+const ANSWER: [&str; 13] =
+    ["it", "its", "s", "is", "was", "that", "mine", "i", "m", "on", "the", "sure", "yes"];
+/// How the names of the days of the week begin that may stand before a date.
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// True if the word of two letters behind `head` is that of `née le` or `nato il`, French and
 /// Italian for `born on`.
@@ -63,14 +69,20 @@ pub(super) fn announces(word: &[u8]) -> bool {
         && CONTEXT.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// The first date that starts within reach behind `from`: its span.
+/// The first date that starts within reach behind `from`: its span. Where a sentence ends before it,
+/// only an answer may stand between.
 pub(super) fn date_behind(text: &str, from: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
-    let mut at = from;
+    let (mut at, mut answer) = (from, false);
     while at < bytes.len() && at - from <= REACH {
         if !is_alnum(bytes[at]) {
-            if matches!(bytes[at], b'!' | b'?') {
-                return None;
+            match bytes[at] {
+                b'!' => return None,
+                b'?' | b'.' if bytes.get(at + 1).is_none_or(u8::is_ascii_whitespace) => {
+                    answer = true;
+                }
+                b'?' => return None,
+                _ => {}
             }
             at += 1;
             continue;
@@ -80,11 +92,24 @@ pub(super) fn date_behind(text: &str, from: usize) -> Option<(usize, usize)> {
         {
             return Some((at, end));
         }
+        let start = at;
         while bytes.get(at).is_some_and(|&byte| is_alnum(byte)) {
             at += 1;
         }
+        if answer && !is_of_answer(bytes.get(start..at).unwrap_or_default()) {
+            return None;
+        }
     }
     None
+}
+
+/// True if an answer may have the word before its date.
+fn is_of_answer(word: &[u8]) -> bool {
+    let day = |start: &&str| {
+        word.get(..start.len()).is_some_and(|w| w.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    ANSWER.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+        || word.ends_with(b"day") && DAYS.iter().any(|start| day(&start))
 }
 
 /// Reads at most four digits: the number, how many, and where they end.

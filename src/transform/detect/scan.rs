@@ -340,14 +340,17 @@ impl Scan<'_, '_> {
         let head = || text.get(..start).unwrap_or_default();
         let shortened =
             matches!(next, b'.' | b':' | b' ') && birth::announces_shortened(head(), word);
-        if (length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.')) && !shortened {
-            return self.token(start);
+        if length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.') && !shortened {
+            // `birth_date` and `date of birth.` look like the beginning of a token.
+            if let Some(end) = self.token(start) {
+                return Some(end);
+            }
         }
         let announced = shortened
             || length == 2 && birth::announces_with_article(head(), word)
             || birth::announces(word);
         if self.want.has(Detector::BirthDate) && announced {
-            let span = birth::date_behind(text, end);
+            let span = birth::date_behind(text, end + usize::from(shortened && next == b'.'));
             return self.keep(span, Detector::BirthDate);
         }
         if next == b' ' && self.want.has(Detector::Token) {

@@ -231,6 +231,39 @@ fn births_are_told_in_many_ways() {
 }
 
 #[test]
+fn a_birth_word_is_seen_before_any_sign_and_an_answer_behind_its_question() {
+    for (text, wanted) in [
+        (
+            "I need your date of birth. It's 16-11-1997",
+            "I need your date of birth. It's [birth_date]",
+        ),
+        ("And your birthday? It's 13 Apr 1977.", "And your birthday? It's [birth_date]."),
+        ("Date of birth? Tuesday, 3 May 1988", "Date of birth? Tuesday, [birth_date]"),
+        ("birthday? Mine is on 1977-04-13", "birthday? Mine is on [birth_date]"),
+        ("birth_date: 1959/08/14", "birth_date: [birth_date]"),
+        ("log {\"birth_date\":\"1980-05-17\"", "log {\"birth_date\":\"[birth_date]\""),
+        ("?birth_date=1980-05-17&a=1", "?birth_date=[birth_date]&a=1"),
+        ("birth-date: 17.05.1980", "birth-date: [birth_date]"),
+        ("dob_date: 05/17/1980", "dob_date: [birth_date]"),
+        ("user.birth.date = 1980-05-17", "user.birth.date = [birth_date]"),
+        ("geb. am 17.05.1980", "geb. am [birth_date]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "We have your birthday. Sent 2024-01-02",
+        "Birthday? Order by 2024-01-02",
+        "?birthday?at=2024-01-02",
+        "birthday! 2024-01-02",
+        "birth_rate_2024 12.3",
+        "birth-control since 12.3",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn accounts_and_signs_in_disguise() {
     for (text, wanted) in [
         ("IBANDE89370400440532013000", "IBAN[iban]"),
