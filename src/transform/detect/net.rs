@@ -158,11 +158,28 @@ fn pairs(bytes: &[u8], at: usize) -> Option<usize> {
         2 => *byte == gap,
         _ => byte.is_ascii_hexdigit(),
     });
-    let goes_on =
-        bytes.get(at + 17) == Some(&gap) && bytes.get(at + 18).is_some_and(u8::is_ascii_hexdigit);
-    let began_before = at > 1 && bytes[at - 1] == gap && bytes[at - 2].is_ascii_hexdigit();
+    // One pair more on either side makes it a fingerprint; `mac:` before it and `:443` behind do not.
+    let goes_on = bytes.get(at + 17) == Some(&gap) && hex_group(bytes, at + 18) == 2;
+    let began_before = at > 1 && bytes[at - 1] == gap && hex_group_before(bytes, at - 1) == 2;
     let ended = bytes.get(at + 17).is_none_or(|&byte| !is_alnum(byte));
     (shaped && ended && !goes_on && !began_before && !is_blank(run)).then_some(at + 17)
+}
+
+/// The hexadecimal digits of the word that starts at `at`, up to five; 0 if it has other letters.
+fn hex_group(bytes: &[u8], at: usize) -> usize {
+    hex_digits(bytes.get(at..).unwrap_or_default().iter())
+}
+
+/// The same for the word that ends before `end`.
+pub(super) fn hex_group_before(bytes: &[u8], end: usize) -> usize {
+    hex_digits(bytes.get(..end).unwrap_or_default().iter().rev())
+}
+
+fn hex_digits<'b>(word: impl Iterator<Item = &'b u8>) -> usize {
+    let word = word.take(5).take_while(|&&byte| is_alnum(byte));
+    let (count, all) =
+        word.fold((0, true), |(count, all), byte| (count + 1, all && byte.is_ascii_hexdigit()));
+    if all { count } else { 0 }
 }
 
 fn cisco(bytes: &[u8], at: usize) -> Option<usize> {

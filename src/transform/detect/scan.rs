@@ -236,7 +236,7 @@ impl Scan<'_, '_> {
         let again = !behind
             && start > 1
             && bytes[start - 1] == b':'
-            && bytes[start - 2].is_ascii_hexdigit();
+            && matches!(net::hex_group_before(bytes, start - 1), 1..=4);
         let compressed = |end: &usize| memchr::memmem::find(&bytes[from..*end], b"::").is_some();
         // In a long row of groups each would be read as an address for nothing.
         let window = &bytes[from..bytes.len().min(from + net::IPV6_WINDOW)];

@@ -296,6 +296,31 @@ fn fingerprints_and_versions_are_no_addresses() {
 }
 
 #[test]
+fn addresses_stand_directly_behind_their_name() {
+    for (text, wanted) in [
+        ("mac:c0:61:a7:87:bc:99", "mac:[mac]"),
+        ("BSSID:3A:61:A7:87:BC:99", "BSSID:[mac]"),
+        ("device:82:e7:5e:7c:5f:74, node:82:e7:5e:7c:5f:75", "device:[mac], node:[mac]"),
+        ("wlan0:2b:1f:e2:b9:e8:47", "wlan0:[mac]"),
+        ("dev-82-e7-5e-7c-5f-74", "dev-[mac]"),
+        ("c0:61:a7:87:bc:99:443", "[mac]:443"),
+        ("ipv6:9e42:66e9:d073:a3f2:c8b6:f41b:a78e:9b8b", "ipv6:[ip]"),
+        ("remote:2a02:26f0:ab:12:1:2:3:4", "remote:[ip]"),
+        ("code:c66a:530:d2b1:8bce:d7e0:db7c:4257:fffc", "code:[ip]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "MD5:ac:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99",
+        "ac:bb:cc:dd:ee:ff:00:11:22",
+        "ratio 12:34:56:78",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
