@@ -103,7 +103,7 @@ impl Decoded {
     }
 
     /// Takes `text` with plain characters for those that only look different: blanks that do not
-    /// break, long dashes, full width, the digits of other scripts, `\\u0040`; without those that
+    /// break, long dashes, full width, the digits of other scripts, `\\u0040` and `\\n`; without those that
     /// cannot be seen. False if it has none.
     pub(super) fn fold(&mut self, text: &str) -> bool {
         let bytes = text.as_bytes();
@@ -116,8 +116,9 @@ impl Decoded {
         self.origin.clear();
         let (mut changed, mut at) = (false, 0);
         while let Some(ch) = text.get(at..).and_then(|rest| rest.chars().next()) {
-            let (plain, length) = match escaped(text, at) {
-                Some(plain) => (Some(plain), 6),
+            let escaped = if ch == '\\' { escaped(text, at) } else { None };
+            let (plain, length) = match escaped {
+                Some((plain, length)) => (Some(plain), length),
                 None => (plain(ch), ch.len_utf8()),
             };
             changed |= plain != Some(ch);
@@ -157,11 +158,21 @@ impl Decoded {
     }
 }
 
-/// `\\u0040` and its like at `at`: the ASCII character that it stands for.
-fn escaped(text: &str, at: usize) -> Option<char> {
-    let digits = text.get(at..at + 6)?.strip_prefix("\\u00")?.as_bytes();
-    let code = hex(digits[0])? * 16 + hex(digits[1])?;
-    (0x20..0x7F).contains(&code).then_some(char::from(code))
+/// `\\u0040`, `\\n`, `\\/` and their like at `at`: the ASCII character that it stands for, and how
+/// long it is. The same text is also read as it is, so that `C:\new` stays a path.
+fn escaped(text: &str, at: usize) -> Option<(char, usize)> {
+    let short = match text.as_bytes().get(at + 1)? {
+        b'n' | b'r' => '\n',
+        b't' => '\t',
+        b'b' | b'f' => ' ',
+        b'/' => '/',
+        _ => {
+            let digits = text.get(at..at + 6)?.strip_prefix("\\u00")?.as_bytes();
+            let code = hex(digits[0])? * 16 + hex(digits[1])?;
+            return (0x20..0x7F).contains(&code).then_some((char::from(code), 6));
+        }
+    };
+    Some((short, 2))
 }
 
 /// The plain character for one that looks different; none for one that cannot be seen.

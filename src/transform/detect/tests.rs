@@ -282,6 +282,30 @@ fn accounts_and_signs_in_disguise() {
 }
 
 #[test]
+fn escapes_that_nobody_undid_are_seen_through() {
+    for (text, wanted) in [
+        (r"refused\n186.191.222.222\nretry", r"refused\n[ip]\nretry"),
+        (r"to\tDE89370400440532013000", r"to\t[iban]"),
+        (r"at\\nghp_AICdteTFYTTYBDlbtHWvYOwJeJUMw95t6E8W\\n", r"at\\n[token]\\n"),
+        (r"call\r\n+49 171 2345678\f", r"call\r\n[phone]\f"),
+        (r"x\nborn 1980-05-17\ty", r"x\nborn [birth_date]\ty"),
+        (
+            r"https:\/\/anna:S3cret@git.example.com\/r",
+            r"https:\/\/[credentials]@git.example.com\/r",
+        ),
+        (r"open \/home\/anna\/.config", r"open \/home\/[user]\/.config"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in
+        [r"C:\new\table\report.txt", r"\d+\.\d+\n\t", r"I am\nGroot Rocket", r"D:\tools\1.2"]
+    {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn fingerprints_and_versions_are_no_addresses() {
     for harmless in ["fe:bb:cc:dd:ee:ff:00:11", "tomcat 9.0.54.1", "/app.js?v=1.2.3.4"] {
         assert_eq!(cleaned(harmless), harmless);
