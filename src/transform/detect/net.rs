@@ -7,7 +7,7 @@ use super::number::Groups;
 use super::words;
 
 /// Words before a number of four parts that make it a version or a place in a document.
-const VERSION: [&str; 22] = [
+const VERSION: [&str; 25] = [
     "version",
     "versions",
     "ver",
@@ -30,10 +30,13 @@ const VERSION: [&str; 22] = [
     "paragraph",
     "figure",
     "table",
+    "semver",
+    "tag",
+    "bios",
 ];
 
 /// Products whose version stands directly behind their name.
-const PRODUCTS: [&str; 24] = [
+const PRODUCTS: [&str; 29] = [
     "chrome",
     "chromium",
     "firefox",
@@ -57,23 +60,56 @@ const PRODUCTS: [&str; 24] = [
     "tomcat",
     "php",
     "ruby",
+    "os",
+    "office",
+    "acrobat",
+    "msie",
+    "rfc",
     // `?v=1.2.3.4`
     "v",
 ];
 /// Words that may stand between such a name and its number.
 const BETWEEN: [&str; 6] = ["to", "is", "was", "of", "than", "now"];
+/// Words that name an address, whatever is told of versions before them.
+const HOSTS: [&str; 7] = ["host", "ip", "address", "addr", "peer", "connect", "connected"];
 
-/// True if the number of four parts at `start` is a version: the word before it says so, or one of
-/// the words before it does and the parts are as small as those of versions are.
+fn one_of(word: &str, list: &[&str]) -> bool {
+    list.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// True if the parts are as small as those of versions are: all but one of them, or the first two,
+/// or the second is zero as in most browsers' versions. One address in five has parts like that.
+fn is_versionlike([major, minor, build, patch]: [u8; 4]) -> bool {
+    let large = [major, minor, build, patch].iter().filter(|&&part| part >= 100).count();
+    large <= 1 || minor == 0 || major < 50 && minor < 50
+}
+
+/// True if the number of four parts at `start`, which are as those of versions, is one: the word
+/// before it says so, or one of the words before it does.
 fn is_version(text: &str, start: usize, octets: [u8; 4]) -> bool {
     let before = words::before(text, start);
     let mut last = before.rsplit(|ch: char| !ch.is_ascii_alphabetic()).filter(|w| !w.is_empty());
-    let one_of = |word: &str, list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
     let named = last.find(|word| !one_of(word, &BETWEEN)).unwrap_or_default();
-    let large = octets.iter().filter(|&&part| part >= 100).count();
     VERSION.iter().any(|known| words::ends_with(named, known))
         || one_of(named, &PRODUCTS)
-        || octets[0] < 100 && large <= 1 && words::precede(text, start, &VERSION)
+        || before.trim_end().ends_with(".NET")
+        || octets[0] < 100 && !one_of(named, &HOSTS) && words::precede(text, start, &VERSION)
+}
+
+/// True if the slash before `start` parts a product from its version, as in `Chrome/1.2.3.4`, and no
+/// folder from an address, as in `/lookup/1.2.3.4`: a folder in lower case that is no known product
+/// has a version below it only if all parts are small.
+fn is_of_product(text: &str, start: usize, octets: [u8; 4]) -> bool {
+    let head = text.get(..start - 1).unwrap_or_default();
+    let name = head
+        .get(head.rfind(|ch: char| !ch.is_ascii_alphanumeric()).map_or(0, |at| at + 1)..)
+        .unwrap_or_default();
+    let folder = matches!(head.as_bytes().get(..head.len() - name.len()), Some([.., b'/' | b'.']));
+    !folder
+        || name.starts_with(|ch: char| ch.is_ascii_uppercase())
+        || one_of(name, &PRODUCTS)
+        || one_of(name, &VERSION)
+        || octets.iter().all(|&part| part < 100)
 }
 
 /// An IPv4 address from the first group on: where it ends. Versions of four parts, the unspecified
@@ -90,15 +126,23 @@ pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
         return None;
     }
     let before = |back: usize| start.checked_sub(back).map_or(0, |at| bytes[at]);
+    // `1.2.3.4.5` has five parts.
+    if before(1) == b'.' && before(2).is_ascii_digit() {
+        return None;
+    }
+    let octets = address.octets();
+    if !is_versionlike(octets) {
+        return Some(end);
+    }
     let part_of_more = matches!(before(1), b'.' | b'-' | b'_') && is_alnum(before(2));
     let suffix = matches!(bytes.get(end), Some(b'-' | b'+' | b'_'))
         && bytes.get(end + 1).is_some_and(u8::is_ascii_alphabetic);
-    // `Chrome/1.2.3.4` names a product; `localhost/1.2.3.4:80` and `//1.2.3.4` name a host.
-    let product = before(1) == b'/' && is_alnum(before(2)) && bytes.get(end) != Some(&b':');
-    if part_of_more || suffix || product || is_version(text, start, address.octets()) {
-        return None;
-    }
-    Some(end)
+    // `localhost/1.2.3.4:80` and `//1.2.3.4` name a host.
+    let product = before(1) == b'/'
+        && is_alnum(before(2))
+        && bytes.get(end) != Some(&b':')
+        && is_of_product(text, start, octets);
+    (!part_of_more && !suffix && !product && !is_version(text, start, octets)).then_some(end)
 }
 
 /// Bytes that are looked at for an IPv6 address: the longest, and one behind it.

@@ -345,6 +345,48 @@ fn addresses_stand_directly_behind_their_name() {
 }
 
 #[test]
+fn four_parts_are_an_address_where_they_are_no_version() {
+    for (text, wanted) in [
+        ("https://lookup.example.com/219.121.31.119/json", "https://lookup.example.com/[ip]/json"),
+        ("/api/v4/ips/181.233.169.144/logs", "/api/v4/ips/[ip]/logs"),
+        ("GET /whois/66.24.126.190?x=1", "GET /whois/[ip]?x=1"),
+        ("tcp/223.30.78.197", "tcp/[ip]"),
+        ("node 201.253.253.165 down", "node [ip] down"),
+        ("edge=163.32.112.110, nginx: 219.44.109.231", "edge=[ip], nginx: [ip]"),
+        ("v=150.69.17.128", "v=[ip]"),
+        ("table 199.153.231.47", "table [ip]"),
+        ("client-204.227.97.12", "client-[ip]"),
+        ("ip_135.230.32.252", "ip_[ip]"),
+        ("223.185.189.166_x", "[ip]_x"),
+        ("http://x.213.30.206.21.nip.io/", "http://x.[ip].nip.io/"),
+        (
+            "release host 56.91.102.93, plugin connected to 61.65.229.37",
+            "release host [ip], plugin connected to [ip]",
+        ),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "tag=10.14.21.57",
+        "image tag 23.30.16.35, semver 4.6.85.5",
+        "BIOS 28.18.96.28 on os=11.29.87.46",
+        "Office 6.35.99.31 needs .NET 27.6.84.45",
+        "RFC 2822 4.1.2.3",
+        "okhttp/4.9.3.112",
+        "/releases/9.0.54.1/notes",
+        "/download/Mattermost/5.3.112.4",
+        "GET /chrome/91.0.120.114",
+        "Edge 120.0.210.191",
+        "mattermost-5.37.0.1-linux.tar.gz",
+        "foo_1.2.3.4_amd64.deb",
+        "1.102.103.104.105",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
