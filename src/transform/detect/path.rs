@@ -126,10 +126,18 @@ fn name_end(bytes: &[u8], start: usize) -> usize {
     start + whole.iter().position(|&byte| byte == b' ' || byte == b')').unwrap_or(stop)
 }
 
-/// The user and password before the `@` of the URL whose `://` is at `at`: their span.
+/// The user and password before the `@` of the URL whose `//` is at `at`: their span. Without a
+/// scheme before it, only where nothing else is and a password is given.
 pub(super) fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
-    let start = at + 3;
+    let start = at + 2;
+    let before = at.checked_sub(1).map(|n| bytes[n]);
+    let scheme = before == Some(b':');
+    let alone =
+        before.is_none_or(|byte| byte.is_ascii_whitespace() || b"\"'=`(<>,;".contains(&byte));
+    if !scheme && !alone {
+        return None;
+    }
     let rest = bytes.get(start..)?;
     let stops = |byte: &u8| {
         byte.is_ascii_whitespace()
@@ -142,5 +150,26 @@ pub(super) fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
     let named = !user.is_empty() && user != b"git" && !user.starts_with(b"[");
     let has_password = user.contains(&b':');
     // `https://anna@example.com/` without a password is told apart from an address in a text.
-    (named && (has_password || stop > sign + 1)).then_some((start, start + sign))
+    let whole = has_password || scheme && stop > sign + 1;
+    (named && whole).then_some((start, start + sign))
+}
+
+/// The longest user and password of a data source.
+const SOURCE_MAX: usize = 128;
+
+/// The user and password of a data source in MySQL's form, `user:password@tcp(host:3306)/name`, whose
+/// `@` is at `at`: their span.
+pub(super) fn data_source(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let host = bytes.get(at + 1..)?;
+    if ![&b"tcp("[..], b"tcp6(", b"unix("].iter().any(|net| host.starts_with(net)) {
+        return None;
+    }
+    let head = bytes.get(..at)?;
+    let inner = |byte: &&u8| !byte.is_ascii_whitespace() && !b"\"'`<>()/".contains(byte);
+    let length = head.iter().rev().take(SOURCE_MAX).take_while(inner).count();
+    let source = head.get(at - length..)?;
+    let colon = memchr::memchr(b':', source)?;
+    // `DataSource=user:password@...`
+    let name = memchr::memrchr(b'=', source.get(..colon)?).map_or(0, |equals| equals + 1);
+    (name < colon && colon + 1 < length).then_some((at - length + name, at))
 }

@@ -109,8 +109,13 @@ impl Scan<'_, '_> {
 
     fn at_signs(&mut self, classes: u16) {
         if classes & COLON != 0 && classes & SLASH != 0 && self.want.has(Detector::Credentials) {
-            for at in memchr::memmem::find_iter(self.bytes, b"://") {
+            for at in memchr::memmem::find_iter(self.bytes, b"//") {
                 self.keep(path::credentials(self.text, at), Detector::Credentials);
+            }
+        }
+        if classes & COLON != 0 && self.want.has(Detector::Credentials) {
+            for at in memchr::memchr_iter(b'@', self.bytes) {
+                self.keep(path::data_source(self.bytes, at), Detector::Credentials);
             }
         }
         if !self.want.has(Detector::Email) {

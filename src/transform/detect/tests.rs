@@ -306,6 +306,41 @@ fn escapes_that_nobody_undid_are_seen_through() {
 }
 
 #[test]
+fn credentials_stand_before_hosts_of_every_form() {
+    for (text, wanted) in [
+        (
+            "mmuser:nAcyc1qc1s@tcp(localhost:3306)/mattermost",
+            "[credentials]@tcp(localhost:3306)/mattermost",
+        ),
+        (
+            "DataSource=mm:S3=cret@unix(/tmp/mysql.sock)/mm",
+            "DataSource=[credentials]@unix(/tmp/mysql.sock)/mm",
+        ),
+        ("dsn: mm:p@ss1@tcp(db:3306)/x", "dsn: [credentials]@tcp(db:3306)/x"),
+        ("mysql://mm:S3cret@tcp(db:3306)/x", "mysql://[credentials]@tcp(db:3306)/x"),
+        ("//anna:S3cret@mail.example.com/x", "//[credentials]@mail.example.com/x"),
+        ("proxy='//anna:S3cret@proxy/'", "proxy='//[credentials]@proxy/'"),
+        (
+            r"https:\/\/anna:S3cret@mail.example.com\/x",
+            r"https:\/\/[credentials]@mail.example.com\/x",
+        ),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "mm@tcp(db:3306)/mm",
+        "dial x:@tcp(db:3306)/mm",
+        "// see a: b@c",
+        "//user@host/x",
+        "a//b:c@d",
+        "https://x.example.com/a//b:c@d",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn fingerprints_and_versions_are_no_addresses() {
     for harmless in ["fe:bb:cc:dd:ee:ff:00:11", "tomcat 9.0.54.1", "/app.js?v=1.2.3.4"] {
         assert_eq!(cleaned(harmless), harmless);
