@@ -61,6 +61,18 @@ impl Scan<'_, '_> {
         if has(COLON | EQUALS) && self.want.has(Detector::Secret) {
             self.secrets();
         }
+        if has(OTHER) && self.want.has(Detector::Secret) {
+            if has(SLASH) {
+                for at in memchr::memmem::find_iter(self.bytes, b"</") {
+                    self.keep(secret::element(self.text, at), Detector::Secret);
+                }
+            }
+            if has(DIGIT) && self.bytes.len() >= TOKEN_MIN {
+                for at in memchr::memchr2_iter(b' ', b'\t', self.bytes) {
+                    self.keep(secret::spoken(self.text, at), Detector::Secret);
+                }
+            }
+        }
         if has(DASH) && self.bytes.len() > 30 && self.want.has(Detector::Pem) {
             self.pems();
         }

@@ -1,46 +1,78 @@
 //! Secrets that their name gives away: `password=...`, `"api_key": "..."`, `Authorization: ...`.
 
 use super::class::{self, is_alnum};
+use super::shape;
 
 /// Names, without separators and in lower case, whose value is a secret when a name ends with
-/// them: `client_secret`, `mmAuthToken`.
-const ENDINGS: [&str; 17] = [
+/// them: `client_secret`, `mmAuthToken`; digits behind them do not count: `password1`.
+const ENDINGS: [&str; 33] = [
     "password",
+    "passwordconfirm",
+    "passwordconfirmation",
     "passwd",
     "passwort",
     "passphrase",
     "passcode",
+    "kennwort",
+    "motdepasse",
+    "wachtwoord",
     "secret",
     "token",
     "apikey",
     "accesskey",
     "secretkey",
+    "secretkeybase",
     "privatekey",
+    "encryptionkey",
+    "encryptkey",
+    "signingkey",
+    "masterkey",
     "authkey",
     "accountkey",
     "sharedaccesskey",
+    "passwordsalt",
+    "invitesalt",
+    "linksalt",
     "credential",
     "credentials",
+    "recoverycode",
+    "backupcode",
+    "verificationcode",
     "sessionid",
 ];
 /// Names that count only as a whole word of the name, since longer words end with them.
-const WORDS: [&str; 16] = [
-    "pwd",
-    "pass",
+const WORDS: [&str; 6] = ["pwd", "pw", "pass", "senha", "jsessionid", "phpsessid"];
+/// The same, of names that have a word of state for a value as often: `auth=sso`, `sig=SIGTERM`.
+const WEAK: [&str; 15] = [
+    "cookie",
     "auth",
     "authorization",
+    "bearer",
+    "jwt",
     "csrf",
     "xsrf",
     "otp",
+    "totp",
     "pin",
     "cvv",
     "cvc",
     "sid",
     "sig",
     "signature",
-    "cookie",
-    "jsessionid",
-    "phpsessid",
+];
+/// The longest word that is such a value.
+const STATE_MAX: usize = 12;
+/// Names in other letters than those of ASCII, in lower case.
+const FOREIGN: [&str; 9] = [
+    "contraseña",
+    "hasło",
+    "lösenord",
+    "пароль",
+    "密码",
+    "密碼",
+    "パスワード",
+    "비밀번호",
+    "şifre",
 ];
 /// What stands in a secret's place when there is none to hide.
 const HARMLESS: [&str; 26] = [
@@ -129,10 +161,9 @@ pub(super) fn behind(text: &str, sign: usize, ends: &mut Ends) -> Option<(usize,
     {
         return None;
     }
-    let name = name_before(bytes, sign)?;
-    if !is_secret_name(name) {
-        return None;
-    }
+    let (from, to) = name_before(bytes, sign);
+    let name = bytes.get(from..to)?;
+    let secrecy = secrecy(name).or_else(|| foreign(text, to))?;
     let header = name.eq_ignore_ascii_case(b"cookie") || name.eq_ignore_ascii_case(b"set-cookie");
     let (start, quote) = value_start(bytes, sign);
     let start = skip_scheme(bytes, start);
@@ -148,30 +179,95 @@ pub(super) fn behind(text: &str, sign: usize, ends: &mut Ends) -> Option<(usize,
         return None;
     }
     let assigned = bytes[sign] == b'=' || quote.is_some();
-    is_worth_hiding(value, assigned).then_some((start, end))
+    let stays = secrecy == Secrecy::Weak && is_state(value) || is_own_name(name, value);
+    (!stays && is_worth_hiding(value, assigned)).then_some((start, end))
 }
 
-/// The name that ends before `sign`: letters, digits, `_`, `-` and `.`, perhaps in quotes.
-fn name_before(bytes: &[u8], sign: usize) -> Option<&[u8]> {
+/// The content of the element whose `</` is at `at`, in `<password>hunter2</password>`: its span.
+pub(super) fn element(text: &str, at: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let tail = bytes.get(at + 2..)?;
+    let length = tail.iter().take(NAME_MAX).take_while(|&&byte| is_name_byte(byte)).count();
+    let name = tail.get(..length)?;
+    let secrecy = secrecy(name)?;
+    let head = bytes.get(at.saturating_sub(CONTENT_MAX)..at)?;
+    let start = at - head.len() + memchr::memrchr2(b'>', b'<', head)? + 1;
+    let value = text.get(start..at)?;
+    let stays = secrecy == Secrecy::Weak && is_state(value) || is_own_name(name, value);
+    (bytes[start - 1] == b'>' && !stays && is_worth_hiding(value, true)).then_some((start, at))
+}
+
+/// How sure a name is to have a secret for its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secrecy {
+    Strong,
+    /// A word of state stands there as often.
+    Weak,
+}
+
+/// True for `enabled`, `sso`, `SIGTERM`.
+fn is_state(value: &str) -> bool {
+    value.len() <= STATE_MAX && value.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+/// True for `password=password`, and for a shell's `PWD=/opt/app`, which is no secret but a folder.
+fn is_own_name(name: &[u8], value: &str) -> bool {
+    let folder = name.eq_ignore_ascii_case(b"pwd")
+        && (value.starts_with(['/', '~']) || value.get(1..3) == Some(":\\"));
+    folder || value.as_bytes().eq_ignore_ascii_case(name)
+}
+
+/// The longest name, and the longest content of an element.
+const NAME_MAX: usize = 64;
+const CONTENT_MAX: usize = 256;
+
+/// Where the name before `sign` starts and ends: letters, digits, `_`, `-` and `.`, perhaps in quotes
+/// or with a remark (`Password (again):`). One that ends with `key` may have blanks: `API key:`.
+fn name_before(bytes: &[u8], sign: usize) -> (usize, usize) {
     let mut end = sign;
-    while end > 0 && matches!(bytes[end - 1], b' ' | b'"' | b'\'' | b'\\' | b']') && sign - end < 4
-    {
+    let signs = |byte: u8| matches!(byte, b' ' | b'"' | b'\'' | b'\\' | b'[' | b']');
+    while end > 0 && signs(bytes[end - 1]) && sign - end < 4 {
         end -= 1;
     }
-    let mut start = end;
-    while start > 0 && end - start < 64 && is_name_byte(bytes[start - 1]) {
-        start -= 1;
+    if end > 0 && bytes[end - 1] == b')' {
+        let window = bytes.get(end.saturating_sub(REMARK_MAX)..end).unwrap_or_default();
+        let length = memchr::memrchr(b'(', window).map_or(0, |open| window.len() - open);
+        end -= length;
+        end -= usize::from(length > 0 && end > 0 && bytes[end - 1] == b' ');
     }
-    (end - start >= 3).then(|| bytes.get(start..end)).flatten()
+    let word = |end: usize| {
+        let mut start = end;
+        while start > 0 && end - start < NAME_MAX && is_name_byte(bytes[start - 1]) {
+            start -= 1;
+        }
+        start
+    };
+    let mut start = word(end);
+    let last = bytes.get(start..end).unwrap_or_default();
+    if last.eq_ignore_ascii_case(b"key") || last.eq_ignore_ascii_case(b"passe") {
+        for _ in 0..2 {
+            let spaced = start > 1 && bytes[start - 1] == b' ' && is_alnum(bytes[start - 2]);
+            if spaced && end - start < NAME_MAX / 2 {
+                start = word(start - 1).max(end.saturating_sub(NAME_MAX));
+            }
+        }
+    }
+    (start, end)
 }
+
+/// The longest remark in parentheses behind a name.
+const REMARK_MAX: usize = 16;
 
 const fn is_name_byte(byte: u8) -> bool {
     is_alnum(byte) || matches!(byte, b'_' | b'-' | b'.')
 }
 
-fn is_secret_name(name: &[u8]) -> bool {
-    let (mut joined, mut count, mut word) = ([0_u8; 64], 0, 0);
+fn secrecy(name: &[u8]) -> Option<Secrecy> {
+    let (mut joined, mut count, mut word) = ([0_u8; NAME_MAX], 0, 0);
     let mut lower_before = false;
+    if name.len() < 2 {
+        return None;
+    }
     for &byte in name {
         if !is_alnum(byte) {
             word = count;
@@ -184,11 +280,37 @@ fn is_secret_name(name: &[u8]) -> bool {
         joined[count] = byte.to_ascii_lowercase();
         count += 1;
     }
-    let joined = joined.get(..count).unwrap_or_default();
-    let last = joined.get(word..).unwrap_or_default();
-    ENDINGS.iter().any(|ending| joined.ends_with(ending.as_bytes()))
-        || WORDS.iter().any(|known| last == known.as_bytes())
+    let digits = |&&byte: &&u8| byte.is_ascii_digit();
+    count -= joined.get(..count)?.iter().rev().take(2).take_while(digits).count();
+    let joined = joined.get(..count)?;
+    let final_letter = *joined.last()?;
+    let last = joined.get(word.min(count)..)?;
+    let ends = |ending: &&str| {
+        ending.as_bytes().last() == Some(&final_letter) && joined.ends_with(ending.as_bytes())
+    };
+    let is_last = |known: &&str| last == known.as_bytes();
+    if WEAK.iter().any(|known| is_last(&known))
+        || matches!(joined, [.., b'c' | b'x', b's', b'r', b'f'])
+    {
+        return Some(Secrecy::Weak);
+    }
+    (WORDS.iter().any(|known| is_last(&known)) || ENDINGS.iter().any(|ending| ends(&ending)))
+        .then_some(Secrecy::Strong)
 }
+
+/// A name in letters beyond ASCII that ends before `end`.
+fn foreign(text: &str, end: usize) -> Option<Secrecy> {
+    let head = text.get(..end)?;
+    let tail = head.get(head.ceil_char_boundary(end.saturating_sub(FOREIGN_MAX))..)?;
+    if tail.is_ascii() {
+        return None;
+    }
+    let tail = tail.to_lowercase();
+    FOREIGN.iter().any(|name| tail.ends_with(name)).then_some(Secrecy::Strong)
+}
+
+/// Bytes of the longest name in other letters.
+const FOREIGN_MAX: usize = 15;
 
 /// Where the value starts behind the sign, and the quote it stands in.
 fn value_start(bytes: &[u8], sign: usize) -> (usize, Option<u8>) {
@@ -196,7 +318,7 @@ fn value_start(bytes: &[u8], sign: usize) -> (usize, Option<u8>) {
     if bytes.get(at) == Some(&b'>') || bytes.get(at) == Some(&b'=') {
         at += 1;
     }
-    while bytes.get(at) == Some(&b' ') && at - sign < 5 {
+    while matches!(bytes.get(at), Some(b' ' | b'\t')) && at - sign < 5 {
         at += 1;
     }
     let mut quoted = at;
@@ -212,7 +334,7 @@ fn value_start(bytes: &[u8], sign: usize) -> (usize, Option<u8>) {
 /// Passes over `Bearer ` and its like, so that the token itself is the value.
 fn skip_scheme(bytes: &[u8], start: usize) -> usize {
     let rest = bytes.get(start..).unwrap_or_default();
-    ["bearer ", "basic ", "token ", "digest ", "apikey "]
+    ["bearer ", "basic ", "token ", "digest ", "apikey ", "oauth ", "ssws ", "geniekey ", "splunk "]
         .iter()
         .find(|scheme| {
             rest.get(..scheme.len())
@@ -281,4 +403,95 @@ fn is_worth_hiding(value: &str, assigned: bool) -> bool {
     let telling = |byte: u8| byte.is_ascii_digit() || b"!#$%^*@_".contains(&byte);
     let unlike_a_word = || value.len() >= 20 || value.bytes().any(telling);
     value.len() >= 3 && (assigned || value.len() >= 4 && unlike_a_word())
+}
+
+/// The shortest value that is taken for a secret behind a mere word.
+const SPOKEN_MIN: usize = 12;
+
+/// The secret behind the blank at `at` where the word before it names one: `token wq3ggnmbk5wr...`,
+/// `my password is ...`, `--password ...`: its span. Only what no word or file name looks like.
+pub(super) fn spoken(text: &str, at: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    if !names_spoken(bytes.get(..at)?) {
+        return None;
+    }
+    let mut rest = bytes.get(at + 1..)?;
+    for verb in [&b"is "[..], b"was "] {
+        rest = rest.strip_prefix(verb).unwrap_or(rest);
+    }
+    let quote = rest.first().copied().filter(|byte| b"\"'`".contains(byte));
+    rest = rest.get(usize::from(quote.is_some())..)?;
+    let start = bytes.len() - rest.len();
+    let stops = |byte: u8| match quote {
+        Some(quote) => byte == quote || byte == b'\n',
+        None => byte.is_ascii_whitespace() || b"\"'`<>,;".contains(&byte),
+    };
+    let length = class::leading(rest, |byte| !stops(byte));
+    let value = rest.get(..length)?;
+    let value = value.trim_ascii_end();
+    let sentence = value.iter().rev().take_while(|&&byte| b".:)]}".contains(&byte)).count();
+    let end = start + value.len() - if quote.is_some() { 0 } else { sentence };
+    is_unlike_words(text.get(start..end)?).then_some((start, end))
+}
+
+/// True if `head` ends with a word for a secret.
+fn names_spoken(head: &[u8]) -> bool {
+    let last = head.last().map(u8::to_ascii_lowercase);
+    if !matches!(last, Some(b'n' | b't' | b'd' | b'e' | b'y' | b'w')) {
+        return false;
+    }
+    let length = head.iter().rev().take(SPOKEN_MAX).take_while(|&&byte| is_alnum(byte)).count();
+    let (before, word) = head.split_at(head.len() - length);
+    let ends = |text: &[u8], end: &str| {
+        text.len()
+            .checked_sub(end.len())
+            .and_then(|from| text.get(from..))
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
+    };
+    if word.eq_ignore_ascii_case(b"key") {
+        let Some((b' ' | b'-' | b'_', before)) = before.split_last() else { return false };
+        return ["api", "access", "secret", "encryption", "signing"]
+            .iter()
+            .any(|of| ends(before, of));
+    }
+    SPOKEN.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Words that a secret follows in speech.
+const SPOKEN: [&str; 10] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "passwort",
+    "kennwort",
+    "apikey",
+    "pw",
+];
+/// One more byte than the longest of them has.
+const SPOKEN_MAX: usize = 11;
+
+/// True for a value whose letters and digits change as often as in no word, file name, version or
+/// date, or that has signs that only passwords have; no URL, path, placeholder, UUID or hash of ours.
+fn is_unlike_words(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    if bytes.len() < SPOKEN_MIN
+        || !bytes.iter().any(digit)
+        || !bytes.iter().any(u8::is_ascii_alphabetic)
+        || matches!(bytes[0], b'[' | b'{' | b'(' | b'<' | b'/' | b'.' | b'\\')
+        || value.contains("://")
+        || value.contains(' ')
+        || bytes.get(..4).is_some_and(|year| year.iter().all(digit)) && bytes[4] == b'-'
+        || shape::is_pseudonym(bytes)
+        || bytes.len() == 36 && shape::is_uuid(bytes)
+    {
+        return false;
+    }
+    let changes = bytes
+        .windows(2)
+        .filter(|two| two.iter().all(|&byte| is_alnum(byte)) && digit(&two[0]) != digit(&two[1]));
+    changes.count() >= 3 || bytes.iter().any(|byte| b"!#$%^*&~".contains(byte))
 }

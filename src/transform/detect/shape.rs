@@ -47,7 +47,7 @@ fn looks_paid(bytes: &[u8], has_capitals: bool) -> bool {
 }
 
 /// Hexadecimal digits and dashes: the dashes where they belong, and no more.
-fn is_uuid(bytes: &[u8]) -> bool {
+pub(super) fn is_uuid(bytes: &[u8]) -> bool {
     bytes.first_chunk::<36>().is_some_and(|bytes| {
         [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-')
             && count(bytes, |byte| byte == b'-') == 4

@@ -583,6 +583,87 @@ fn armour_within_armour_is_one_key() {
 }
 
 #[test]
+fn secrets_have_many_names() {
+    for (text, wanted) in [
+        ("MMCSRF=x72p9hkjwv7tv06gu2rjb9lm19", "MMCSRF=[secret]"),
+        ("?password_confirmation=hunter2&x=1", "?password_confirmation=[secret]&x=1"),
+        ("password1=hunter2 password[]=hunter2", "password1=[secret] password[]=[secret]"),
+        (
+            "SECRET_KEY_BASE=a1b2 ENCRYPTION_KEY=a1b2",
+            "SECRET_KEY_BASE=[secret] ENCRYPTION_KEY=[secret]",
+        ),
+        (
+            "AtRestEncryptKey=a1b2, InviteSalt=a1b2",
+            "AtRestEncryptKey=[secret], InviteSalt=[secret]",
+        ),
+        ("PublicLinkSalt: a1b2c3", "PublicLinkSalt: [secret]"),
+        ("DB_PW=a1b2 pw: hunter22", "DB_PW=[secret] pw: [secret]"),
+        (
+            "API key: a1b2c3 and secret access key: d4e5f6",
+            "API key: [secret] and secret access key: [secret]",
+        ),
+        ("Password (again): hunter2", "Password (again): [secret]"),
+        ("<user><password>hunter2</password></user>", "<user><password>[secret]</password></user>"),
+        ("Authorization: OAuth 25ztquzxwd5btdx1", "Authorization: OAuth [secret]"),
+        (
+            "kennwort: hunter2, mot de passe : hunter2",
+            "kennwort: [secret], mot de passe : [secret]",
+        ),
+        ("contraseña: hunter2", "contraseña: [secret]"),
+        ("senha=hunter2; wachtwoord=hunter2", "senha=[secret]; wachtwoord=[secret]"),
+        ("Hasło: hunter2, lösenord=hunter2", "Hasło: [secret], lösenord=[secret]"),
+        ("Пароль: hunter2", "Пароль: [secret]"),
+        ("密码：hunter2 パスワード: hunter2", "密码：[secret] パスワード: [secret]"),
+        ("auth=k3yk3y otp=123456", "auth=[secret] otp=[secret]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "auth=sso sig=SIGTERM signature=valid csrf=disabled otp=enabled",
+        "cookie=accepted",
+        "PWD=/opt/app pwd=~/src",
+        "password=password grant_type=password",
+        "<password></password><token>none</token>",
+        "public key: a1b2c3, primary key: id1",
+        "(again): hunter2",
+        "salt: 5g1",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
+fn what_looks_like_no_word_is_a_secret_behind_the_word_for_one() {
+    for (text, wanted) in [
+        ("the token wq3ggnmbk5wrr07qnsmgtw40q8 is gone", "the token [secret] is gone"),
+        ("API key hthdgjuw3qdaojljzkv8wplqc3.", "API key [secret]."),
+        ("run --password UdMXoiYwx7$74 now", "run --password [secret] now"),
+        ("my password is 1wl711Du&Ci&", "my password is [secret]"),
+        ("password \"T)a@z5fW9PIZ\" was wrong", "password \"[secret]\" was wrong"),
+        ("x-api-key q4hfrqp1ftsiz5o9vjnmro5ixf", "x-api-key [secret]"),
+        ("secret\tr2b06dyde097tb7f0gw4z4rtre", "secret\t[secret]"),
+    ] {
+        assert_eq!(cleaned(text), wanted, "{text}");
+        assert_eq!(cleaned(wanted), wanted);
+    }
+    for harmless in [
+        "token parser_v2.3.1 failed",
+        "token h1_0123456789abcdef0123456789abcdef",
+        "device token 88cf4048-a2b1-44f9-ac38-aa3e4cf92f37",
+        "token https://example.com/a1b2c3d4e5",
+        "password 2024-05-01T10:00:00Z was set",
+        "the password reset-request-12 expired",
+        "a token of 12 characters and 4 digits",
+        "primary key wq3ggnmbk5wrr07qnsmgtw40q8",
+        "the token passed",
+        "token index12 at /var/lib/app1/x2y3z4",
+    ] {
+        assert_eq!(cleaned(harmless), harmless);
+    }
+}
+
+#[test]
 fn secrets_side_by_side_are_found_to_their_ends() {
     for (text, wanted) in [
         ("token=abc1;token=def2 token:ghi3.", "token=[secret];token=[secret] token:[secret]."),
