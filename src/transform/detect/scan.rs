@@ -337,7 +337,7 @@ impl Scan<'_, '_> {
         {
             return Some(end);
         }
-        if length < TOKEN_MIN && !matches!(next, b'-' | b'_' | b'.') {
+        if length < TOKEN_MIN && !matches!(next, b'-' | b'_' | b'.' | b'~') {
             return None;
         }
         if let Some(end) = self.token(start) {
@@ -357,7 +357,8 @@ impl Scan<'_, '_> {
         let head = || text.get(..start).unwrap_or_default();
         let shortened =
             matches!(next, b'.' | b':' | b' ') && birth::announces_shortened(head(), word);
-        if length >= TOKEN_MIN || matches!(next, b'-' | b'_' | b'.') && !shortened {
+        let hook = next == b'/' && word == b"hooks";
+        if length >= TOKEN_MIN || hook || matches!(next, b'-' | b'_' | b'.' | b'~') && !shortened {
             // `birth_date` and `date of birth.` look like the beginning of a token.
             if let Some(end) = self.token(start) {
                 return Some(end);

@@ -1,6 +1,7 @@
 //! Keys and tokens that say what they are: vendors' prefixes, JSON Web Tokens, `Bearer`, PEM.
 
 use super::class::{is_alnum, leading, looked_at};
+use super::shape::is_uuid;
 
 /// Which characters follow a prefix.
 #[derive(Clone, Copy, Debug)]
@@ -9,10 +10,14 @@ enum Body {
     Alnum,
     /// Letters, digits, `-` and `_`.
     Url,
-    /// The above and `.`, `=`, `+`, `/`.
+    /// The above and `.`.
+    Dotted,
+    /// The above and `=`, `+`, `/`.
     Any,
     /// Upper case letters and 2 to 7.
     Base32,
+    /// Upper case letters and digits.
+    Capital,
     /// Hexadecimal digits.
     Hex,
     /// Hexadecimal digits and `$`.
@@ -21,10 +26,12 @@ enum Body {
 
 /// Prefixes as the vendors document them, what follows and how much of it there is at least; those
 /// with one first byte together, see [`BY_FIRST`].
-const PREFIXES: [(&str, Body, usize); 117] = [
+const PREFIXES: [(&str, Body, usize); 164] = [
     // Twilio's accounts.
     ("AC", Body::Hex, 32),
     // Amazon: unique id prefixes of IAM.
+    ("ABSK", Body::Any, 80),
+    ("AKCp", Body::Alnum, 60),
     ("ABIA", Body::Base32, 16),
     ("ACCA", Body::Base32, 16),
     ("AIDA", Body::Base32, 16),
@@ -42,10 +49,15 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("AGE-SECRET-KEY-1", Body::Alnum, 50),
     // Contentful.
     ("CFPAT-", Body::Url, 40),
+    ("CCIPAT_", Body::Url, 40),
     // Square, Facebook.
     ("EAA", Body::Url, 50),
     ("FLWSECK_TEST-", Body::Alnum, 12),
+    ("FLWSECK-", Body::Alnum, 12),
     ("GOCSPX-", Body::Url, 20),
+    ("GOOG", Body::Capital, 20),
+    ("GR1348941", Body::Url, 16),
+    ("HRKU-AA", Body::Url, 50),
     // New Relic.
     ("NRAK-", Body::Alnum, 27),
     ("NRII-", Body::Url, 32),
@@ -57,8 +69,12 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("access_token$sandbox$", Body::Dollar, 30),
     ("amzn.mws.", Body::Url, 36),
     ("amzn1.oa2-cs.v1.", Body::Hex, 64),
+    ("bedrock-api-key-", Body::Any, 30),
+    ("bkat_", Body::Alnum, 40),
     ("bkua_", Body::Alnum, 40),
     ("ccipat_", Body::Url, 40),
+    ("cfut_", Body::Alnum, 40),
+    ("csk-", Body::Alnum, 40),
     // Databricks, Docker, DigitalOcean, Discord's hooks, Doppler, Duffel.
     ("dapi", Body::Hex, 32),
     ("dckr_pat_", Body::Url, 27),
@@ -69,8 +85,14 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("dop_v1_", Body::Hex, 40),
     ("dor_v1_", Body::Hex, 40),
     ("dp.pt.", Body::Alnum, 40),
+    ("dp.st.", Body::Any, 40),
+    ("dp.ct.", Body::Alnum, 40),
+    ("dp.sa.", Body::Alnum, 40),
     ("dt0c01.", Body::Any, 80),
     ("duffel_live_", Body::Url, 40),
+    ("duffel_test_", Body::Url, 40),
+    ("fo1_", Body::Url, 40),
+    ("fm2_", Body::Any, 80),
     ("figd_", Body::Url, 40),
     // GitHub and GitLab.
     ("ghp_", Body::Alnum, 30),
@@ -79,7 +101,10 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("ghs_", Body::Alnum, 30),
     ("ghr_", Body::Alnum, 30),
     ("github_pat_", Body::Url, 30),
-    ("glpat-", Body::Url, 16),
+    ("glpat-", Body::Dotted, 16),
+    ("glagent-", Body::Url, 40),
+    ("glffct-", Body::Url, 16),
+    ("glwt-", Body::Url, 16),
     ("glcbt-", Body::Url, 16),
     ("gldt-", Body::Url, 16),
     ("glft-", Body::Url, 16),
@@ -91,16 +116,27 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("glc_", Body::Any, 32),
     ("glsa_", Body::Url, 30),
     ("gsk_", Body::Alnum, 40),
+    ("hcaik_01", Body::Alnum, 50),
     ("hf_", Body::Alnum, 30),
+    ("hooks.slack.com/triggers/", Body::Any, 30),
+    ("hooks.slack.com/workflows/", Body::Any, 30),
     ("hooks.slack.com/services/", Body::Any, 30),
     ("hvb.", Body::Url, 24),
     ("hvs.", Body::Url, 24),
     // Mailgun.
     ("key-", Body::Hex, 32),
     ("lin_api_", Body::Alnum, 30),
+    ("lin_oauth_", Body::Alnum, 40),
+    ("lsv2_pt_", Body::Url, 40),
+    ("lsv2_sk_", Body::Url, 40),
     ("live_", Body::Alnum, 35),
+    ("mfa.", Body::Url, 80),
+    ("napi_", Body::Alnum, 60),
+    ("nfp_", Body::Alnum, 36),
     ("npm_", Body::Alnum, 30),
     ("ntn_", Body::Alnum, 30),
+    ("ops_eyJ", Body::Any, 100),
+    ("pcsk_", Body::Url, 50),
     ("phc_", Body::Alnum, 32),
     ("phx_", Body::Alnum, 32),
     ("pk_live_", Body::Alnum, 10),
@@ -111,9 +147,13 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("pypi-AgE", Body::Url, 30),
     ("r8_", Body::Alnum, 36),
     ("rdme_", Body::Alnum, 60),
+    ("rnd_", Body::Alnum, 28),
+    ("rzp_live_", Body::Alnum, 14),
+    ("rzp_test_", Body::Alnum, 14),
     ("rk_live_", Body::Alnum, 10),
     ("rk_test_", Body::Alnum, 10),
     ("rubygems_", Body::Hex, 48),
+    ("sb_secret_", Body::Url, 28),
     ("sbp_", Body::Hex, 40),
     ("secret_", Body::Alnum, 43),
     ("shippo_live_", Body::Hex, 40),
@@ -127,7 +167,10 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("sk_test_", Body::Alnum, 10),
     // Anthropic, OpenAI.
     ("sk-ant-", Body::Url, 20),
+    ("sess-", Body::Alnum, 40),
+    ("sha256~", Body::Url, 40),
     ("sk-admin-", Body::Url, 20),
+    ("sk-None-", Body::Url, 40),
     ("sk-proj-", Body::Url, 20),
     ("sk-svcacct-", Body::Url, 20),
     ("sk-or-v1-", Body::Hex, 40),
@@ -136,10 +179,18 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("sntrys_", Body::Any, 60),
     ("sq0atp-", Body::Url, 20),
     ("sq0csp-", Body::Url, 30),
-    ("tfp_", Body::Alnum, 50),
+    ("sqa_", Body::Hex, 40),
+    ("sqp_", Body::Hex, 40),
+    ("squ_", Body::Hex, 40),
+    ("tfp_", Body::Url, 50),
+    ("tskey-", Body::Url, 30),
+    ("tvly-", Body::Url, 30),
+    ("v1.0-", Body::Url, 150),
+    ("vcp_", Body::Alnum, 50),
     ("vercel_blob_rw_", Body::Url, 30),
     ("whsec_", Body::Any, 16),
     // Slack, Brevo.
+    ("xai-", Body::Alnum, 70),
     ("xapp-", Body::Url, 10),
     ("xkeysib-", Body::Url, 64),
     ("xoxa-", Body::Url, 10),
@@ -152,6 +203,7 @@ const PREFIXES: [(&str, Body, usize); 117] = [
     ("xoxp-", Body::Url, 10),
     ("xoxr-", Body::Url, 10),
     ("xoxs-", Body::Url, 10),
+    ("xwfp-", Body::Url, 20),
     ("ya29.", Body::Url, 20),
 ];
 
@@ -159,8 +211,10 @@ const fn belongs(byte: u8, body: Body) -> bool {
     match body {
         Body::Alnum => is_alnum(byte),
         Body::Url => is_alnum(byte) || matches!(byte, b'-' | b'_'),
+        Body::Dotted => is_alnum(byte) || matches!(byte, b'-' | b'_' | b'.'),
         Body::Any => is_alnum(byte) || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'+' | b'/'),
         Body::Base32 => matches!(byte, b'A'..=b'Z' | b'2'..=b'7'),
+        Body::Capital => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
         Body::Hex => byte.is_ascii_hexdigit(),
         Body::Dollar => byte.is_ascii_hexdigit() || byte == b'$',
     }
@@ -207,7 +261,9 @@ pub(super) fn vendor(bytes: &[u8], at: usize) -> Option<usize> {
     let prefixed = known.iter().find_map(|&(prefix, body, least)| {
         let tail = rest.strip_prefix(prefix.as_bytes())?;
         let length = leading(tail, |byte| belongs(byte, body));
-        let ended = tail.get(length).is_none_or(|&byte| !is_alnum(byte) && byte != b'_');
+        // Behind what is long enough to be no name, `_` glues another name to it.
+        let glue = |byte: u8| byte == b'_' && least < 16;
+        let ended = tail.get(length).is_none_or(|&byte| !is_alnum(byte) && !glue(byte));
         let least = (length >= least && ended).then_some(length)?;
         Some(prefix.len() + without_stop(tail.get(..least)?))
     });
@@ -238,13 +294,77 @@ fn by_form(rest: &[u8]) -> Option<usize> {
             let code = run(8, Body::Url);
             (tail.get(7) == Some(&b'.') && code >= 27).then_some(word + 8 + code)
         }
+        // Mailchimp's keys end with the data centre.
+        (32, b'-') if tail.starts_with(b"-us") && run(1, Body::Url) <= 4 => {
+            let hex = rest.iter().take(32).all(u8::is_ascii_hexdigit);
+            (hex && tail.get(3).is_some_and(u8::is_ascii_digit)).then(|| 33 + run(1, Body::Url))
+        }
+        // Azure's secrets have the version of their form in the middle.
+        (3..=5, b'~') if rest.get(word - 2..word) == Some(b"8Q") => {
+            let length = leading(tail, |byte| belongs(byte, Body::Dotted) || byte == b'~');
+            (length >= 30).then(|| word + without_stop(tail.get(..length).unwrap_or_default()))
+        }
+        // Incoming webhooks of Mattermost.
+        (5, b'/') if rest.starts_with(b"hooks/") && run(1, Body::Url) == 26 => {
+            let id = tail.get(1..27)?;
+            let small = id.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+            (small && id.iter().any(u8::is_ascii_digit)).then_some(32)
+        }
+        // HubSpot's, with a UUID.
+        (3, b'-') if rest.starts_with(b"pat-") => {
+            let length = run(0, Body::Url);
+            let uuid = rest.get(8..word + length).is_some_and(is_uuid);
+            uuid.then_some(word + length)
+        }
+        // The secret of a Stripe payment, which a browser gets.
+        (2 | 4, b'_') if rest.starts_with(b"pi_") || rest.starts_with(b"seti_") => {
+            let length = run(0, Body::Url);
+            let secret = memchr::memmem::find(tail.get(..length)?, b"_secret_")?;
+            (length - secret >= 28).then_some(word + length)
+        }
         // Google's refresh tokens.
         (1, b'/') if rest.starts_with(b"1//0") => {
             let length = run(2, Body::Url);
             (length >= 40).then_some(word + 2 + length)
         }
+        (2..=PREFIX_MAX, b'_' | b'-') => prefixed(rest, word),
         _ => None,
     }
+}
+
+/// The longest word and further words of a prefix that is in no list, and how many words follow.
+const PREFIX_MAX: usize = 12;
+const PREFIX_WORDS: usize = 3;
+/// The shortest body that such a prefix tells from an id.
+const BODY_MIN: usize = 30;
+
+/// The general form, `acme_live_` and a long run in which small letters, capitals and digits are
+/// mixed: how long the one at the start is, whose first word has `word` bytes.
+fn prefixed(rest: &[u8], word: usize) -> Option<usize> {
+    if !rest.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let mut from = word;
+    for _ in 0..=PREFIX_WORDS {
+        if !matches!(rest.get(from), Some(b'_' | b'-')) {
+            return None;
+        }
+        let tail = rest.get(from + 1..)?;
+        let length = tail.iter().take(PREFIX_MAX + 1).take_while(|&&byte| is_alnum(byte)).count();
+        if length > PREFIX_MAX {
+            let length = leading(tail, is_alnum);
+            let body = tail.get(..length)?;
+            let mixed = body.iter().any(u8::is_ascii_digit)
+                && body.iter().any(u8::is_ascii_lowercase)
+                && body.iter().any(u8::is_ascii_uppercase);
+            return (length >= BODY_MIN && mixed).then_some(from + 1 + length);
+        }
+        if length == 0 {
+            return None;
+        }
+        from += 1 + length;
+    }
+    None
 }
 
 /// `123456789:AA...`, a bot's token of Telegram.
