@@ -3,7 +3,7 @@
 use super::class::is_alnum;
 
 /// Words, in lower case, that announce a date of birth; some languages' beginnings of them too.
-const CONTEXT: [&str; 17] = [
+const CONTEXT: [&str; 27] = [
     "born",
     "birth",
     "birthday",
@@ -21,6 +21,36 @@ const CONTEXT: [&str; 17] = [
     "nacido",
     "nacida",
     "nascita",
+    "nascimento",
+    "nascido",
+    "nascida",
+    "geboortedatum",
+    "urodzony",
+    "urodzona",
+    "urodzenia",
+    "narozen",
+    "narozena",
+    "syntynyt",
+];
+/// Such words with letters beyond ASCII, and beginnings of them.
+const BEYOND_ASCII: [&str; 17] = [
+    "född",
+    "Född",
+    "født",
+    "Født",
+    "födelsedatum",
+    "Födelsedatum",
+    "fødselsdato",
+    "Fødselsdato",
+    "syntymäaika",
+    "Syntymäaika",
+    "nació",
+    "Nació",
+    "рожд",
+    "родил",
+    "生年月日",
+    "出生日期",
+    "doğum",
 ];
 /// How the names of months begin, in English, German, French, Spanish, Portuguese and Italian, in
 /// lower case.
@@ -38,14 +68,41 @@ const ANSWER: [&str; 13] =
 /// How the names of the days of the week begin that may stand before a date.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// True if the word of two letters behind `head` is that of `née le` or `nato il`, French and
-/// Italian for `born on`.
+/// How far before the article of `née à Lyon le` the word may stand, in bytes.
+const PLACE: usize = 40;
+
+/// True if the word of two letters behind `head` is that of `né le` or `nato il`, French and
+/// Italian for `born on`; a place may stand between.
 pub(super) fn announces_with_article(head: &str, word: &[u8]) -> bool {
-    let french = ["né ", "née ", "Né ", "Née ", "NÉ ", "NÉE "];
-    let italian = ["nato ", "nata ", "Nato ", "Nata "];
-    let behind = |words: &[&str]| words.iter().any(|word| head.ends_with(word));
-    word.eq_ignore_ascii_case(b"le") && behind(&french)
-        || word.eq_ignore_ascii_case(b"il") && behind(&italian)
+    let words = if word.eq_ignore_ascii_case(b"le") {
+        ["né ", "née ", "Né ", "Née ", "NÉ ", "NÉE "].as_slice()
+    } else if word.eq_ignore_ascii_case(b"il") {
+        ["nato ", "nata ", "Nato ", "Nata "].as_slice()
+    } else {
+        return false;
+    };
+    let tail = head.get(head.ceil_char_boundary(head.len().saturating_sub(PLACE))..);
+    words.iter().any(|word| {
+        let Some((before, place)) = tail.and_then(|tail| tail.rsplit_once(word)) else {
+            return false;
+        };
+        let named = ["à ", "a ", "ad ", "en "].iter().any(|at| place.starts_with(at))
+            && place.chars().all(|ch| ch.is_alphabetic() || matches!(ch, ' ' | '-' | '\'' | '’'));
+        !before.ends_with(char::is_alphabetic) && (place.is_empty() || named)
+    })
+}
+
+/// The dates of birth behind the words that have letters beyond ASCII.
+pub(super) fn beyond_ascii(text: &str, found: &mut impl FnMut(usize, usize)) {
+    for known in BEYOND_ASCII {
+        for at in memchr::memmem::find_iter(text.as_bytes(), known.as_bytes()) {
+            let within = known.starts_with(|ch: char| ch < '\u{2E80}')
+                && text.get(..at).is_some_and(|head| head.ends_with(char::is_alphabetic));
+            if let Some((start, end)) = date_behind(text, at + known.len()).filter(|_| !within) {
+                found(start, end);
+            }
+        }
+    }
 }
 
 /// True if the word behind `head` is that of `geb.` or the last of `D.O.B.`.
@@ -65,7 +122,7 @@ pub(super) fn announces_shortened(head: &str, word: &[u8]) -> bool {
 /// True if the word is one that announces a date of birth.
 pub(super) fn announces(word: &[u8]) -> bool {
     let first = word.first().map(u8::to_ascii_lowercase);
-    matches!(first, Some(b'b' | b'd' | b'n' | b'g'))
+    matches!(first, Some(b'b' | b'd' | b'n' | b'g' | b'u' | b's'))
         && CONTEXT.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 

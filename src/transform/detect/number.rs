@@ -146,8 +146,19 @@ const CARD_SHAPES: [&[usize]; 10] = [
     &[8, 8],
 ];
 /// Words before a number in one piece that make it the number of something else.
-const NO_CARD: [&str; 9] =
-    ["order", "invoice", "tracking", "ticket", "shipment", "parcel", "isbn", "ean", "sku"];
+const NO_CARD: [&str; 11] = [
+    "order",
+    "invoice",
+    "tracking",
+    "ticket",
+    "shipment",
+    "parcel",
+    "isbn",
+    "ean",
+    "sku",
+    "contract",
+    "transaction",
+];
 
 /// A card number from the first group on: where it ends.
 pub(super) fn card(text: &str, groups: &Groups) -> Option<usize> {
@@ -190,7 +201,8 @@ fn is_named_otherwise(text: &str, start: usize) -> bool {
     });
     match numbered {
         Some(rest) => named(rest.trim_end_matches(signs)),
-        None => before.ends_with('#') && named(head),
+        // `invoice 5637...`, but an order's colon may stand before the card that paid for it.
+        None => before.ends_with('#') && named(head) || before.strip_suffix(' ').is_some_and(named),
     }
 }
 
@@ -210,7 +222,13 @@ pub(super) fn ssn(text: &str, groups: &Groups) -> Option<usize> {
     let in_context = || words::precede(text, start, &["ssn", "social", "security"]);
     let count = if groups.shaped(&[3, 2, 4], b"-") {
         let joined = start > 1 && bytes[start - 1] == b'-' && is_alnum(bytes[start - 2]);
-        (!joined).then_some(3)?
+        // `ssn-321-72-3347`
+        let head = text.get(..start.saturating_sub(1)).unwrap_or_default();
+        let name = || {
+            let from = head.len().checked_sub(3).filter(|_| joined)?;
+            head.get(from..).filter(|name| name.eq_ignore_ascii_case("ssn"))
+        };
+        (!joined || name().is_some()).then_some(3)?
     } else if groups.shaped(&[3, 2, 4], b" .") && in_context() {
         3
     } else if groups.len(0) == 9 && in_context() {
@@ -233,8 +251,10 @@ pub(super) fn imei(text: &str, groups: &Groups) -> Option<usize> {
     let start = groups.spans[0].0;
     let count = if groups.len(0) == 15 && !is_decimal(bytes, start, groups.end(1)) {
         1
-    } else if groups.shaped(&[2, 6, 6, 1], b"- /.") {
+    } else if [[2, 6, 6, 1], [6, 2, 6, 1]].iter().any(|form| groups.shaped(form, b"- /.")) {
         4
+    } else if groups.shaped(&[8, 6, 1], b"- /.") {
+        3
     } else {
         // An IMEI with software version has no check digit, so it takes context.
         let with_version = groups.len(0) == 16 || groups.shaped(&[2, 6, 6, 2], b"- /.");

@@ -50,7 +50,21 @@ pub(super) fn before_bracket(text: &str, bracket: usize) -> Option<(usize, usize
 }
 
 fn is_name_char(ch: char) -> bool {
-    ch.is_alphabetic() || matches!(ch, '.' | '-' | '\'' | '’')
+    ch.is_alphabetic() || matches!(ch, '.' | '-' | '\'' | '’') || is_mark(ch)
+}
+
+/// Marks that stand on a letter without being one: accents written apart, points of Hebrew and
+/// Arabic, signs of the scripts of India and of Thai and Lao, and what joins letters.
+const fn is_mark(ch: char) -> bool {
+    matches!(ch,
+        '\u{300}'..='\u{36F}'
+        | '\u{591}'..='\u{5C7}'
+        | '\u{64B}'..='\u{65F}'
+        | '\u{93C}' | '\u{94D}' | '\u{9BC}' | '\u{9CD}' | '\u{A3C}' | '\u{A4D}' | '\u{ABC}' | '\u{ACD}'
+        | '\u{B3C}' | '\u{B4D}' | '\u{BCD}' | '\u{C4D}' | '\u{CBC}' | '\u{CCD}' | '\u{D4D}' | '\u{DCA}'
+        | '\u{E47}'..='\u{E4E}'
+        | '\u{EC8}'..='\u{ECC}'
+        | '\u{200C}' | '\u{200D}')
 }
 
 /// A capital letter first, or behind `d'`, or a script that has none.

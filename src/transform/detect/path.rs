@@ -1,6 +1,6 @@
 //! The user's folder name in paths, and the user and password of URLs.
 
-use super::class::leading;
+use super::class::{is_alnum, leading};
 
 /// Folders that systems make themselves.
 const NOBODY: [&str; 9] = [
@@ -62,8 +62,18 @@ pub(super) fn user_folder(text: &str, at: usize, cautious: bool) -> Option<(usiz
     while bytes.get(start) == Some(&separator) {
         start += 1;
     }
-    let end = name_end(bytes, start);
+    let mut end = name_end(bytes, start);
+    // `/home/users/anna/...`
+    if folder == 4 && bytes.get(start..end) == Some(b"users") && bytes.get(end) == Some(&b'/') {
+        start = end + 1;
+        end = name_end(bytes, start);
+    }
     let name = text.get(start..end)?;
+    // `webpack:///home/...` and the like are a user's only where something is below.
+    let scheme = folder == 4 && bytes[..at].ends_with(b"/") && !bytes[..at].ends_with(b"file://");
+    if scheme && bytes.get(end) != Some(&b'/') {
+        return None;
+    }
     let is_name =
         name.chars().any(char::is_alphanumeric) && !name.starts_with(['$', '%', '<', '{', '[']);
     let route = cautious && at == 0 && folder == 4 && !leads_to_file(text.get(end..)?);
@@ -79,19 +89,34 @@ fn leads_to_file(rest: &str) -> bool {
     folder.starts_with('.') || last.contains('.') || HOME_FOLDERS.contains(&folder)
 }
 
+/// Folders that homes lie in, `/var/home/anna`; the second ones only at the start of a path.
+const ABOVE: [&[u8]; 5] = [b"/var", b"/usr", b"/export", b"/mnt", b"/rootfs"];
+const ABOVE_AT_ROOT: [&[u8]; 4] = [b"/data", b"/nfs", b"/afs", b"/srv"];
+
 /// True where a path of a file system starts: nothing, or no host and no other folder, before it.
 fn is_root(bytes: &[u8], at: usize) -> bool {
-    let Some(before) = at.checked_sub(1).map(|n| bytes[n]) else { return true };
-    match before {
-        b'/' => bytes.get(..at).is_some_and(|head| head.ends_with(b"file://")),
-        b' ' | b'"' | b'\'' | b'`' | b'(' | b'[' | b'<' | b'=' | b':' | b',' | b';' | b'|'
-        | b'\n' | b'\t' => true,
-        _ => {
-            let head = bytes.get(..at).unwrap_or_default();
-            [b"/var".as_slice(), b"/usr", b"/export", b"/mnt", b"/rootfs"]
-                .iter()
-                .any(|folder| head.ends_with(folder))
-        }
+    let head = bytes.get(..at).unwrap_or_default();
+    if is_start(head) {
+        return true;
+    }
+    ABOVE.iter().any(|folder| head.ends_with(folder))
+        || ABOVE_AT_ROOT.iter().any(|folder| head.strip_suffix(*folder).is_some_and(is_start))
+}
+
+/// True if a path may start behind `head`.
+fn is_start(head: &[u8]) -> bool {
+    match head {
+        [] => true,
+        [.., b'/'] => head.ends_with(b"://"),
+        [
+            ..,
+            b' ' | b'"' | b'\'' | b'`' | b'(' | b'[' | b'<' | b'>' | b'=' | b':' | b',' | b';'
+            | b'|' | b'\n' | b'\t',
+        ] => true,
+        // `render@/home/anna/app.js` in a browser's stack; quoted it is an alias of a bundler.
+        [b'@'] | [.., b'\n', b'@'] => true,
+        [.., function, b'@'] => is_alnum(*function),
+        _ => false,
     }
 }
 

@@ -5,7 +5,7 @@ use super::number::Groups;
 use super::words;
 
 /// Words that announce a number.
-const CONTEXT: [&str; 35] = [
+const CONTEXT: [&str; 29] = [
     "phone",
     "phonenumber",
     "phoneno",
@@ -23,12 +23,8 @@ const CONTEXT: [&str; 35] = [
     "mobile",
     "cell",
     "cellphone",
-    "fax",
     "sms",
     "whatsapp",
-    "call",
-    "dial",
-    "text",
     "landline",
     "handset",
     "msisdn",
@@ -39,9 +35,17 @@ const CONTEXT: [&str; 35] = [
     "teléfono",
     "movil",
     "móvil",
-    "portable",
-    "ring",
 ];
+/// Words that announce one where nothing or one of [`REACHED`] or [`BY`] follows them: a text has a
+/// length, a ring a buffer and a call a stack, too.
+const VERBS: [&str; 6] = ["call", "dial", "text", "fax", "ring", "portable"];
+/// Words that announce one only before one of [`BY`].
+const TOLD: [&str; 7] = ["called", "calling", "calls", "rang", "phoned", "dialed", "dialled"];
+/// Words behind a verb that say that somebody is reached.
+const REACHED: [&str; 14] =
+    ["me", "us", "him", "her", "them", "back", "at", "on", "to", "no", "nr", "number", "my", "our"];
+/// Words before a number by which somebody is reached.
+const BY: [&str; 8] = ["at", "on", "from", "number", "no", "nr", "under", "via"];
 
 /// Digits that a number of the country has, country code and all; countries not listed here may
 /// have what E.164 allows. Lengths from the numbering plans that ITU publishes.
@@ -306,11 +310,39 @@ pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> 
     }
     let joined =
         start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'_') && is_alnum(bytes[start - 2]);
-    if joined || is_version(groups) || !words::precede(text, start, &CONTEXT) {
+    if joined || is_version(groups) || !is_announced(text, groups) {
         return None;
     }
     let opened = start > 0 && bytes[start - 1] == b'(';
     Some((start - usize::from(opened), with_extension(bytes, end)))
+}
+
+/// True if a word before the number announces it.
+fn is_announced(text: &str, groups: &Groups) -> bool {
+    let start = groups.spans[0].0;
+    if words::precede(text, start, &CONTEXT) {
+        return true;
+    }
+    let one_of = |word: &str, list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
+    let sentence = words::sentence(text, start);
+    let marked = sentence.trim_end().ends_with([':', '=', '#']);
+    let zero = text.as_bytes().get(start) == Some(&b'0');
+    // A time in milliseconds has no groups.
+    let grouped = zero || groups.count > 1;
+    let (mut behind, mut last) = (None, None);
+    for word in words::backwards(sentence) {
+        let by = last.is_some_and(|last| one_of(last, &BY));
+        if VERBS.iter().any(|known| words::ends_with(word, known)) {
+            let direct = behind.is_none() && (zero || !word.eq_ignore_ascii_case("portable"));
+            return marked || by || direct || behind.is_some_and(|word| one_of(word, &REACHED));
+        }
+        if one_of(word, &TOLD) {
+            return by && grouped;
+        }
+        last = last.or(Some(word));
+        behind = Some(word);
+    }
+    false
 }
 
 /// `87.0.0.247.247`, `255.255.255.255`: numbers of telephones have no groups of one digit between

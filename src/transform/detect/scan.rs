@@ -1,6 +1,8 @@
 //! The pass over one text, of which only those detectors look at it that its classes allow.
 
-use super::class::{self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, OTHER, SLASH, UPPER, is_alnum};
+use super::class::{
+    self, ALNUM, AT, COLON, DASH, DIGIT, EQUALS, HIGH, OTHER, SLASH, UPPER, is_alnum,
+};
 use super::number::{self, Groups};
 use super::token;
 use super::{Detector, Found, Set, birth, crypto, email, iban, net, owner, path, phone, secret};
@@ -80,6 +82,12 @@ impl Scan<'_, '_> {
             let found = &mut *self.found;
             owner::introduced(self.text, &mut |start, end| {
                 found.push(Found { start, end, what: Detector::Name, encoded: false });
+            });
+        }
+        if has(HIGH) && has(DIGIT) && self.want.has(Detector::BirthDate) {
+            let found = &mut *self.found;
+            birth::beyond_ascii(self.text, &mut |start, end| {
+                found.push(Found { start, end, what: Detector::BirthDate, encoded: false });
             });
         }
         if self.want.has(Detector::DeviceOwner) {
@@ -383,7 +391,13 @@ impl Scan<'_, '_> {
         let mut run = std::mem::take(&mut self.run);
         let jwt = self.check(Detector::Jwt, start, || token::jwt(bytes, start, &mut run));
         self.run = run;
-        jwt.or_else(|| self.check(Detector::Token, start, || token::vendor(bytes, start)))
+        // An id may have the general form as well: it counts where secrets are looked for.
+        let general = self.want.has(Detector::Secret);
+        let token = || {
+            let general = || general.then(|| token::general(bytes, start)).flatten();
+            token::vendor(bytes, start).or_else(general)
+        };
+        jwt.or_else(|| self.check(Detector::Token, start, token))
     }
 }
 

@@ -327,7 +327,6 @@ fn by_form(rest: &[u8]) -> Option<usize> {
             let length = run(2, Body::Url);
             (length >= 40).then_some(word + 2 + length)
         }
-        (2..=PREFIX_MAX, b'_' | b'-') => prefixed(rest, word),
         _ => None,
     }
 }
@@ -338,33 +337,38 @@ const PREFIX_WORDS: usize = 3;
 /// The shortest body that such a prefix tells from an id.
 const BODY_MIN: usize = 30;
 
-/// The general form, `acme_live_` and a long run in which small letters, capitals and digits are
-/// mixed: how long the one at the start is, whose first word has `word` bytes.
-fn prefixed(rest: &[u8], word: usize) -> Option<usize> {
-    if !rest.first()?.is_ascii_alphabetic() {
+/// A token of the general form at `at`, where a word starts: `acme_live_` and a long run in which
+/// small letters, capitals and digits are mixed. Where it ends. Ids in base 64 have dashes, too, but no
+/// words before the first one.
+pub(super) fn general(bytes: &[u8], at: usize) -> Option<usize> {
+    if at > 0 && matches!(bytes[at - 1], b'-' | b'_' | b'.' | b'\\' | b'+' | b'~') {
         return None;
     }
-    let mut from = word;
+    let mut from = at;
     for _ in 0..=PREFIX_WORDS {
-        if !matches!(rest.get(from), Some(b'_' | b'-')) {
-            return None;
-        }
-        let tail = rest.get(from + 1..)?;
+        let tail = bytes.get(from..)?;
         let length = tail.iter().take(PREFIX_MAX + 1).take_while(|&&byte| is_alnum(byte)).count();
-        if length > PREFIX_MAX {
-            let length = leading(tail, is_alnum);
-            let body = tail.get(..length)?;
-            let mixed = body.iter().any(u8::is_ascii_digit)
-                && body.iter().any(u8::is_ascii_lowercase)
-                && body.iter().any(u8::is_ascii_uppercase);
-            return (length >= BODY_MIN && mixed).then_some(from + 1 + length);
+        let word = tail.get(..length)?;
+        let plain = word.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            || word.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        let letters = word.first().is_some_and(u8::is_ascii_alphabetic);
+        let parted = matches!(tail.get(length), Some(b'_' | b'-'));
+        if !(1..=PREFIX_MAX).contains(&length) || !plain || !letters || !parted {
+            break;
         }
-        if length == 0 {
-            return None;
-        }
-        from += 1 + length;
+        from += length + 1;
     }
-    None
+    let body = bytes.get(from..)?;
+    let length = leading(body, is_alnum);
+    let goes_on = matches!(body.get(length), Some(b'-' | b'_' | b'~'))
+        && body.get(length + 1).is_some_and(|&byte| is_alnum(byte));
+    let body = body.get(..length)?;
+    let mixed = body.iter().any(u8::is_ascii_digit)
+        && body.iter().any(u8::is_ascii_lowercase)
+        && body.iter().any(u8::is_ascii_uppercase);
+    // A JSON Web Token is found without what is glued to it.
+    let own = !body.starts_with(b"eyJ");
+    (from > at + 2 && length >= BODY_MIN && mixed && own && !goes_on).then_some(from + length)
 }
 
 /// `123456789:AA...`, a bot's token of Telegram.

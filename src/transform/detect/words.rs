@@ -12,22 +12,20 @@ pub(super) fn before(text: &str, at: usize) -> &str {
     text.get(from..at).unwrap_or_default()
 }
 
+/// The few words before `at` that belong to the same sentence.
+pub(super) fn sentence(text: &str, at: usize) -> &str {
+    before(text, at).rsplit(['!', '?', ';', '\n']).next().unwrap_or_default()
+}
+
+/// The words of `sentence`, the last one first: as many as count for context.
+pub(super) fn backwards(sentence: &str) -> impl Iterator<Item = &str> {
+    sentence.rsplit(|ch: char| !ch.is_alphabetic()).filter(|word| !word.is_empty()).take(5)
+}
+
 /// True if one of `words` (lower case) stands as a whole word, or at the end of a compound such as
 /// `homePhone`, in the few words before `at` and no sentence ends in between.
 pub(super) fn precede(text: &str, at: usize, words: &[&str]) -> bool {
-    let before = before(text, at);
-    let sentence = before.rsplit(['!', '?', ';', '\n']).next().unwrap_or_default();
-    let mut seen = 0;
-    for word in sentence.rsplit(|ch: char| !ch.is_alphabetic()).filter(|word| !word.is_empty()) {
-        if words.iter().any(|known| ends_with(word, known)) {
-            return true;
-        }
-        seen += 1;
-        if seen == 5 {
-            break;
-        }
-    }
-    false
+    backwards(sentence(text, at)).any(|word| words.iter().any(|known| ends_with(word, known)))
 }
 
 /// `word` is `known`, or a camel case compound that ends with it.
