@@ -99,7 +99,7 @@ impl Files {
         }
         let path = find(&self.folder, name);
         if let Some(path) = path.as_ref().filter(|path| is_script(path)) {
-            return self.script(path).map(|script| Stage::Script(Arc::new(script)));
+            return self.script(key, name, path).map(|script| Stage::Script(Arc::new(script)));
         }
         let pack = self.pack(key, name, path.as_deref(), 0);
         self.packs.insert(name.to_owned(), pack.clone());
@@ -115,7 +115,7 @@ impl Files {
         depth: usize,
     ) -> Option<Arc<Pack>> {
         let compiled = match path {
-            Some(path) => Pack::compile(&path.display().to_string(), &self.read(path)?),
+            Some(path) => Pack::compile(&path.display().to_string(), &self.read(key, name, path)?),
             None => match Pack::builtin_text(name) {
                 Some(text) => Pack::compile(name, text),
                 None => {
@@ -153,8 +153,8 @@ impl Files {
         Some(Arc::new(pack))
     }
 
-    fn script(&mut self, path: &Path) -> Option<Script> {
-        let text = self.read(path)?;
+    fn script(&mut self, key: &str, name: &str, path: &Path) -> Option<Script> {
+        let text = self.read(key, name, path)?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let library = |name: &str| {
             let path = folder.join(format!("{name}.js"));
@@ -170,7 +170,7 @@ impl Files {
         }
     }
 
-    fn read(&mut self, path: &Path) -> Option<String> {
+    fn read(&mut self, key: &str, name: &str, path: &Path) -> Option<String> {
         let read = fs::metadata(path).and_then(|meta| {
             if meta.len() > FILE_BYTES_MAX {
                 return Err(std::io::Error::other("larger than 1 MiB"));
@@ -180,7 +180,8 @@ impl Files {
         match read {
             Ok(text) => Some(text),
             Err(error) => {
-                self.faults.insert(format!("cannot read {}: {error}", path.display()));
+                let path = path.display();
+                self.faults.insert(format!("{key} = {name:?}: cannot read {path}: {error}"));
                 None
             }
         }

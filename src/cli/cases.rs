@@ -12,6 +12,9 @@ use super::transform::Chain;
 /// The key of hashes in cases; it protects nothing.
 pub(super) const CASE_KEY: &[u8] = b"keelrow transform test";
 
+/// The keys of a case.
+const KEYS: [&str; 6] = ["name", "transforms", "metadata", "input", "expected", "hits"];
+
 /// What came of the cases of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
@@ -40,6 +43,10 @@ pub(super) fn run(file: &str, text: &str, usual: &str, chain: &mut Make<'_>) -> 
 
 fn case(line: &str, usual: &str, chain: &mut Make<'_>) -> Result<(), String> {
     let case: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    let known = |key: &&String| KEYS.contains(&key.as_str());
+    if let Some(other) = case.as_object().and_then(|keys| keys.keys().find(|key| !known(key))) {
+        return Err(format!("unknown key `{other}`; a case has {}", KEYS.join(", ")));
+    }
     let name = case.get("name").and_then(Value::as_str).unwrap_or("case");
     let names = |key: &str| -> Option<Vec<String>> {
         let list = case.get(key)?.as_array()?;

@@ -48,14 +48,17 @@ fn check_tells_all_faults_at_once_and_exits_with_2() {
     let wrong =
         configuration(folder.path()).replace("127.0.0.1:0\"\nadmin", "nowhere\"\nadmin").replace(
             "write_key = \"wk\"",
-            "write_key = \"wk\"\nno_such_key = 1\ntransforms = [\"pii\", \"nope\"]",
+            "write_key = \"wk\"\nno_such_key = 1\ntransforms = [\"pii\", \"nope\", \"gone.js\", \"gone.toml\"]",
         );
     std::fs::write(&file, wrong).unwrap();
     let output = run(&["check", "--config", file.to_str().unwrap()], "");
     let faults = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{faults}");
     assert!(faults.contains("http.listen") && faults.contains("no_such_key"), "{faults}");
-    assert!(faults.contains("source[0].transforms = \"nope\""), "{faults}");
+    for name in ["nope", "gone.js", "gone.toml"] {
+        let place = format!("keelrow.toml: source[0].transforms = {name:?}: ");
+        assert!(faults.contains(&place), "{place}: {faults}");
+    }
     // What it names beside itself.
     let files = "[http.tls]\ncertificate = \"x.pem\"\nkey = \"y.pem\"\n\
                  [privacy]\nkey_file = \"z.key\"\nsuppression_file = \"list.txt\"\n";
@@ -335,4 +338,9 @@ fn transform_knows_shapes_names_and_a_folder_of_cases() {
     let tested = run(&["transform", "test", "--config", file], "");
     assert_eq!(tested.status.code(), Some(0), "{}", text_of(&tested));
     assert!(text(&tested.stdout).contains("1 passed"), "{}", text_of(&tested));
+    let typo = case.replace("\"name\"", "\"title\"");
+    std::fs::write(packs.join("cases/shop.jsonl"), typo).unwrap();
+    let tested = run(&["transform", "test", "--config", file], "");
+    assert_ne!(tested.status.code(), Some(0), "{}", text_of(&tested));
+    assert!(text_of(&tested).contains("unknown key `title`"), "{}", text_of(&tested));
 }
