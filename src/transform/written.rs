@@ -463,6 +463,6 @@ impl<'t> Reader<'t> {
 
     fn line(&self, at: usize) -> usize {
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+        1 + memchr::memchr_iter(b'\n', before).count()
     }
 }

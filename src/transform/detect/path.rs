@@ -196,5 +196,5 @@ pub(super) fn data_source(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let colon = memchr::memchr(b':', source)?;
     // `DataSource=user:password@...`
     let name = memchr::memrchr(b'=', source.get(..colon)?).map_or(0, |equals| equals + 1);
-    (name < colon && colon + 1 < length).then_some((at - length + name, at))
+    (name <= colon && colon + 1 < length).then_some((at - length + name, at))
 }

@@ -327,8 +327,9 @@ fn is_announced(text: &str, groups: &Groups) -> bool {
     let sentence = words::sentence(text, start);
     let marked = sentence.trim_end().ends_with([':', '=', '#']);
     let zero = text.as_bytes().get(start) == Some(&b'0');
-    // A time in milliseconds has no groups.
-    let grouped = zero || groups.count > 1;
+    // A time in seconds or milliseconds.
+    let one = text.as_bytes().get(start) == Some(&b'1');
+    let time = one && groups.count == 1 && matches!(groups.len(0), 10 | 13);
     let (mut behind, mut last) = (None, None);
     for word in words::backwards(sentence) {
         let by = last.is_some_and(|last| one_of(last, &BY));
@@ -337,7 +338,7 @@ fn is_announced(text: &str, groups: &Groups) -> bool {
             return marked || by || direct || behind.is_some_and(|word| one_of(word, &REACHED));
         }
         if one_of(word, &TOLD) {
-            return by && grouped;
+            return by && !time;
         }
         last = last.or(Some(word));
         behind = Some(word);

@@ -10,6 +10,7 @@ mod harmless;
 mod numbers;
 mod people;
 mod personal;
+mod said;
 mod secrets;
 mod sums;
 
@@ -106,6 +107,27 @@ fn what_is_personal_goes_in_every_spelling() {
             tally.judge(&case, &cleaned(&mut finder, &text));
         }
         faults.extend(tally.fault(kind.name));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn what_is_personal_goes_in_whole_sentences() {
+    let mut finder = Finder::default();
+    let mut faults = Vec::new();
+    for (number, (name, make, sentences)) in said::SAID.iter().enumerate() {
+        let mut dice = Dice::new(number as u64 + 3_001);
+        for sentence in *sentences {
+            let mut tally = Tally::default();
+            for _ in 0..ROUNDS / 4 {
+                let (before, after) = sentence.split_once("{}").unwrap();
+                let value = make(&mut dice);
+                let case = Case { before: before.to_owned(), value, after: after.to_owned() };
+                let text = format!("{before}{}{after}", case.value);
+                tally.judge(&case, &cleaned(&mut finder, &text));
+            }
+            faults.extend(tally.fault(&format!("{name}, {sentence:?}")));
+        }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
