@@ -166,7 +166,7 @@ fn is_of_answer(word: &[u8]) -> bool {
         word.get(..start.len()).is_some_and(|w| w.eq_ignore_ascii_case(start.as_bytes()))
     };
     ANSWER.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
-        || word.ends_with(b"day") && DAYS.iter().any(|start| day(&start))
+        || word.ends_with(b"day") && DAYS.iter().any(day)
 }
 
 /// Reads at most four digits: the number, how many, and where they end.

@@ -20,6 +20,7 @@ mod scan;
 mod secret;
 mod seen;
 mod shape;
+mod spoken;
 mod token;
 mod words;
 

@@ -5,7 +5,9 @@ use super::class::{
 };
 use super::number::{self, Groups};
 use super::token;
-use super::{Detector, Found, Set, birth, crypto, email, iban, net, owner, path, phone, secret};
+use super::{
+    Detector, Found, Set, birth, crypto, email, iban, net, owner, path, phone, secret, spoken,
+};
 
 /// The shortest vendor's token, Amazon's.
 pub(super) const TOKEN_MIN: usize = 18;
@@ -71,7 +73,7 @@ impl Scan<'_, '_> {
             }
             if has(DIGIT) && self.bytes.len() >= TOKEN_MIN {
                 for at in memchr::memchr2_iter(b' ', b'\t', self.bytes) {
-                    self.keep(secret::spoken(self.text, at), Detector::Secret);
+                    self.keep(spoken::behind(self.text, at), Detector::Secret);
                 }
             }
         }
