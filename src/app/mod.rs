@@ -283,6 +283,7 @@ impl App {
     #[must_use]
     pub fn reloader(&self, environment: config::Environment) -> Reloader {
         let mut reloader = Reloader {
+            running: self.config.clone(),
             config: self.config.clone(),
             environment,
             ingest: Arc::clone(&self.ingest),

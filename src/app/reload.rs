@@ -17,6 +17,9 @@ use crate::source::Sources;
 /// Reads the configuration again when it is told to.
 #[derive(Debug)]
 pub struct Reloader {
+    /// What the program was started with: what needs a restart is in force as it stands here.
+    pub(super) running: Config,
+    /// What was taken over last.
     pub(super) config: Config,
     pub(super) environment: Environment,
     pub(super) ingest: Arc<Ingest>,
@@ -91,7 +94,8 @@ impl Reloader {
         let config = config::load(&self.config.file, &self.environment)
             .map_err(|faults| vec![faults.to_string()])?;
         let chains = chains::compile(&config)?;
-        let restart = config::needs_restart(&self.config, &config);
+        // At each reload anew: a change that was put back is none, one that waits is told again.
+        let restart = config::needs_restart(&self.running, &config);
         if !restart.is_empty() {
             tracing::warn!(keys = restart.join(", "), "these changes need a restart");
         }
@@ -102,7 +106,8 @@ impl Reloader {
         self.sources.store(sources);
         self.options.store(Arc::new(config.http.clone()));
         // Counts from the next batch on, but for what needs a restart.
-        let settings = load::settings(&Config { load: self.config.load.clone(), ..config.clone() });
+        let settings =
+            load::settings(&Config { load: self.running.load.clone(), ..config.clone() });
         self.settings.store(Arc::new(settings));
         tracing::info!(sources = config.sources.len(), "configuration taken over");
         self.config = config;

@@ -363,6 +363,23 @@ fn a_reload_names_what_needs_a_restart() {
     let new = read(&(source("enabled = false") + "[http]\nlisten = \"127.0.0.1:1\"\nmax_body = \"1MiB\"\n[storage]\nurl = \"elsewhere\"")).unwrap();
     assert_eq!(needs_restart(&old, &new), ["http.listen", "storage"]);
     assert_eq!(needs_restart(&old, &old), [""; 0]);
+    let new = "[http]\nmax_connections = 7\nmax_event = \"1MiB\"\nmax_batch_events = 7\n\
+               [clock]\nmax_future = \"1h\"\n[scripts]\nmemory = \"1MiB\"";
+    let new = read(&(source("") + new)).unwrap();
+    let expected =
+        ["http.max_event", "http.max_batch_events", "http.max_connections", "clock", "scripts"];
+    assert_eq!(needs_restart(&old, &new), expected);
+}
+
+#[test]
+fn the_documentation_names_what_needs_a_restart() {
+    let text = include_str!("../../docs/configuration.md");
+    let told = text.split("after a restart").nth(1).and_then(|rest| rest.split('.').next());
+    let told: Vec<&str> = told.unwrap().split('`').skip(1).step_by(2).collect();
+    for (key, _) in reload::RESTART {
+        let name = key.strip_prefix("http.").unwrap_or(key).split('.').next().unwrap();
+        assert!(told.contains(&name) || name == "privacy", "{key} is not in {told:?}");
+    }
 }
 
 #[tokio::test]

@@ -165,10 +165,37 @@ impl Served {
     /// The fields of the next log line with this message.
     fn wait_for(&mut self, message: &str) -> Value {
         loop {
+            let fields = self.line();
+            if fields["message"] == message {
+                return fields;
+            }
+        }
+    }
+
+    /// Waits until a configuration with so many sources is taken over; gives the keys that wait
+    /// for a restart.
+    fn taken_over(&mut self, sources: usize) -> String {
+        let mut keys = String::new();
+        loop {
+            let fields = self.line();
+            match fields["message"].as_str() {
+                Some("these changes need a restart") => {
+                    keys = fields["keys"].as_str().unwrap().to_owned();
+                }
+                Some("configuration taken over") if fields["sources"] == sources => return keys,
+                // That of an earlier one, which signal and file have both told of.
+                Some("configuration taken over") => keys.clear(),
+                _ => {}
+            }
+        }
+    }
+
+    /// The fields of the next log line.
+    fn line(&mut self) -> Value {
+        loop {
             let mut line = String::new();
-            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "ended before {message:?}");
-            let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
-            if line["fields"]["message"] == message {
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "ended early");
+            if let Ok(line) = serde_json::from_str::<Value>(&line) {
                 return line["fields"].clone();
             }
         }
@@ -217,6 +244,43 @@ async fn sigterm_commits_what_was_acknowledged_and_sighup_takes_over_sources() {
     let shown = run(&["tables", "--json", "--config", file.to_str().unwrap()], "");
     assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
     assert!(text(&shown.stdout).contains("user_events"), "{}", text(&shown.stdout));
+}
+
+/// What waits for a restart is not let in by a later reload: a lake of two dialects is of no use.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reload_takes_over_what_needs_a_restart() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keelrow.toml");
+    // Of the two dialects only the other one reads it.
+    let start =
+        configuration(folder.path()) + "layout = { json_paths = [\"track.properties.where\"] }\n";
+    let change = "[load]\ndialect = \"snowflake\"\n[scripts]\nmemory = \"1MiB\"\n";
+    std::fs::write(&file, &start).unwrap();
+    let mut served = Served::start(&file);
+    let public = served.wait_for("accepting events")["public"].as_str().unwrap().to_owned();
+    // Each with one source more, so that it is known in the log.
+    for (more, change, waits) in [
+        (1, change, "load, scripts"),
+        (2, "", ""),
+        (3, change, "load, scripts"),
+        (4, change, "load, scripts"),
+    ] {
+        let source = |n| {
+            format!("[[source]]\nname = \"s{n}\"\nenvironment = \"prod\"\nwrite_key = \"s{n}\"\n")
+        };
+        let sources: String = (0..more).map(source).collect();
+        std::fs::write(&file, format!("{start}{sources}{change}")).unwrap();
+        served.signal("-HUP");
+        assert_eq!(served.taken_over(1 + more), waits, "reload {more}");
+    }
+    let event = r#"{"userId":"u","event":"e","properties":{"where":{"at":1}}}"#;
+    assert_eq!(post(&public, "wk", event).await, 200);
+    served.signal("-TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    let rows = lake::rows(&folder.path().join("lake/rudder-datalake/web_prod/e"));
+    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!(row.get("where_at"), Some(&Value::from(1)), "{row:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
