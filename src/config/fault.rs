@@ -76,6 +76,15 @@ pub enum Problem {
         /// The variable.
         variable: String,
     },
+    /// An environment variable cannot be read.
+    #[error("{}is not UTF-8", variable.as_ref().map(|name| format!("the environment variable {name} ")).unwrap_or_default())]
+    NotText {
+        /// The variable in `${NAME}`; none for an override.
+        variable: Option<String>,
+    },
+    /// `${` begins something else than a variable.
+    #[error("${{ must be followed by the name of an environment variable and }}")]
+    NotAVariable,
     /// It does not go together with another key.
     #[error("{why} ({with})")]
     Conflict {

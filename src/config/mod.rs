@@ -7,6 +7,7 @@
 
 mod address;
 mod context;
+mod environment;
 mod fault;
 mod options;
 mod reader;
@@ -21,10 +22,10 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use address::{Proxy, PublicUrl, is_authority, is_prefix};
+pub use environment::Environment;
 pub use fault::{Fault, Faults, Place, Problem};
 pub use options::{
     Admin, Clock, Column, ColumnType, Compression, Config, DIALECTS, Dedup, Http, Journal,
@@ -36,15 +37,10 @@ pub use sections::PRIVACY_KEY_BYTES_MIN;
 pub use show::show;
 pub use watch::{WatchError, Watcher};
 
-/// Environment variables by name, as [`environment`] takes them from the process.
-pub type Environment = BTreeMap<String, String>;
-
-/// The process's environment, without what is not UTF-8.
+/// The process's environment.
 #[must_use]
 pub fn environment() -> Environment {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    std::env::vars_os().collect()
 }
 
 /// Largest configuration file that is read: far above any real one, and bounded.

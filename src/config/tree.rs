@@ -1,13 +1,13 @@
 //! The configuration as written: a tree of values that know where they stand.
 //!
-//! Made from the TOML text, then `${NAME}` is replaced in its strings, then the variables
-//! `KEELROW__SECTION__KEY` are put over it. Knows nothing of what the keys mean.
+//! Made from the TOML text, then the variables `KEELROW__SECTION__KEY` are put over it; in the
+//! strings of both `${NAME}` is replaced. Knows nothing of what the keys mean.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Environment;
 use super::context::Context;
+use super::environment::{Environment, Untold};
 use super::fault::{Fault, Place, Problem};
 
 /// A value as written.
@@ -54,34 +54,49 @@ const OVERRIDE: &str = "KEELROW__";
 impl Tree {
     pub(super) fn read(text: &str, environment: &Environment, context: &Context) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let lines = Lines { text, environment, context };
+        let lines = Lines { text, variable: None, environment, context };
         for error in errors {
-            let place =
-                error.span().map_or(Place::File, |span| Place::Line(lines.line(span.start)));
+            let place = error.span().map_or(Place::File, |span| lines.place(span.start));
             let message = error.message().lines().next().unwrap_or_default().to_owned();
             let problem = Problem::Syntax { message };
             context.fault(Fault { place, key: String::new(), value: None, problem });
         }
         let mut root = lines.table(table.get_ref(), Place::File, "");
-        for (name, value) in environment {
-            if let Some(path) = name.strip_prefix(OVERRIDE) {
-                put(&mut root, path, name, value, context);
+        for (name, text) in environment.iter() {
+            let Some(path) = name.strip_prefix(OVERRIDE) else { continue };
+            match text {
+                Some(text) => {
+                    let variable = Some(name);
+                    put(&mut root, path, &Lines { text, variable, environment, context });
+                }
+                None => context.fault(Fault {
+                    place: Place::Variable(name.to_owned()),
+                    key: String::new(),
+                    value: None,
+                    problem: Problem::NotText { variable: None },
+                }),
             }
         }
         Self { root }
     }
 }
 
+/// A text in TOML: the file, or what an override holds.
 struct Lines<'a> {
     text: &'a str,
+    /// The override.
+    variable: Option<&'a str>,
     environment: &'a Environment,
     context: &'a Context,
 }
 
 impl Lines<'_> {
-    fn line(&self, offset: usize) -> usize {
+    fn place(&self, offset: usize) -> Place {
+        if let Some(name) = self.variable {
+            return Place::Variable(name.to_owned());
+        }
         let head = self.text.as_bytes().get(..offset).unwrap_or_default();
-        head.iter().filter(|byte| **byte == b'\n').count() + 1
+        Place::Line(head.iter().filter(|byte| **byte == b'\n').count() + 1)
     }
 
     fn table(&self, table: &DeTable<'_>, place: Place, path: &str) -> Node {
@@ -91,7 +106,7 @@ impl Lines<'_> {
                 let name = key.get_ref().to_string();
                 let dot = if path.is_empty() { "" } else { "." };
                 let mut node = self.node(value, &format!("{path}{dot}{name}"));
-                node.place = Place::Line(self.line(key.span().start));
+                node.place = self.place(key.span().start);
                 (key.span().start, Entry { key: name, node })
             })
             .collect();
@@ -101,7 +116,7 @@ impl Lines<'_> {
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>, path: &str) -> Node {
-        let place = Place::Line(self.line(value.span().start));
+        let place = self.place(value.span().start);
         let mut spelled = None;
         let value = match value.get_ref() {
             DeValue::String(text) => {
@@ -127,36 +142,69 @@ impl Lines<'_> {
         Node { value, place, spelled, raw: None }
     }
 
+    /// What an override puts at `path`: a TOML value where its text reads as one, else the text.
+    fn overriding(&self, path: &str) -> Node {
+        match DeValue::parse(self.text) {
+            Ok(value) if !matches!(value.get_ref(), DeValue::String(_)) => Node {
+                // For a key that takes text.
+                raw: self.replace(self.text).ok().map(|(text, _)| text),
+                ..self.node(&value, path)
+            },
+            _ => {
+                let place = self.place(0);
+                let (value, replaced) = self.substitute(self.text, &place, path);
+                let spelled = replaced.then(|| self.text.to_owned());
+                let raw = match &value {
+                    Value::Text(text) => Some(text.clone()),
+                    _ => None,
+                };
+                Node { value, place, spelled, raw }
+            }
+        }
+    }
+
     /// Puts variables in for `${NAME}`; tells whether there was any.
     fn substitute(&self, text: &str, place: &Place, path: &str) -> (Value, bool) {
+        match self.replace(text) {
+            Ok((text, replaced)) => (Value::Text(text), replaced),
+            Err(problems) => {
+                // Anything beside a variable may be a part of a secret.
+                let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+                let value = name.filter(|name| is_variable(name)).map(|_| format!("\"{text}\""));
+                for problem in problems {
+                    let (place, key, value) = (place.clone(), path.to_owned(), value.clone());
+                    self.context.fault(Fault { place, key, value, problem });
+                }
+                (Value::Faulty, true)
+            }
+        }
+    }
+
+    /// The same without a word about what is wrong.
+    fn replace(&self, text: &str) -> Result<(String, bool), Vec<Problem>> {
         let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        let mut replaced = false;
-        let mut faulty = false;
+        let (mut rest, mut replaced, mut problems) = (text, false, Vec::new());
         while let Some((head, tail)) = rest.split_once("${") {
             out.push_str(head);
+            replaced = true;
             let Some((name, tail)) = tail.split_once('}').filter(|(name, _)| is_variable(name))
             else {
-                out.push_str("${");
+                problems.push(Problem::NotAVariable);
                 rest = tail;
                 continue;
             };
-            replaced = true;
-            if let Some(value) = self.environment.get(name) {
-                out.push_str(value);
-            } else {
-                faulty = true;
-                self.context.fault(Fault {
-                    place: place.clone(),
-                    key: path.to_owned(),
-                    value: Some(format!("\"{text}\"")),
-                    problem: Problem::NotSet { variable: name.to_owned() },
-                });
+            let variable = name.to_owned();
+            match self.environment.get(name) {
+                Ok(value) => out.push_str(value),
+                Err(Untold::NotSet) => problems.push(Problem::NotSet { variable }),
+                Err(Untold::NotText) => {
+                    problems.push(Problem::NotText { variable: Some(variable) });
+                }
             }
             rest = tail;
         }
         out.push_str(rest);
-        (if faulty { Value::Faulty } else { Value::Text(out) }, replaced)
+        if problems.is_empty() { Ok((out, replaced)) } else { Err(problems) }
     }
 }
 
@@ -166,9 +214,10 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Puts the override `name` over the tree: `HTTP__LISTEN`, or `SOURCE__0__WRITE_KEY` for the first
-/// element of a list that is there.
-fn put(root: &mut Node, path: &str, name: &str, text: &str, context: &Context) {
+/// Puts an override over the tree: `HTTP__LISTEN`, or `SOURCE__0__WRITE_KEY` for the first element
+/// of a list that is there.
+fn put(root: &mut Node, path: &str, lines: &Lines<'_>) {
+    let place = lines.place(0);
     let mut node = root;
     let mut shown = String::new();
     for segment in path.split("__") {
@@ -178,8 +227,8 @@ fn put(root: &mut Node, path: &str, name: &str, text: &str, context: &Context) {
                 shown.push_str(&format!("[{key}]"));
                 let length = list.len();
                 let Some(item) = key.parse().ok().and_then(|n: usize| list.get_mut(n)) else {
-                    return context.fault(Fault {
-                        place: Place::Variable(name.to_owned()),
+                    return lines.context.fault(Fault {
+                        place,
                         key: shown,
                         value: None,
                         problem: Problem::OutOfRange {
@@ -200,8 +249,7 @@ fn put(root: &mut Node, path: &str, name: &str, text: &str, context: &Context) {
                 }
                 shown.push_str(&key);
                 let at = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
-                    let place = Place::Variable(name.to_owned());
-                    let value = Value::Table(Vec::new());
+                    let (value, place) = (Value::Table(Vec::new()), place.clone());
                     let node = Node { value, place, spelled: None, raw: None };
                     entries.push(Entry { key, node });
                     entries.len() - 1
@@ -211,37 +259,7 @@ fn put(root: &mut Node, path: &str, name: &str, text: &str, context: &Context) {
             }
         }
     }
-    *node = from_variable(name, text);
-}
-
-/// A variable's text is a TOML value where it reads as one, else a string.
-fn from_variable(name: &str, text: &str) -> Node {
-    let environment = Environment::new();
-    let context = Context::default();
-    let lines = Lines { text, environment: &environment, context: &context };
-    let mut node = match DeValue::parse(text) {
-        Ok(value) if !matches!(value.get_ref(), DeValue::String(_)) => lines.node(&value, ""),
-        _ => Node {
-            value: Value::Text(text.to_owned()),
-            place: Place::File,
-            spelled: None,
-            raw: None,
-        },
-    };
-    set_place(&mut node, &Place::Variable(name.to_owned()));
-    node.raw = Some(text.to_owned());
-    node
-}
-
-fn set_place(node: &mut Node, place: &Place) {
-    node.place = place.clone();
-    match &mut node.value {
-        Value::List(list) => list.iter_mut().for_each(|item| set_place(item, place)),
-        Value::Table(entries) => {
-            entries.iter_mut().for_each(|entry| set_place(&mut entry.node, place));
-        }
-        _ => {}
-    }
+    *node = lines.overriding(&shown);
 }
 
 impl Node {
