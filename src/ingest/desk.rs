@@ -17,7 +17,7 @@ use crate::journal::Group;
 use crate::limits::RetryAfter;
 use crate::record::{self, FrameKind, Rejection, Stamp, Tally};
 use crate::source::Source;
-use crate::transform::{self, Suppression, Verdict};
+use crate::transform::{self, Pseudonyms, Suppression, Verdict};
 
 /// What an event grows by on its way into the journal, by and large: headers, route and hashes, and
 /// what enrichment adds.
@@ -158,7 +158,8 @@ impl Desk<'_> {
         let work = &mut *self.work;
         work.payload.clear();
         let mut rejection = Rejection { reason: fault.reason().to_owned(), ..Rejection::default() };
-        let mut whole = fault != Fault::NotAnObject && fault != Fault::TooLarge;
+        let is_object = fault != Fault::NotAnObject;
+        let mut whole = is_object;
         let mut event = event;
         if whole && self.batch.has_context() && self.chain.asks_for_consent() {
             // What the sender denied may be said once for the whole batch.
@@ -173,7 +174,7 @@ impl Desk<'_> {
         }
         let pseudonyms = &self.services.pseudonyms;
         work.edits.begin(event);
-        if fault != Fault::NotAnObject && self.suppression.has(event, &work.edits, pseudonyms) {
+        if is_object && self.suppression.has(event, &work.edits, pseudonyms) {
             self.tally("suppressed", true);
             return Ok(());
         }
@@ -184,10 +185,20 @@ impl Desk<'_> {
                 self.tally(rule, is_suppressed);
                 return Ok(());
             }
-            name(&mut rejection, &Fields::of(event), &work.edits);
-            work.edits.write(event, &mut work.payload);
         }
-        if whole && !self.chain.rest().is_empty() {
+        if is_object {
+            let bytes_max = self.services.limits.rejected_bytes_max;
+            name(&mut rejection, &Fields::of(event), &work.edits, bytes_max);
+        }
+        // No script is given what is too large, and nothing is told that one might have taken out.
+        let has_scripts = !self.chain.rest().is_empty();
+        let is_open = whole && !(has_scripts && fault == Fault::TooLarge);
+        if is_open {
+            work.edits.write(event, &mut work.payload);
+        } else {
+            close(&mut rejection, pseudonyms);
+        }
+        if is_open && has_scripts {
             // A script may take out what no pack does, so it sees rejected events too.
             let fields = Fields::of(event);
             let identity = Identity::of(&fields, None, self.source);
@@ -196,7 +207,7 @@ impl Desk<'_> {
             self.scripted.push(Scripted::rejected(payload, identity, message_id, fault.reason()));
             return Ok(());
         }
-        if !whole || work.payload.len() > self.services.limits.rejected_bytes_max {
+        if !is_open || work.payload.len() > self.services.limits.rejected_bytes_max {
             work.payload.clear();
             work.payload.extend_from_slice(transform::shape(event).as_bytes());
         }
@@ -204,7 +215,7 @@ impl Desk<'_> {
         self.write_rejected(rejection, identity, 0)
     }
 
-    /// Writes part `part` of an event that was rejected before the scripts saw it.
+    /// Writes part `part` of an event that is rejected and that the scripts have seen.
     pub(super) fn write_rejected_part(
         &mut self,
         event: &str,
@@ -215,12 +226,13 @@ impl Desk<'_> {
         let tape = merged_parser.parse(event.as_bytes()).map_err(|_| Refusal::Internal)?;
         let mut rejection = Rejection { reason: reason.to_owned(), ..Rejection::default() };
         edits.begin(tape.root());
-        name(&mut rejection, &Fields::of(tape.root()), edits);
+        let bytes_max = self.services.limits.rejected_bytes_max;
+        name(&mut rejection, &Fields::of(tape.root()), edits, bytes_max);
         if part > 0 {
             rejection.message_id = origin.message_id(part);
         }
         payload.clear();
-        if event.len() > self.services.limits.rejected_bytes_max {
+        if event.len() > bytes_max {
             payload.extend_from_slice(transform::shape(tape.root()).as_bytes());
         } else {
             payload.extend_from_slice(event.as_bytes());
@@ -395,14 +407,31 @@ fn current<'e>(node: Option<Node<'e>>, edits: &'e Edits) -> Cow<'e, str> {
     }
 }
 
-/// Fills in the ids and names of a rejected event, as they stand after the transformations.
-fn name(rejection: &mut Rejection, fields: &Fields<'_>, edits: &Edits) {
-    let text = |key| current(fields.get(key), edits).into_owned();
+/// Fills in the ids and names of a rejected event, as they stand after the transformations; those
+/// that are themselves too long for its row are left out.
+fn name(rejection: &mut Rejection, fields: &Fields<'_>, edits: &Edits, bytes_max: usize) {
+    let text = |key| {
+        let text = current(fields.get(key), edits);
+        if text.len() > bytes_max { String::new() } else { text.into_owned() }
+    };
     rejection.message_id = id::cleaned(&text(known::MESSAGE_ID)).into_owned();
     rejection.r#type = text(known::TYPE);
     rejection.event = text(known::EVENT);
     rejection.user_id = text(known::USER_ID);
     rejection.anonymous_id = text(known::ANONYMOUS_ID);
+}
+
+/// Leaves of a rejected event's ids their pseudonyms, of its type only a known one, and no name:
+/// anything else may hold anything.
+pub(super) fn close(rejection: &mut Rejection, pseudonyms: &Pseudonyms) {
+    for id in [&mut rejection.message_id, &mut rejection.user_id, &mut rejection.anonymous_id] {
+        if !id.is_empty() {
+            *id = pseudonyms.of(id);
+        }
+    }
+    let kind = EventType::parse(&rejection.r#type);
+    rejection.r#type = kind.map_or_else(String::new, |kind| kind.name().into());
+    rejection.event.clear();
 }
 
 /// What an event that does not stay is counted as, and whether it was suppressed.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::chain::Stage;
-use super::desk::{Desk, Identity};
+use super::desk::{Desk, Identity, close};
+use super::judge::Fault;
 use super::scratch::Work;
 use super::seam::Refusal;
-use crate::event::enrich::{EventType, Fields};
+use crate::event::enrich::Fields;
 use crate::event::{KeyId, Node, Parser, id, known};
 use crate::record::Rejection;
 use crate::script::{self, Input, Metadata, Outcome, Script};
@@ -129,13 +130,10 @@ impl Desk<'_> {
     fn write_scripted(&mut self, event: &Scripted) -> Result<(), Refusal> {
         let mut number = 0;
         for part in &event.parts {
-            if let Some(reason) = event.rejected {
-                self.write_rejected_part(part, event, (reason, number))?;
-            } else if part.len() > self.services.limits.event_bytes_max {
-                let rejection = Rejection { reason: "too_large".into(), ..Rejection::default() };
-                self.write_shape(&self.shape(part), rejection, event, number)?;
-            } else {
-                self.write_part(part, event, number)?;
+            let grown = part.len() > self.services.limits.event_bytes_max;
+            match event.rejected.or_else(|| grown.then(|| Fault::TooLarge.reason())) {
+                Some(reason) => self.write_rejected_part(part, event, (reason, number))?,
+                None => self.write_part(part, event, number)?,
             }
             number += 1;
         }
@@ -256,21 +254,17 @@ impl Desk<'_> {
             _ => "script_error",
         };
         self.services.counts.transformation_failed(&self.source.id, reason);
-        let pseudonym = |id: &str| match id {
-            "" => String::new(),
-            id => self.services.pseudonyms.of(id),
-        };
-        Rejection {
+        let mut rejection = Rejection {
             reason: reason.to_owned(),
             detail: error.to_string(),
-            message_id: pseudonym(&names.message_id),
-            // Anything else may hold anything.
-            r#type: EventType::parse(&names.kind)
-                .map_or_else(String::new, |kind| kind.name().into()),
-            user_id: pseudonym(&names.user_id),
-            anonymous_id: pseudonym(&names.anonymous_id),
+            message_id: names.message_id.clone(),
+            r#type: names.kind.clone(),
+            user_id: names.user_id.clone(),
+            anonymous_id: names.anonymous_id.clone(),
             ..Rejection::default()
-        }
+        };
+        close(&mut rejection, &self.services.pseudonyms);
+        rejection
     }
 
     fn shape(&self, text: &str) -> String {

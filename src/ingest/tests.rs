@@ -15,6 +15,7 @@ use crate::journal::disk::{Log, Options};
 use crate::journal::{Item, Position};
 use crate::limits::Budget;
 use crate::record::{self, FrameKind, View};
+use crate::transform::Pack;
 
 const SOURCES: &str = r#"
 [[source]]
@@ -108,6 +109,26 @@ impl Bench {
             permit: self.in_flight.take(body.len()).unwrap(),
         };
         self.ingest.submit(submission).await.map(|accepted| accepted.events)
+    }
+
+    /// Puts transformations of `web_prod` in force.
+    fn transform(&self, stages: Vec<Stage>) {
+        let sources = Arc::clone(&self.ingest.live().sources);
+        let chains = HashMap::from([("web_prod".to_owned(), Arc::new(Chain::new(stages)))]);
+        self.ingest.reload(Live { sources, chains, suppression: Suppression::default() });
+    }
+
+    /// The last rejected event: why, its names, and its payload.
+    fn rejected(&self) -> (record::Rejection, String) {
+        let mut reader = self.journal.reader(Position::ZERO).unwrap();
+        let mut last = None;
+        while let Some(item) = reader.next().unwrap() {
+            let Item::Frame(frame) = item else { panic!("damaged") };
+            let View::Event(event) = record::read(frame.payload).unwrap() else { continue };
+            let payload = String::from_utf8(event.payload.to_vec()).unwrap();
+            last = event.rejection.clone().map(|rejection| (rejection, payload)).or(last);
+        }
+        last.unwrap()
     }
 
     /// What is in the journal: the payload, or the reason of a rejection.
@@ -304,6 +325,65 @@ async fn a_large_rejected_payload_keeps_its_shape_only() {
         assert_eq!(reason, "no_ids");
         assert_eq!(payload.to_string().contains("yyyy"), kept, "{payload}");
     }
+}
+
+/// A pack that takes addresses out, and a script that does what it says.
+fn stages(script: Option<&str>) -> Vec<Stage> {
+    let pack = Pack::compile("pii", Pack::builtin_text("pii").unwrap()).unwrap();
+    let script = script.map(|text| script::Script::load("s.js", text, &|_: &str| None).unwrap());
+    let script = script.map(|script| Stage::Script(Arc::new(script)));
+    [Stage::Pack(Arc::new(pack))].into_iter().chain(script).collect()
+}
+
+/// reason, id, type, event, user id, anonymous id.
+fn told(rejection: &record::Rejection) -> [&str; 6] {
+    let record::Rejection { reason, message_id, r#type, event, user_id, anonymous_id, .. } =
+        rejection;
+    [reason, message_id, r#type, event, user_id, anonymous_id].map(String::as_str)
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_is_named_as_its_transformations_leave_it() {
+    let bench = bench();
+    let text = "y".repeat(5_000);
+    let body = format!(
+        r#"{{"batch":[{{"type":"track","event":"to kim@example.org","userId":"kim@example.org",
+        "anonymousId":"a-1","messageId":"m-1","properties":{{"mail":"kim@example.org","x":"{text}"}}}}]}}"#
+    );
+    let pseudonyms = Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap();
+    let kim = pseudonyms.of("kim@example.org");
+    bench.transform(stages(None));
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(1));
+    let (rejection, payload) = bench.rejected();
+    assert_eq!(told(&rejection), ["too_large", "m-1", "track", "to [email]", &kim, "a-1"]);
+    assert!(!payload.contains("yyyy") && !payload.contains("kim"), "{payload}");
+
+    // What is too long itself is left out.
+    let long = body.replace("to kim@example.org", &"e".repeat(300));
+    assert_eq!(bench.post("wk-web", Form::Batch, &long).await, Ok(1));
+    assert_eq!(told(&bench.rejected().0), ["too_large", "m-1", "track", "", &kim, "a-1"]);
+
+    // What a script might have taken out is not told.
+    bench.transform(stages(Some("export const transformEvent = (event) => event;")));
+    assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(1));
+    let (rejection, payload) = bench.rejected();
+    let (id, kim, anonymous) = (pseudonyms.of("m-1"), pseudonyms.of(&kim), pseudonyms.of("a-1"));
+    assert_eq!(told(&rejection), ["too_large", &id, "track", "", &kim, &anonymous]);
+    assert!(!payload.contains("yyyy") && !payload.contains("kim"), "{payload}");
+    assert!(!payload.contains("m-1"), "{payload}");
+}
+
+#[tokio::test]
+async fn an_event_that_a_script_makes_too_large_is_named() {
+    let bench = bench();
+    let script = "export const transformEvent = (event) =>
+        ({ ...event, event: 'renamed', x: 'y'.repeat(5000) });";
+    bench.transform(stages(Some(script)));
+    let event = r#"{"event":"e","userId":"u","anonymousId":"a","messageId":"m-1"}"#;
+    assert_eq!(bench.post("wk-web", Form::Single(EventType::Track), event).await, Ok(1));
+    let (rejection, payload) = bench.rejected();
+    assert_eq!(told(&rejection), ["too_large", "m-1", "track", "renamed", "u", "a"]);
+    assert!(!payload.contains("yyyy"), "{payload}");
 }
 
 /// A clock that notes on which threads it is asked how late it is: the work on a batch asks.
