@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower::Service;
 
-use super::answer::{TEXT, not_found, typed};
+use super::answer::{TEXT, not_found, typed, unready};
 use super::server::{Handle, Peer};
 use crate::config::Secret;
 use crate::ingest::Pipeline;
@@ -97,7 +97,5 @@ async fn ready<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
     if shared.pipeline.health().accepting {
         return typed(TEXT, "ready\n");
     }
-    let mut response = typed(TEXT, "not ready\n");
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
+    unready(typed(TEXT, "not ready\n"))
 }

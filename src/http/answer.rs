@@ -1,7 +1,7 @@
 //! Answers of one line each: a text, a document, the one good answer.
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::Value;
@@ -31,6 +31,16 @@ pub(super) fn json_answer(value: &Value) -> Response {
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
     let mut response = typed(kind, value.to_string());
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// When it is worth asking again whether a log accepts that is full or short of disk, in seconds.
+pub(super) const LOG_SECONDS: u64 = 10;
+
+/// An answer as that of a program whose log does not accept.
+pub(super) fn unready(mut response: Response) -> Response {
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(LOG_SECONDS));
     response
 }
 

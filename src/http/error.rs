@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::answer::TEXT;
+use super::answer::{LOG_SECONDS, TEXT};
 use crate::ingest::{Refusal, Trouble};
 
 /// Marks the answer to a page that may not use the key: it gets no CORS headers.
@@ -51,7 +51,7 @@ fn retry_after(refusal: Refusal) -> Option<u64> {
         Refusal::Unavailable(trouble) => Some(match trouble {
             Trouble::InFlight | Trouble::Overloaded => 1,
             Trouble::ShuttingDown => 5,
-            Trouble::LogFull | Trouble::DiskLow => 10,
+            Trouble::LogFull | Trouble::DiskLow => LOG_SECONDS,
             Trouble::LogFailed => 30,
         }),
         _ => None,

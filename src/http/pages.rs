@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
-use super::answer::{json_answer, text, typed};
+use super::answer::{json_answer, text, typed, unready};
 use super::shared::Shared;
 use crate::event::time::Moment;
 use crate::ingest::Pipeline;
@@ -24,17 +24,14 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub(super) async fn health<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
     let health = shared.parts.pipeline.health();
     let last_sync = health.last_sync.map(|at| Moment::coarse(at).text().as_str().to_owned());
-    let mut response = json_answer(&json!({
+    let response = json_answer(&json!({
         "server": "UP",
         "db": if health.accepting { "UP" } else { "DOWN" },
         "acceptingEvents": if health.accepting { "TRUE" } else { "FALSE" },
         "mode": "NORMAL",
         "lastSync": last_sync.unwrap_or_default(),
     }));
-    if !health.accepting {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
+    if health.accepting { response } else { unready(response) }
 }
 
 /// Which program this is.

@@ -37,22 +37,22 @@ pub(super) async fn post<P: Pipeline>(
     shared.conclude(done.await, source.as_deref())
 }
 
-/// Takes a payload in the query.
+/// Takes a payload in the query; a HEAD is told whether its key would be let in, and takes nothing.
 pub(super) async fn get<P: Pipeline>(
     State(shared): State<Arc<Shared<P>>>,
     request: Request,
 ) -> Response {
     let head = request.into_parts().0;
     let credential = shared.in_query_or_header(&head, true);
+    if head.method == Method::HEAD {
+        return credential.map_or_else(|refusal| shared.refuse(refusal, None), |_| ok());
+    }
     let source = source_of(&credential);
     let done = async {
         let pairs = query::pairs(head.uri.query().unwrap_or_default());
         let payload = fields(pairs.filter(|(key, _)| key != "writeKey"));
         hand_in(&shared, &head, credential?, &payload?).await
     };
-    if head.method == Method::HEAD {
-        return ok();
-    }
     shared.conclude(done.await, source.as_deref())
 }
 

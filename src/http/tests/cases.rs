@@ -231,6 +231,18 @@ async fn webhooks_become_one_track_event() {
         let answer = post(&edge, path, &[], body).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (status, text), "{path} {body}");
     }
+    // A HEAD is told of its key what a GET is, and is no event.
+    let before = pipeline.count();
+    for (path, status) in [
+        ("/v1/webhook?writeKey=wk-hook", 200),
+        ("/v1/webhook?writeKey=wk-enabled", 404),
+        ("/v1/webhook?writeKey=nope", 401),
+        ("/v1/webhook", 401),
+    ] {
+        let asked = request("HEAD", path, &[]).body(Body::empty()).unwrap();
+        assert_eq!(send(&edge, asked).await.status.as_u16(), status, "{path}");
+    }
+    assert_eq!(pipeline.count(), before);
 }
 
 #[tokio::test]

@@ -123,9 +123,12 @@ async fn small_calls_have_their_answers() {
         assert_eq!((answer.status, answer.text()), (StatusCode::OK, expected));
     }
     pipeline.down.store(true, Ordering::SeqCst);
-    let answer = get(&edge, "/health", &[]).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.json()["acceptingEvents"], "FALSE");
+    for path in ["/", "/health"] {
+        let answer = get(&edge, path, &[]).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), Some("10"));
+        assert_eq!(answer.json()["acceptingEvents"], "FALSE");
+    }
 }
 
 #[tokio::test]
@@ -238,5 +241,7 @@ async fn the_admin_listener_wants_its_token() {
     }
     pipeline.down.store(true, Ordering::SeqCst);
     let asked = request("GET", "/health/ready", &[]).body(Body::empty()).unwrap();
-    assert_eq!(open.handle(asked, PEER).await.status().as_u16(), 503);
+    let answer = open.handle(asked, PEER).await;
+    assert_eq!(answer.status().as_u16(), 503);
+    assert_eq!(answer.headers()["retry-after"], "10");
 }
