@@ -10,6 +10,7 @@ mod gauges;
 mod load;
 pub mod privacy_key;
 mod reload;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ use crate::{loader, script};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration, or a transformation it names, is wrong.
+    /// The configuration, or a transformation or certificate it names, is wrong.
     #[error("{}", .0.join("\n"))]
     Config(Vec<String>),
     /// There is no usable privacy key.
@@ -65,9 +66,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// Certificate or key are no good.
-    #[error("cannot use the TLS certificate")]
-    Tls(#[source] http::tls::Error),
     /// The operating system refuses a thread or a limit.
     #[error("cannot {action}")]
     System {
@@ -87,7 +85,6 @@ impl Error {
             self,
             Self::Config(_)
                 | Self::PrivacyKey(_)
-                | Self::Tls(_)
                 | Self::Storage(
                     storage::Error::Dialect { .. }
                         | storage::Error::KeyFingerprint { .. }
@@ -122,6 +119,7 @@ pub struct App {
     loader_thread: JoinHandle<()>,
     public: SocketAddr,
     admin: SocketAddr,
+    tls: Option<http::tls::Acceptor>,
     /// Ends after all that was begun on its threads.
     lanes: Arc<Lanes>,
     shutdown: CancellationToken,
@@ -151,6 +149,7 @@ impl App {
         // For all that speaks TLS here; a second start in one process finds it installed.
         rustls::crypto::ring::default_provider().install_default().ok();
         let chains = chains::compile(&config).map_err(Error::Config)?;
+        let tls = tls::read(&config).map_err(Error::Config)?.map(http::tls::Acceptor::new);
         let public = listen(config.http.listen).await?;
         let admin = listen(config.admin.listen).await?;
         let (pseudonyms, made) = privacy_key::load(&config, &*world.ids)?;
@@ -196,6 +195,7 @@ impl App {
             edge_options: Arc::new(ArcSwap::from_pointee(config.http.clone())),
             public: address(&public)?,
             admin: address(&admin)?,
+            tls,
             lanes: Arc::new(lanes),
             config,
             ingest,
@@ -208,7 +208,7 @@ impl App {
             reloads,
             settings,
         };
-        app.serve(public, admin, &world, metrics, stats)?;
+        app.serve(public, admin, &world, metrics, stats);
         Ok(app)
     }
 
@@ -219,9 +219,7 @@ impl App {
         world: &World,
         metrics: Metrics,
         stats: Arc<http::Stats>,
-    ) -> Result<(), Error> {
-        let tls = self.config.http.tls.as_ref().map(http::tls::acceptor);
-        let tls = tls.transpose().map_err(Error::Tls)?;
+    ) {
         let edge = Edge::new(http::Parts {
             pipeline: Arc::clone(&self.ingest),
             sources: Arc::clone(&self.edge_sources),
@@ -240,14 +238,13 @@ impl App {
             let (edge, shutdown) = (edge.clone(), self.shutdown.clone());
             self.servers.track_future(async move { edge.keep_in_time(shutdown).await })
         });
-        let clock = Arc::clone(&world.clock);
+        let (clock, tls) = (Arc::clone(&world.clock), self.tls.clone());
         let server = http::server::Server { listener: public, tls, limits, lanes, clock, stats };
         self.servers.spawn(server.run(edge, self.shutdown.clone()));
         let (listener, lanes) = (admin, Arc::default());
         let clock = Arc::clone(&world.clock);
         let server = http::server::Server { listener, tls: None, limits, lanes, clock, stats: own };
         self.servers.spawn(server.run(operators, self.shutdown.clone()));
-        Ok(())
     }
 
     fn server_limits(&self) -> http::server::Limits {
@@ -289,6 +286,7 @@ impl App {
             ingest: Arc::clone(&self.ingest),
             sources: Arc::clone(&self.edge_sources),
             options: Arc::clone(&self.edge_options),
+            tls: self.tls.clone(),
             settings: Arc::clone(&self.settings),
             counts: Arc::clone(&self.reloads),
             seen: [0; 32],

@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::{chains, gauges, load};
+use super::{chains, gauges, load, tls};
 use crate::config::{self, Config, Environment};
+use crate::http::tls::Acceptor;
 use crate::ingest::{Ingest, Live};
 use crate::source::Sources;
 
@@ -25,6 +26,7 @@ pub struct Reloader {
     pub(super) ingest: Arc<Ingest>,
     pub(super) sources: Arc<ArcSwap<Sources>>,
     pub(super) options: Arc<ArcSwap<config::Http>>,
+    pub(super) tls: Option<Acceptor>,
     pub(super) settings: load::Shared,
     pub(super) counts: Arc<gauges::Reloads>,
     pub(super) seen: [u8; 32],
@@ -38,7 +40,8 @@ impl Reloader {
             .paths()
             .into_iter()
             .filter_map(|path| path.parent().map(Path::to_owned))
-            .filter(|folder| !folder.as_os_str().is_empty() && folder.is_dir())
+            .map(|folder| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder })
+            .filter(|folder| folder.is_dir())
             .collect();
         (&self.config.file, folders)
     }
@@ -50,10 +53,12 @@ impl Reloader {
         }
     }
 
-    /// The files that transformations are made from.
+    /// The files that transformations are made from, and the certificate with its key.
     fn paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = chains::paths(&self.config);
         paths.extend(chains::libraries(&self.ingest.live().chains));
+        let tls = self.config.http.tls.as_ref();
+        paths.extend(tls.into_iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
         paths
     }
 
@@ -94,6 +99,7 @@ impl Reloader {
         let config = config::load(&self.config.file, &self.environment)
             .map_err(|faults| vec![faults.to_string()])?;
         let chains = chains::compile(&config)?;
+        let pair = tls::read(&config)?;
         // At each reload anew: a change that was put back is none, one that waits is told again.
         let restart = config::needs_restart(&self.running, &config);
         if !restart.is_empty() {
@@ -105,6 +111,9 @@ impl Reloader {
         self.ingest.reload(Live { sources: Arc::clone(&sources), chains, suppression });
         self.sources.store(sources);
         self.options.store(Arc::new(config.http.clone()));
+        if let (Some(acceptor), Some(pair)) = (&self.tls, pair) {
+            acceptor.exchange(pair);
+        }
         // Counts from the next batch on, but for what needs a restart.
         let settings =
             load::settings(&Config { load: self.running.load.clone(), ..config.clone() });

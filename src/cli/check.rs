@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use std::iter::once;
 
 use super::{ConfigFile, Failure, chain};
-use crate::app::{chains, privacy_key};
+use crate::app::{chains, privacy_key, tls};
 use crate::config::{self, Config};
-use crate::http::tls;
 use crate::unified::glob;
 use crate::warehouse::Dialect;
 
@@ -48,13 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// A line for each file that the configuration names and that is not there or of no use.
 fn files(config: &Config) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut told = tls::read(config).err().unwrap_or_default();
     let mut tell = |key: &str, error: &dyn Error| {
         told.push(format!("{}: {key}: {}", config.file.display(), chain(error)));
     };
-    if let Some(Err(error)) = config.http.tls.as_ref().map(tls::acceptor) {
-        tell("http.tls", &error);
-    }
     if let Err(error) = privacy_key::check(config) {
         let key = if config.privacy.key_file.is_some() { "key_file" } else { "key" };
         tell(&format!("privacy.{key}"), &error);

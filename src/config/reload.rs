@@ -6,8 +6,8 @@ use super::options::Config;
 type Key = (&'static str, fn(&Config, &Config) -> bool);
 
 macro_rules! keys {
-    ($($name:literal: $($field:ident).+;)*) => {
-        &[$(($name, |old, new| old.$($field).+ != new.$($field).+)),*]
+    ($($name:literal: $($field:ident).+ $(=> $of:ident)?;)*) => {
+        &[$(($name, |old, new| old.$($field).+ $(.$of())? != new.$($field).+ $(.$of())?)),*]
     };
 }
 
@@ -23,7 +23,8 @@ pub(super) const RESTART: &[Key] = keys! {
     "http.max_connections": http.max_connections;
     "http.header_timeout": http.header_timeout;
     "http.idle_timeout": http.idle_timeout;
-    "http.tls": http.tls;
+    // Other files are taken over, like other content of the same.
+    "http.tls": http.tls => is_some;
     "journal": journal;
     "storage": storage;
     "load": load;

@@ -52,7 +52,8 @@ impl Watcher {
         let failed = |folder: &Path, source| WatchError { folder: folder.to_path_buf(), source };
         let mut watcher =
             notify::recommended_watcher(notify).map_err(|source| failed(own, source))?;
-        for folder in std::iter::once(own).chain(folders) {
+        for folder in std::iter::once(own).chain(folders.into_iter().filter(|other| *other != own))
+        {
             watcher
                 .watch(folder, RecursiveMode::NonRecursive)
                 .map_err(|source| failed(folder, source))?;

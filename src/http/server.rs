@@ -17,13 +17,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::http1::{Connection, Over};
 use self::stream::Stream;
 use super::stats::Stats;
+use super::tls::Acceptor;
 use crate::clock::Clock;
 use crate::limits::{Budget, Permit};
 
@@ -79,7 +79,7 @@ pub struct Server {
     /// Where connections come in.
     pub listener: TcpListener,
     /// Encrypts them.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Acceptor>,
     /// Their limits.
     pub limits: Limits,
     /// The threads that serve them; shared, since work of theirs may outlast the server.
@@ -102,7 +102,7 @@ impl std::fmt::Debug for Server {
 /// What all connections of a listener share.
 #[derive(Clone)]
 struct Shared {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Acceptor>,
     limits: Limits,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,

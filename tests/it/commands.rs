@@ -31,7 +31,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// A configuration on `folder` with one source.
-fn configuration(folder: &Path) -> String {
+pub(crate) fn configuration(folder: &Path) -> String {
     format!(
         "[http]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
          [journal]\npath = \"{0}/journal\"\nmax_bytes = \"1GiB\"\n\
@@ -67,7 +67,12 @@ fn check_tells_all_faults_at_once_and_exits_with_2() {
     let output = run(&["check", "--config", file.to_str().unwrap()], "");
     let faults = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{faults}");
-    for key in ["http.tls", "privacy.key_file", "privacy.suppression_file"] {
+    for key in [
+        "http.tls: cannot read x.pem",
+        "http.tls: cannot read y.pem",
+        "privacy.key_file",
+        "privacy.suppression_file",
+    ] {
         let line = faults.lines().find(|line| line.contains(key));
         assert!(line.is_some_and(|line| line.contains("keelrow.toml: ")), "{key}: {faults}");
     }
@@ -146,13 +151,13 @@ fn transform_keeps_lines_in_order_and_names_a_wrong_key() {
 }
 
 /// A running `keelrow serve` and its log.
-struct Served {
-    child: Child,
+pub(crate) struct Served {
+    pub(crate) child: Child,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Served {
-    fn start(file: &Path) -> Self {
+    pub(crate) fn start(file: &Path) -> Self {
         let mut child = keelrow()
             .args(["serve", "--log-json", "--config", file.to_str().unwrap()])
             .stderr(Stdio::piped())
@@ -163,7 +168,7 @@ impl Served {
     }
 
     /// The fields of the next log line with this message.
-    fn wait_for(&mut self, message: &str) -> Value {
+    pub(crate) fn wait_for(&mut self, message: &str) -> Value {
         loop {
             let fields = self.line();
             if fields["message"] == message {
@@ -174,7 +179,7 @@ impl Served {
 
     /// Waits until a configuration with so many sources is taken over; gives the keys that wait
     /// for a restart.
-    fn taken_over(&mut self, sources: usize) -> String {
+    pub(crate) fn taken_over(&mut self, sources: usize) -> String {
         let mut keys = String::new();
         loop {
             let fields = self.line();
@@ -201,7 +206,7 @@ impl Served {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }

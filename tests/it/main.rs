@@ -21,4 +21,5 @@ mod privacy;
 mod secrets;
 mod sim;
 mod tidy;
+mod tls;
 mod transforms;

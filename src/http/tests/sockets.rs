@@ -33,15 +33,11 @@ struct Running {
     server: JoinHandle<()>,
 }
 
-async fn run(limits: Limits, tls: Option<tokio_rustls::TlsAcceptor>) -> Running {
+async fn run(limits: Limits, tls: Option<tls::Acceptor>) -> Running {
     run_on(Arc::default(), limits, tls).await
 }
 
-async fn run_on(
-    lanes: Arc<Lanes>,
-    limits: Limits,
-    tls: Option<tokio_rustls::TlsAcceptor>,
-) -> Running {
+async fn run_on(lanes: Arc<Lanes>, limits: Limits, tls: Option<tls::Acceptor>) -> Running {
     let (edge, pipeline) = edge("");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -301,13 +297,14 @@ fn golden(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/http").join(name)
 }
 
-fn certificate() -> config::Tls {
-    config::Tls { certificate: golden("certificate.pem"), key: golden("key.pem") }
+fn acceptor() -> tls::Acceptor {
+    let options = config::Tls { certificate: golden("certificate.pem"), key: golden("key.pem") };
+    tls::Acceptor::new(tls::Pair::read(&options).unwrap())
 }
 
 #[tokio::test]
 async fn the_end_does_not_wait_for_who_has_not_said_hello() {
-    let server = run(LIMITS, Some(tls::acceptor(&certificate()).unwrap())).await;
+    let server = run(LIMITS, Some(acceptor())).await;
     let silent = server.connect().await;
     // By the time that this one is told off, the other was accepted.
     let mut wrong = server.connect().await;
@@ -322,8 +319,7 @@ async fn the_end_does_not_wait_for_who_has_not_said_hello() {
 #[tokio::test]
 async fn tls_serves_both_versions_of_http() {
     use rustls::pki_types::pem::PemObject;
-    let acceptor = tls::acceptor(&certificate()).unwrap();
-    let server = run(LIMITS, Some(acceptor)).await;
+    let server = run(LIMITS, Some(acceptor())).await;
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(rustls::pki_types::CertificateDer::from_pem_file(golden("certificate.pem")).unwrap())
@@ -380,10 +376,20 @@ async fn read_all_bytes(stream: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn a_certificate_that_cannot_be_used_names_the_file() {
-    let swapped = config::Tls { certificate: golden("key.pem"), key: golden("certificate.pem") };
-    let missing = config::Tls { certificate: golden("nope.pem"), key: golden("key.pem") };
-    for options in [swapped, missing] {
-        let Err(error) = tls::acceptor(&options) else { panic!("accepted") };
-        assert!(error.to_string().contains(".pem"), "{error}");
+    let files = |certificate: &str, key: &str| config::Tls {
+        certificate: golden(certificate),
+        key: golden(key),
+    };
+    for (options, named) in [
+        (files("nope.pem", "key.pem"), &["nope.pem"][..]),
+        (files("nope.pem", "none.pem"), &["nope.pem", "none.pem"]),
+        (files("key.pem", "certificate.pem"), &["key.pem", "certificate.pem"]),
+        (files("certificate.pem", "key-renewed.pem"), &["certificate.pem with"]),
+    ] {
+        let Err(errors) = tls::Pair::read(&options) else { panic!("accepted") };
+        assert_eq!(errors.len(), named.len(), "{errors:?}");
+        for (error, name) in errors.iter().zip(named) {
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 }
