@@ -7,8 +7,8 @@ use std::iter::once;
 use super::{ConfigFile, Failure, chain};
 use crate::app::{chains, privacy_key, tls};
 use crate::config::{self, Config};
-use crate::unified::glob;
-use crate::warehouse::Dialect;
+use crate::unified::{DEFAULT_NAME, glob};
+use crate::warehouse::{Dialect, Mapper, TableKind};
 
 /// Arguments of `keelrow check`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Err(faults) = chains::compile(&config) {
         told.extend(faults);
     }
-    told.extend(files(&config));
+    // What is wrong with the key itself is told already.
+    let key_is_told = faults.list().iter().any(|fault| fault.key.starts_with("privacy.key"));
+    told.extend(files(&config, key_is_told));
     if !told.is_empty() {
         return Err(Failure::input(told.join("\n")));
     }
@@ -46,12 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// A line for each file that the configuration names and that is not there or of no use.
-fn files(config: &Config) -> Vec<String> {
+fn files(config: &Config, key_is_told: bool) -> Vec<String> {
     let mut told = tls::read(config).err().unwrap_or_default();
     let mut tell = |key: &str, error: &dyn Error| {
         told.push(format!("{}: {key}: {}", config.file.display(), chain(error)));
     };
-    if let Err(error) = privacy_key::check(config) {
+    if !key_is_told && let Err(error) = privacy_key::check(config) {
         let key = if config.privacy.key_file.is_some() { "key_file" } else { "key" };
         tell(&format!("privacy.{key}"), &error);
     }
@@ -67,6 +69,12 @@ fn files(config: &Config) -> Vec<String> {
 fn warnings(config: &Config) -> Vec<String> {
     let mut told = unread_json_paths(config);
     told.extend(idle_blocks(config));
+    told.extend(idle_pins(config));
+    if config.journal_is_in_lake() {
+        let told_of = "journal.path is in the folder of storage.url: who reads the lake meets files of \
+                       open batches there, and the privacy key if one is made";
+        told.push(told_of.to_owned());
+    }
     told
 }
 
@@ -86,6 +94,46 @@ fn idle_blocks(config: &Config) -> Vec<String> {
             if !config.sources.iter().any(|source| is(&source.name) || is(&source.id)) {
                 told.push(format!("unified[{n}].sources: no source is called {glob:?}"));
             }
+        }
+    }
+    told
+}
+
+/// The tables of the layout whose columns may be pinned, beside those of events.
+const TABLES: [&str; 7] =
+    ["tracks", "identifies", "users", "pages", "screens", "groups", "aliases"];
+
+/// Pins of columns to which the layout gives another type.
+fn idle_pins(config: &Config) -> Vec<String> {
+    let named = |dialect: &&Dialect| dialect.name() == config.load.dialect;
+    let Some(dialect) = Dialect::ALL.iter().find(named) else { return Vec::new() };
+    let mut mapper = Mapper::new(*dialect);
+    let mut told = Vec::new();
+    for (n, pin) in config.columns.iter().enumerate() {
+        // A unified table has a layout of its own.
+        if pin.table == DEFAULT_NAME || config.unified.iter().any(|own| own.name == pin.table) {
+            continue;
+        }
+        let column = mapper.column(&pin.name);
+        let others = |kind| {
+            let fixed = mapper.standard_type(kind, column);
+            fixed.filter(|fixed| fixed.label() != pin.r#type.as_str())
+        };
+        let mut tables: Vec<&str> = TABLES
+            .into_iter()
+            .filter(|table| {
+                glob::matches(&pin.table, table) && others(TableKind::of(table)).is_some()
+            })
+            .collect();
+        if TableKind::of(&pin.table) == TableKind::Event && others(TableKind::Event).is_some() {
+            tables.push("tables of events");
+        }
+        if !tables.is_empty() {
+            told.push(format!(
+                "column[{n}]: {:?} has its type from the layout in {}, where this has no effect",
+                pin.name,
+                tables.join(", ")
+            ));
         }
     }
     told
@@ -126,6 +174,31 @@ mod tests {
         ];
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told.iter().zip(starts).all(|(told, start)| told.starts_with(start)), "{told:?}");
+    }
+
+    #[test]
+    fn pins_of_columns_with_a_type_of_their_own_are_told() {
+        let pin = |table: &str, name: &str, kind: &str| {
+            format!("[[column]]\ntable = \"{table}\"\nname = \"{name}\"\ntype = \"{kind}\"\n")
+        };
+        let text = pin("*", "price", "float")
+            + &pin("*", "received_at", "string")
+            + &pin("tracks", "received_at", "datetime")
+            + &pin("order_done", "event", "int")
+            + &pin("pages", "event", "int")
+            + &pin("user_events", "received_at", "string");
+        let file = std::path::Path::new("keelrow.toml");
+        let config = config::parse(&text, file, &Environment::default()).unwrap();
+        let told = warnings(&config);
+        let tables = "tracks, identifies, users, pages, screens, groups, aliases, tables of events";
+        let expected = [(1, "received_at", tables), (3, "event", "tables of events")];
+        let expected = expected.map(|(n, name, tables)| {
+            format!(
+                "column[{n}]: {name:?} has its type from the layout in {tables}, where this has no \
+                 effect"
+            )
+        });
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -315,9 +315,13 @@ const SECRETS: [&str; 4] = ["write_key", "write_keys", "write_key_sha256", "admi
 /// A URL without what may be a password in it: user, password and query.
 fn without_credentials(text: String) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text };
+    let (rest, quote) = rest.strip_suffix('"').map_or((rest, ""), |rest| (rest, "\""));
     let after_user = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let before_query = after_user.split(['?', '#']).next().unwrap_or_default();
-    if before_query == rest { text } else { format!("{scheme}://(hidden){before_query}") }
+    if before_query == rest {
+        return text;
+    }
+    format!("{scheme}://(hidden){before_query}{quote}")
 }
 
 fn text_of(node: &Node) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! Reads the sections of the file into checked options; the only place that knows the defaults.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::address::{LOCALHOST, Proxy, PublicUrl};
@@ -38,13 +38,14 @@ pub(super) fn read(tree: &Tree, file: PathBuf, context: &Context) -> Config {
     let (http, admin) = http(root.section("http"));
     let load = load(root.section("load"));
     let sources = sources::sources(&root, load.dialect);
+    let journal = journal(root.section("journal"));
     let config = Config {
         file,
         node: node(root.section("node")),
         http,
         admin,
-        journal: journal(root.section("journal")),
-        storage: storage(root.section("storage")),
+        storage: storage(root.section("storage"), &journal.path),
+        journal,
         load,
         dedup: dedup(root.section("dedup")),
         clock: clock(root.section("clock")),
@@ -207,21 +208,68 @@ fn path(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
     })
 }
 
-fn storage(section: Section<'_>) -> Storage {
+fn storage(section: Section<'_>, journal: &Path) -> Storage {
     let url = section.parsed("url", |text| {
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         let known = scheme.is_none_or(|scheme| ["file", "s3", "gs", "az"].contains(&scheme));
         let remote = scheme.is_some_and(|scheme| scheme != "file");
         if remote && text.contains(['@', '?', '#']) {
             Err("a URL without user, password or query: credentials come from the environment")
-        } else if known && !text.trim().is_empty() {
-            Ok(text.to_owned())
-        } else {
+        } else if !known || text.trim().is_empty() {
             Err("a folder, or a URL that starts with file://, s3://, gs:// or az://")
+        } else if remote && !is_place(text) {
+            Err("a URL with a bucket, and perhaps a prefix without empty parts, \".\" and \"..\"")
+        } else if scheme == Some("file") && !text.starts_with("file:///") {
+            Err("a URL with a whole path, such as \"file:///var/lib/lake\", or a folder without file://")
+        } else {
+            Ok(text.to_owned())
         }
     });
+    let url = url.unwrap_or_else(|| "keelrow-data/lake".to_owned());
+    if folder(&url).is_some_and(|lake| lake == whole(journal)) {
+        let why = "lake and journal each need a folder of their own";
+        section.fault("url", Problem::Conflict { with: "journal.path".to_owned(), why });
+    }
     section.finish();
-    Storage { url: url.unwrap_or_else(|| "keelrow-data/lake".to_owned()) }
+    Storage { url }
+}
+
+/// True for `scheme://bucket` and `scheme://bucket/a/b`, perhaps with slashes at the end.
+fn is_place(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let prefix = prefix.trim_matches('/');
+    let fits = |part: &str| !["", ".", ".."].contains(&part);
+    !bucket.is_empty() && (prefix.is_empty() || prefix.split('/').all(fits))
+}
+
+/// The lake's folder, if it is one, whole.
+fn folder(url: &str) -> Option<PathBuf> {
+    match url.split_once("://") {
+        Some(("file", path)) => Some(whole(Path::new(path))),
+        Some(_) => None,
+        None => Some(whole(Path::new(url))),
+    }
+}
+
+/// A path from the root, without `.` and, but for links, `..`.
+fn whole(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+impl Config {
+    /// True where the journal lies in the lake's folder: whoever reads the lake meets it there.
+    #[must_use]
+    pub fn journal_is_in_lake(&self) -> bool {
+        folder(&self.storage.url).is_some_and(|lake| whole(&self.journal.path).starts_with(lake))
+    }
 }
 
 fn load(section: Section<'_>) -> Load {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::fault::Problem;
 use super::options::{KeyHash, Kind, Layout, Platform, Source};
 use super::reader::Section;
+use crate::outcome::UNKNOWN_SOURCE;
 use crate::units::Rate;
 
 /// Longest id, name and key that is taken; each goes into labels and hashes.
@@ -29,7 +30,7 @@ fn source(section: &Section<'_>, dialect: &str) -> Source {
     let name = name(section, "name").unwrap_or_default();
     let environment = environment(section);
     let id = match section.has("id") {
-        true => self::name(section, "id").unwrap_or_default(),
+        true => id(section),
         false => {
             section.text("id");
             format!("{name}_{environment}")
@@ -47,7 +48,7 @@ fn source(section: &Section<'_>, dialect: &str) -> Source {
         kind: kind(section),
         keys: keys(section),
         transforms: transforms(section),
-        rate_limit: section.parsed("rate_limit", Rate::parse),
+        rate_limit: section.parsed("rate_limit", |text| Rate::parse(text).map_err(|e| e.wanted)),
         origins: origins(section),
         keep_received_at: section.boolean("keep_received_at", false),
         enabled: section.boolean("enabled", true),
@@ -71,6 +72,16 @@ fn name(section: &Section<'_>, key: &'static str) -> Option<String> {
             && !text.contains(char::is_control);
         if fits { Ok(text.to_owned()) } else { Err(wanted) }
     })
+}
+
+/// An id that is written out.
+fn id(section: &Section<'_>) -> String {
+    let id = name(section, "id").unwrap_or_default();
+    if id == UNKNOWN_SOURCE {
+        let wanted = format!("another id: damaged records are booked to {UNKNOWN_SOURCE:?}");
+        section.malformed("id", wanted);
+    }
+    id
 }
 
 fn environment(section: &Section<'_>) -> String {

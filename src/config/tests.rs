@@ -179,6 +179,13 @@ fn each_fault_of_a_section_is_found() {
         ("[http]\nack_timeout = \"2m\"", "http.ack_timeout"),
         ("[http]\ntls = { certificate = \"a\" }", "http.tls.key"),
         ("[http]\ntls = { certificate = \"a\", key = \"b\", k = 1 }", "http.tls.k"),
+        ("[storage]\nurl = \"s3://\"", "storage.url"),
+        ("[storage]\nurl = \"gs:///lake\"", "storage.url"),
+        ("[storage]\nurl = \"az://bucket/a//b\"", "storage.url"),
+        ("[storage]\nurl = \"s3://bucket/../b\"", "storage.url"),
+        ("[storage]\nurl = \"file://lake\"", "storage.url"),
+        ("[storage]\nurl = \"./a/../d/\"\n[journal]\npath = \"d\"", "storage.url"),
+        ("[storage]\nurl = \"file:///d\"\n[journal]\npath = \"/d/\"", "storage.url"),
         ("[load]\ndialect = \"oracle\"", "load.dialect"),
         ("[load]\ncompression = \"gzip\"", "load.compression"),
         ("[clock]\nmin = \"yesterday\"", "clock.min"),
@@ -207,6 +214,7 @@ fn each_fault_of_a_source_or_table_is_found() {
         (source("schema = \"Prod-1\""), "source[0].schema"),
         (source("schema = \"unified_prod\""), "source[0].schema"),
         (source("rate_limit = \"fast\""), "source[0].rate_limit"),
+        (source("id = \"unknown\""), "source[0].id"),
         (source("origins = [\"app.example.com\"]"), "source[0].origins"),
         (source("origins = [\"https://a.example/x\"]"), "source[0].origins"),
         (source("transforms = [\"pii\", \"pii\"]"), "source[0].transforms"),
@@ -420,6 +428,38 @@ fn no_fault_shows_a_secret_that_stands_in_the_wrong_place() {
     ] {
         let told = read(&text).unwrap_err().to_string();
         assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[test]
+fn faults_read_as_sentences() {
+    for (text, told) in [
+        (
+            source("rate_limit = \"fast\""),
+            "5: source[0].rate_limit = \"fast\": must be a rate such as \"1000/s\", \"500/m\" or \"100/h\"",
+        ),
+        (
+            "[storage]\nurl = \"s3://u:p@bucket/x?sig=1\"".to_owned(),
+            "2: storage.url = \"s3://(hidden)bucket/x\": must be a URL without user, password or \
+             query: credentials come from the environment",
+        ),
+    ] {
+        assert_eq!(faults(read(&text)), [format!("keelrow.toml:{told}")]);
+    }
+}
+
+#[test]
+fn a_journal_in_the_lake_is_known() {
+    for (url, path, is) in [
+        ("lake", "lake/journal", true),
+        ("file:///d", "/d/e/../journal", true),
+        ("s3://d", "d/journal", false),
+        ("d/lake", "d/journal", false),
+        ("d/lake", "d/lake-journal", false),
+        ("d/journal/lake", "d/journal", false),
+    ] {
+        let text = format!("[storage]\nurl = {url:?}\n[journal]\npath = {path:?}");
+        assert_eq!(read(&text).unwrap().journal_is_in_lake(), is, "{url} {path}");
     }
 }
 

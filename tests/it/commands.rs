@@ -76,6 +76,14 @@ fn check_tells_all_faults_at_once_and_exits_with_2() {
         let line = faults.lines().find(|line| line.contains(key));
         assert!(line.is_some_and(|line| line.contains("keelrow.toml: ")), "{key}: {faults}");
     }
+    // A key that is no good is told once, and nothing else of it.
+    for storage in ["lake", "s3://bucket"] {
+        let short = format!("[storage]\nurl = \"{storage}\"\n[privacy]\nkey = \"short\"\n");
+        std::fs::write(&file, short).unwrap();
+        let output = run(&["check", "--config", file.to_str().unwrap()], "");
+        let faults = text(&output.stderr);
+        assert_eq!(faults.matches("privacy.key").count(), 1, "{faults}");
+    }
     std::fs::write(&file, configuration(folder.path())).unwrap();
     let output = run(&["check", "--show", "--config", file.to_str().unwrap()], "");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
