@@ -108,7 +108,7 @@ struct Pair {
 }
 
 fn report(store: &Store, config: &Config) -> Result<Vec<Report>, Failure> {
-    let failed = |error: storage::Error| Failure::other(&error);
+    let failed = |error: storage::Error| Failure::storage(&error);
     let registry = Registry::new(store.clone());
     // One for the whole run, so that equal values have equal hashes.
     let hasher = RandomState::new();
@@ -221,7 +221,7 @@ fn read_files(
     let names: BTreeSet<String> = pairs.iter().flat_map(|pair| pair.names.clone()).collect();
     for file in files.iter().filter(|_| !names.is_empty()) {
         let key = Key::Data(file.clone());
-        let Some(bytes) = store.get(&key).map_err(|error| Failure::other(&error))? else {
+        let Some(bytes) = store.get(&key).map_err(|error| Failure::storage(&error))? else {
             continue;
         };
         let of = |name: &str| families.get(name).map(|family| &family.members);

@@ -10,6 +10,7 @@ use crate::app;
 use crate::dbt::{self, Lake, MARK, Table};
 use crate::record::Route;
 use crate::source::Source;
+use crate::sql;
 use crate::storage::keys::{Key, Prefix, TableFolder};
 use crate::storage::registry::Registry;
 use crate::storage::{self, Store};
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let lake = Lake {
         dialect,
         location: location(&config.storage.url)?,
-        tables: gather(&store).map_err(|error| Failure::other(&error))?,
+        tables: gather(&store, dialect).map_err(|error| Failure::storage(&error))?,
         unified,
         routes: routes.collect(),
     };
@@ -74,7 +75,7 @@ fn location(url: &str) -> Result<String, Failure> {
 }
 
 /// The newest columns of every table.
-fn gather(store: &Store) -> Result<Vec<Table>, storage::Error> {
+fn gather(store: &Store, dialect: Dialect) -> Result<Vec<Table>, storage::Error> {
     let mut latest = BTreeMap::<TableFolder, u64>::new();
     for key in store.list(&Prefix::Schemas)? {
         if let Key::Schema(folder, version) = key {
@@ -94,11 +95,46 @@ fn gather(store: &Store) -> Result<Vec<Table>, storage::Error> {
         };
         let (schema, name) = (folder.schema_name(), folder.table_name().to_owned());
         let columns = registry.version(&folder, version)?.as_ref().clone();
-        let folder = folder.to_string();
-        let table = Table { schema: schema.clone(), name: name.clone(), folder, unified, columns };
+        let (folder, label) = (folder.to_string(), name.clone());
+        let table =
+            Table { schema: schema.clone(), name: name.clone(), label, folder, unified, columns };
         tables.insert((schema, name), table);
     }
-    Ok(tables.into_values().collect())
+    let mut tables: Vec<Table> = tables.into_values().collect();
+    label(dialect, &mut tables);
+    Ok(tables)
+}
+
+/// Tables and columns have the names that `keelrow sql` gives them; DuckDB reads the files.
+fn label(dialect: Dialect, tables: &mut [Table]) {
+    let dialect = match dialect {
+        Dialect::Snowflake => sql::Dialect::Snowflake,
+        Dialect::Bigquery => sql::Dialect::Bigquery,
+        Dialect::Redshift => sql::Dialect::Redshift,
+        Dialect::Postgres => sql::Dialect::Postgres,
+        Dialect::Clickhouse => sql::Dialect::Clickhouse,
+        Dialect::Databricks => sql::Dialect::Databricks,
+        Dialect::Datalake => return,
+    };
+    let of_sql = |table: &Table| {
+        let origin = match &table.unified {
+            None => sql::Origin::Source,
+            Some((environment, generation)) => sql::Origin::Unified {
+                environment: environment.clone(),
+                block: table.name.clone(),
+                generation: *generation,
+            },
+        };
+        sql::Table::new(dialect, (&table.schema, &table.name), origin, &table.columns)
+    };
+    let mut labelled: Vec<sql::Table> = tables.iter().map(of_sql).collect();
+    sql::label_tables(dialect, &mut labelled);
+    for (table, of_sql) in tables.iter_mut().zip(labelled) {
+        table.label = of_sql.label;
+        for (column, of_sql) in table.columns.columns.iter_mut().zip(of_sql.columns) {
+            column.name = of_sql.label;
+        }
+    }
 }
 
 /// Nobody else's project is replaced.

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::clock::System;
-use crate::config;
+use crate::{config, storage};
 
 /// The input or the configuration is wrong.
 const WRONG_INPUT: u8 = 2;
@@ -95,6 +95,17 @@ impl Failure {
     fn other(error: &dyn std::error::Error) -> Self {
         Self { code: 1, text: chain(error) }
     }
+
+    /// The lake cannot be looked at.
+    fn away(url: &str, error: &io::Error) -> Self {
+        Self { code: TRY_AGAIN, text: format!("the lake at {url} cannot be read: {error}") }
+    }
+
+    /// The lake failed: what may pass is to be tried again.
+    fn storage(error: &storage::Error) -> Self {
+        let code = if error.class() == storage::Class::Retry { TRY_AGAIN } else { 1 };
+        Self { code, text: chain(error) }
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -158,12 +169,18 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Unified(arguments) => unified::run(&arguments),
         Command::Transform(arguments) => transformations::run(&arguments),
         Command::Openapi => {
-            io::stdout().lock().write_all(crate::http::OPENAPI.as_bytes())?;
+            let mut out = io::stdout().lock();
+            out.write_all(crate::http::OPENAPI.as_bytes())?;
+            out.flush()?;
             Ok(())
         }
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "keelrow", &mut io::stdout().lock());
+            // The generator panics where writing fails: a list takes all of it.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "keelrow", &mut text);
+            let mut out = io::stdout().lock();
+            out.write_all(&text)?;
+            out.flush()?;
             Ok(())
         }
     }

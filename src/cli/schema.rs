@@ -12,10 +12,10 @@ use crate::app;
 use crate::columnar::{Schema, type_name, type_of};
 use crate::config::Config;
 use crate::source::Source;
-use crate::storage::Store;
 use crate::storage::keys::{Key, Prefix, TableFolder};
 use crate::storage::registry::Registry;
-use crate::unified::forecast::{self, forecast};
+use crate::storage::{Store, parse_utc};
+use crate::unified::forecast::{self, Against, forecast};
 use crate::warehouse::Dialect;
 use crate::warehouse::diff::{Column, Difference, Table, Tables, diff};
 
@@ -101,7 +101,7 @@ fn side(text: &str, runtime: &tokio::runtime::Handle) -> Result<Side, Failure> {
     let ends = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
     if !text.contains("://") && ends("toml") {
         let config = ConfigFile { config: path.into() }.load()?;
-        let lake = tables::open_existing(&config.storage.url, runtime).ok();
+        let lake = tables::find(&config.storage.url, runtime)?;
         let lake = lake.map(|store| of_lake(&store)).transpose()?;
         return Ok(Side::Config(Box::new(config), lake));
     }
@@ -143,12 +143,16 @@ fn settled(side: &Side, other: &Side) -> Result<Tables, Failure> {
         skips_users: source.layout.skip_users_table,
     });
     let sources: Vec<forecast::Source> = sources.collect();
-    Ok(forecast(base.unwrap_or(&Tables::new()), &plan, &sources, type_name))
+    let against = match other {
+        Side::Tables(_) => Against::Tables,
+        Side::Config(..) => Against::Forecast,
+    };
+    Ok(forecast(base.unwrap_or(&Tables::new()), &plan, &sources, (against, type_name)))
 }
 
 /// The newest columns of every table of a lake; of unified tables the newest generation.
 fn of_lake(store: &Store) -> Result<Tables, Failure> {
-    let failed = |error| Failure::other(&error);
+    let failed = |error| Failure::storage(&error);
     let mut latest = BTreeMap::<TableFolder, u64>::new();
     for key in store.list(&Prefix::Schemas).map_err(failed)? {
         if let Key::Schema(folder, version) = key {
@@ -178,6 +182,7 @@ fn of_schema(generation: u32, schema: &Schema) -> Table {
         string_bytes: column.max_bytes,
         is_required: column.required,
         is_fed: true,
+        first_seen: column.first_seen,
     });
     Table { generation, is_fed: true, columns: columns.collect() }
 }
@@ -200,6 +205,8 @@ struct SavedColumn {
     required: bool,
     #[serde(default)]
     max_bytes: u64,
+    #[serde(default)]
+    first_seen: String,
 }
 
 fn saved(path: &Path) -> Result<Tables, Failure> {
@@ -228,6 +235,7 @@ fn saved(path: &Path) -> Result<Tables, Failure> {
                 string_bytes: column.max_bytes,
                 is_required: column.required,
                 is_fed: true,
+                first_seen: parse_utc(&column.first_seen).unwrap_or_default(),
             });
         }
         let name = format!("{}.{}", table.schema, table.table);

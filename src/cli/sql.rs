@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let which = (arguments.schema.as_deref(), arguments.table.as_deref());
     let is_there = |table: &Table| {
         which.0.is_none_or(|schema| schema == table.schema)
-            && which.1.is_none_or(|name| name == table.name)
+            && which.1.is_none_or(|name| name == table.label || name == table.name)
     };
     if !lake.tables.iter().any(is_there) {
         return Err(Failure { code: WRONG_INPUT, text: "no such table in the lake".into() });
@@ -123,7 +123,7 @@ fn gather(
     store: &Store,
     from: &[Start],
 ) -> Result<Lake, Failure> {
-    let failed = |error: storage::Error| Failure::other(&error);
+    let failed = |error: storage::Error| Failure::storage(&error);
     let settings = app::load_settings(config);
     let unified = settings.unified().map_err(|error| Failure::other(&error))?;
     let mut manifests = tables::manifests(store).map_err(failed)?;
@@ -198,6 +198,7 @@ fn found(
         places.insert(folder, tables.len());
         tables.push(Table::new(dialect, (&schema_name, &name), origin, &schema));
     }
+    crate::sql::label_tables(dialect, &mut tables);
     Ok((tables, places))
 }
 
@@ -226,6 +227,7 @@ fn source(source: &crate::config::Source) -> Source {
         environment: source.environment.clone(),
         schema: source.schema.clone(),
         platform: source.platform.map(|platform| platform.as_str().to_owned()).unwrap_or_default(),
+        keep_received_at: source.keep_received_at,
     }
 }
 

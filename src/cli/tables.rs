@@ -1,6 +1,7 @@
 //! `keelrow tables`: what the lake holds, from its manifests and its registry.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let store = open_existing(&config.storage.url, runtime.handle())?;
     let which =
         arguments.which.as_deref().map(|which| which.split_once('.').unwrap_or((which, "")));
-    let tables = census(&store, which).map_err(|error| Failure::other(&error))?;
+    let tables = census(&store, which).map_err(|error| Failure::storage(&error))?;
     if tables.is_empty() && which.is_some() {
         return Err(Failure { code: WRONG_INPUT, text: "no such table in the lake".into() });
     }
@@ -97,15 +98,23 @@ fn warnings(tables: &[Table], columns_max: usize, tables_max: u32) -> Vec<String
 /// Opens a lake that is there: looking does not make one.
 pub(super) fn open_existing(url: &str, runtime: &tokio::runtime::Handle) -> Result<Store, Failure> {
     let none = || Failure::input(format!("there is no lake at {url}"));
+    find(url, runtime)?.ok_or_else(none)
+}
+
+/// The lake, if there is one.
+pub(super) fn find(url: &str, runtime: &tokio::runtime::Handle) -> Result<Option<Store>, Failure> {
     let folder = url.strip_prefix("file://").or_else(|| (!url.contains("://")).then_some(url));
-    if folder.is_some_and(|folder| !Path::new(folder).join(Key::Lake.to_string()).is_file()) {
-        return Err(none());
+    if let Some(folder) = folder {
+        match Path::new(folder).join(Key::Lake.to_string()).metadata() {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
+            // What cannot be looked at may be there.
+            Err(error) => return Err(Failure::away(url, &error)),
+        }
     }
-    let store = Store::open(url, runtime).map_err(|error| Failure::other(&error))?;
-    match store.get(&Key::Lake).map_err(|error| Failure::other(&error))? {
-        Some(_) => Ok(store),
-        None => Err(none()),
-    }
+    let store = Store::open(url, runtime).map_err(|error| Failure::storage(&error))?;
+    let is_lake = store.get(&Key::Lake).map_err(|error| Failure::storage(&error))?.is_some();
+    Ok(is_lake.then_some(store))
 }
 
 /// A table of the lake.

@@ -14,6 +14,7 @@ use crate::loader::Remedy;
 use crate::loader::rebuild::{Chain, Error, Rebuild};
 use crate::record::Route;
 use crate::source::Source;
+use crate::storage::keys::Number;
 use crate::storage::lake;
 
 /// Width of the progress bar in characters.
@@ -62,6 +63,10 @@ struct ChainReport {
     /// The first one that the gateway filled itself; none while it does not know the table yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_live: Option<u64>,
+    /// First and last of the batches behind that one in which the gateway did not know the table
+    /// again; they are not filled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<(u64, u64)>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -69,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.file.load()?;
     let runtime = serve::runtime()?;
     let store = tables::open_existing(&config.storage.url, runtime.handle())?;
-    lake::claim_dialect(&store, config.load.dialect).map_err(|error| Failure::other(&error))?;
+    lake::claim_dialect(&store, config.load.dialect).map_err(|error| Failure::storage(&error))?;
     let work = Work::take(&config.journal.path.join("rebuild"), &arguments.name)?;
     let settings = app::load_settings(&config);
     let routes = config.sources.iter().map(|source| Route::clone(&Source::new(source).route.route));
@@ -118,22 +123,26 @@ fn fill(
         all: chains.iter().map(Chain::todo).sum(),
         rows: 0,
     };
+    let mut gaps = Vec::with_capacity(chains.len());
     for chain in &mut chains {
+        let expected = chain.first_live;
         bar.show()?;
         while let Some(rows) = rebuild.step(chain).map_err(|error| failure(&error))? {
             bar.done += 1;
             bar.rows += rows;
             bar.show()?;
         }
+        gaps.push(gap(expected, chain));
     }
     if bar.shown {
         writeln!(io::stderr())?;
     }
-    let reports = chains.iter().map(|chain| ChainReport {
+    let reports = chains.iter().zip(gaps).map(|(chain, gap)| ChainReport {
         environment: chain.environment.clone(),
         writer: chain.source.to_string(),
         batches: chain.done(),
         first_live: chain.first_live.map(|number| number.0),
+        gap,
     });
     Ok(Report {
         table: arguments.name.clone(),
@@ -144,15 +153,26 @@ fn fill(
     })
 }
 
+/// The batches between the first live one and the one that seemed to be it: the table was live, was
+/// out of the configuration and came back, and a chain ends at its first live batch.
+fn gap(expected: Option<Number>, chain: &Chain) -> Option<(u64, u64)> {
+    let live = chain.first_live?.0;
+    let end = expected.map_or(chain.newest.0, |expected| expected.0.saturating_sub(1));
+    (live < end).then(|| (live.saturating_add(1), end))
+}
+
 fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let Report { table, generation, batches, rows, .. } = report;
-    if *batches == 0 {
+    let Report { table, generation, batches, rows, chains } = report;
+    let is_whole = chains.iter().all(|chain| chain.gap.is_none());
+    if *batches == 0 && !is_whole {
+        writeln!(out, "{table} v{generation}: nothing was filled, and batches are missing")?;
+    } else if *batches == 0 {
         writeln!(out, "{table} v{generation} has all batches already, nothing was left to do")?;
     } else {
         writeln!(out, "{table} v{generation}: {rows} rows of {batches} batches")?;
     }
-    for chain in &report.chains {
-        let ChainReport { environment, writer, batches, first_live } = chain;
+    for chain in chains {
+        let ChainReport { environment, writer, batches, first_live, gap } = chain;
         match first_live {
             Some(live) => writeln!(
                 out,
@@ -163,6 +183,15 @@ fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
                 "  {environment}: {batches} batches of {writer}, which does not fill the table yet: \
                  run this again once it does"
             )?,
+        }
+        if let Some((first, last)) = gap {
+            let next = generation.saturating_add(1);
+            writeln!(
+                out,
+                "  {environment}: batches {first} to {last} of {writer} are not all in the table, \
+                 which was out of the configuration in between: generation = {next} in its \
+                 [[unified]] block has it made anew"
+            )?;
         }
     }
     Ok(())
@@ -225,4 +254,31 @@ fn failure(error: &Error) -> Failure {
         _ => 1,
     };
     Failure { code, text: chain(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_that_are_missing_are_named() {
+        let chain = |gap| ChainReport {
+            environment: "prod".into(),
+            writer: "w".into(),
+            batches: 0,
+            first_live: Some(1),
+            gap,
+        };
+        let told = |gap| {
+            let chains = vec![chain(gap)];
+            let report = Report { table: "u2".into(), generation: 1, batches: 0, rows: 0, chains };
+            let mut out = Vec::new();
+            tell(&report, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(told(None).contains("has all batches already"));
+        let gap = told(Some((2, 4)));
+        assert!(gap.contains("batches 2 to 4 of w are not all in the table"), "{gap}");
+        assert!(gap.contains("generation = 2") && !gap.contains("all batches already"), "{gap}");
+    }
 }

@@ -6,7 +6,9 @@
 //! again: a new event is in it without a new project.
 
 mod describe;
+mod members;
 mod models;
+mod names;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,7 @@ mod tests;
 use crate::columnar::Schema;
 use crate::record::Route;
 use crate::unified::Unified;
-use crate::warehouse::{Dialect, TableKind};
+use crate::warehouse::Dialect;
 
 /// The first line of every file, by which a project of ours is known.
 pub const MARK: &str = "Written by keelrow dbt; a new run replaces it.";
@@ -39,13 +41,15 @@ pub struct Lake {
 pub struct Table {
     /// Its schema, lower case.
     pub schema: String,
-    /// Its name, lower case.
+    /// Its name in the lake, lower case.
     pub name: String,
+    /// Its name in the warehouse, lower case.
+    pub label: String,
     /// Its folder in the lake.
     pub folder: String,
     /// Of a unified table, environment and generation.
     pub unified: Option<(String, u32)>,
-    /// Its columns.
+    /// Its columns, under the names that they have in the warehouse.
     pub columns: Schema,
 }
 
@@ -65,8 +69,9 @@ pub fn project(lake: &Lake) -> Vec<File> {
     if lake.dialect == Dialect::Datalake {
         files.push(profile());
     }
-    files.extend(sources::files(lake));
-    files.extend(models::files(lake));
+    let names = names::Names::new(lake);
+    files.extend(sources::files(lake, &names));
+    files.extend(models::files(lake, &names));
     files
 }
 
@@ -84,7 +89,7 @@ fn settings(lake: &Lake) -> File {
          vars:\n  \
            # Where the files of the lake are; used on DuckDB only.\n  \
            lake: {location}\n  \
-           # How far behind the newest arrival an increment starts: longer than a batch may be late.\n  \
+           # How far behind the newest batch an increment starts: longer than a batch may be late.\n  \
            lookback_days: 3\n\
          models:\n  keelrow:\n    staging:\n      +materialized: view\n"
     );
@@ -108,7 +113,7 @@ fn readme() -> File {
          # The tables of the lake in dbt\n\n\
          - `models/sources`: every table with every column; `dbt source freshness` tells what is late.\n\
          - `models/staging`: a view for each table of a source.\n\
-         - `models/unified`: the unified tables, taken over in increments by the time of arrival.\n\
+         - `models/unified`: the unified tables, taken over in increments by the time of the batch.\n\
          - `tests`: every event of the staging models is in its unified table, once.\n\n\
          `dbt build` runs all of it. Run `keelrow dbt` again for tables and columns that are new;\n\
          the unified models take over new columns by themselves.\n"
@@ -117,23 +122,6 @@ fn readme() -> File {
 }
 
 impl Lake {
-    /// The tables of sources whose rows are in the unified table `name` of an environment.
-    fn members(&self, name: &str, environment: &str) -> Vec<&Table> {
-        let Some(block) = self.unified.blocks.iter().find(|block| block.name == name) else {
-            return Vec::new();
-        };
-        let wanted = |table: &&Table| {
-            let kind = TableKind::of(&table.name);
-            table.unified.is_none()
-                && self.routes.iter().any(|route| {
-                    route.schema == table.schema
-                        && route.environment == environment
-                        && block.wants(route, kind, &table.name)
-                })
-        };
-        self.tables.iter().filter(wanted).collect()
-    }
-
     /// A column's name as the warehouse takes it.
     fn quoted(&self, name: &str) -> String {
         let name = self.dialect.cased(name);
@@ -142,18 +130,6 @@ impl Lake {
             _ => format!("\"{name}\""),
         }
     }
-}
-
-impl Table {
-    /// The name of its staging model.
-    fn staging(&self) -> String {
-        format!("stg_{}__{}", word(&self.schema), word(&self.name))
-    }
-}
-
-/// A name that dbt takes for a model.
-fn word(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// A text as YAML takes it: JSON's strings are YAML's.

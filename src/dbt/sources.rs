@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{File, Lake, MARK, Table, describe, word, yaml};
+use super::names::Names;
+use super::{File, Lake, MARK, Table, describe, yaml};
 use crate::columnar::Column;
 use crate::warehouse::{Dialect, TableKind, ddl};
 
-pub(super) fn files(lake: &Lake) -> Vec<File> {
+pub(super) fn files(lake: &Lake, names: &Names) -> Vec<File> {
     let mut schemas: BTreeMap<&str, Vec<&Table>> = BTreeMap::new();
     for table in &lake.tables {
         schemas.entry(&table.schema).or_default().push(table);
     }
-    schemas.into_iter().map(|(schema, tables)| file(lake, schema, &tables)).collect()
+    schemas
+        .into_iter()
+        .map(|(schema, tables)| file(lake, (schema, names.source(schema)), &tables))
+        .collect()
 }
 
-fn file(lake: &Lake, schema: &str, tables: &[&Table]) -> File {
+fn file(lake: &Lake, (schema, source): (&str, &str), tables: &[&Table]) -> File {
     let mut text = format!(
         "# {MARK}\nversion: 2\nsources:\n  - name: {}\n    schema: {}\n    \
          description: {}\n    loaded_at_field: {}\n    tables:\n",
-        yaml(&word(schema)),
+        yaml(source),
         yaml(&lake.dialect.cased(schema)),
         yaml(&format!("tables of {schema}, written by keelrow")),
         lake.dialect.cased("received_at"),
@@ -27,7 +31,7 @@ fn file(lake: &Lake, schema: &str, tables: &[&Table]) -> File {
     for table in tables {
         push_table(lake, table, &mut text);
     }
-    File { path: format!("models/sources/{}.yml", word(schema)), text }
+    File { path: format!("models/sources/{source}.yml"), text }
 }
 
 /// Rows of every event come here: silence means that something is wrong.
@@ -38,13 +42,8 @@ fn is_busy(table: &Table) -> bool {
 fn push_table(lake: &Lake, table: &Table, text: &mut String) {
     let is_lake = lake.dialect == Dialect::Datalake;
     // A later generation is another table of the warehouse, and other files of a lake.
-    let name = match table.unified {
-        Some((_, generation)) if generation > 1 && !is_lake => {
-            format!("{}_v{generation}", table.name)
-        }
-        _ => table.name.clone(),
-    };
-    let name = lake.dialect.cased(&name);
+    let name = if is_lake { &table.name } else { &table.label };
+    let name = lake.dialect.cased(name);
     push(text, format_args!("      - name: {}\n", yaml(&table.name)));
     if name != table.name {
         push(text, format_args!("        identifier: {}\n", yaml(&name)));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::Timestamp;
 use crate::columnar::Column;
+use crate::unified::Block;
 use crate::warehouse::ColumnType;
 
 fn column(name: &str, column_type: ColumnType) -> Column {
@@ -19,6 +20,10 @@ fn table(schema: &str, name: &str, unified: Option<(String, u32)>) -> Table {
     let columns = vec![
         column("id", ColumnType::String),
         column("received_at", ColumnType::Datetime),
+        column("uuid_ts", ColumnType::Datetime),
+        column("context_source_id", ColumnType::String),
+        column("event", ColumnType::String),
+        column("event_text", ColumnType::String),
         column("price", ColumnType::Int),
         column("price__float", ColumnType::Float),
     ];
@@ -27,7 +32,11 @@ fn table(schema: &str, name: &str, unified: Option<(String, u32)>) -> Table {
         Some((environment, generation)) => format!("unified/{environment}/{name}/v{generation}"),
     };
     let columns = Schema { version: 1, columns };
-    Table { schema: schema.into(), name: name.into(), folder, unified, columns }
+    let label = match &unified {
+        Some((_, generation)) if *generation > 1 => format!("{name}_v{generation}"),
+        _ => name.to_owned(),
+    };
+    Table { schema: schema.into(), name: name.into(), label, folder, unified, columns }
 }
 
 fn lake(dialect: Dialect) -> Lake {
@@ -86,14 +95,106 @@ fn sources_have_every_column_with_type_and_words() {
 }
 
 #[test]
-fn the_unified_model_goes_by_arrival_and_key() {
+fn the_unified_model_goes_by_batch_and_key() {
     let files = project(&lake(Dialect::Datalake));
     let model = text(&files, "models/unified/user_events_prod.sql");
-    assert!(model.contains("where \"received_at\" >= (") && !model.contains("\"timestamp\""));
-    assert!(model.contains("unique_key = ['_source_schema', 'id']"), "{model}");
-    let every = text(&files, "tests/user_events_prod_has_every_event.sql");
-    assert!(every.contains("ref('stg_web_prod__order_done')"), "{every}");
-    assert!(!every.contains("tracks") && !every.contains("users'"), "{every}");
+    assert!(model.contains("where \"uuid_ts\" >= (") && !model.contains("\"received_at\""));
+    let key = "unique_key = ['_source_schema', 'context_source_id', 'id', 'received_at']";
+    assert!(model.contains(key), "{model}");
     let notes = text(&files, "models/staging/web_prod/staging.yml");
-    assert_eq!(notes.matches("unique").count(), 2, "users has no unique id: {notes}");
+    assert_eq!(notes.matches("not_null, event_is_there_once]").count(), 1, "{notes}");
+    assert_eq!(notes.matches("not_null, row_is_there_once]").count(), 1, "{notes}");
+    assert_eq!(notes.matches("[not_null]").count(), 1, "users has no unique id: {notes}");
+    let once = text(&files, "tests/user_events_prod_has_an_event_once.sql");
+    assert!(once.contains("group by \"_source_schema\", \"context_source_id\", \"id\""), "{once}");
+    assert!(once.contains("\"type\" <> 'extract'"), "{once}");
+}
+
+/// The test that the unified model has every event, for a block.
+fn every(block: Block, more: Option<Route>) -> String {
+    let mut lake = lake(Dialect::Datalake);
+    lake.tables
+        .retain(|table| table.unified.as_ref().is_none_or(|(_, generation)| *generation == 1));
+    lake.tables.push(table("web-prod", "other_events", None));
+    lake.unified = Unified::new(vec![block], Vec::new());
+    lake.routes.extend(more);
+    text(&project(&lake), "tests/user_events_prod_has_every_event.sql")
+}
+
+#[test]
+fn every_event_is_asked_for_as_the_block_takes_them() {
+    let block = || Block::named("user_events");
+    let all = every(block(), None);
+    assert!(all.contains("ref('stg_web_prod__order_done') }}\n"), "{all}");
+    assert!(!all.contains("tracks") && !all.contains("users'") && !all.contains("where"), "{all}");
+    // Of a schema that two sources share, the rows of one.
+    let mut phone = lake(Dialect::Datalake).routes.remove(0);
+    phone.source_id = "phone".into();
+    let web = Block { sources: vec!["web_prod".into()], ..block() };
+    let mut other = phone.clone();
+    other.source_name = "phone".into();
+    let of_web = every(web, Some(other));
+    let condition = "where \"context_source_id\" in ('web_prod')";
+    assert_eq!(of_web.matches(condition).count(), 2, "{of_web}");
+    // Events without a table of their own, and those of tracks, by their names.
+    let some = Block {
+        include_tables: vec!["tracks".into(), "order_*".into()],
+        exclude_events: vec!["order_undone".into()],
+        ..block()
+    };
+    let some = every(some, None);
+    let line = |table: &str| -> String {
+        let name = format!("ref('stg_web_prod__{table}')");
+        some.lines().find(|line| line.contains(&name)).unwrap_or_default().to_owned()
+    };
+    let unwanted = "not (regexp_matches(lower(coalesce(\"event\", '')), '^(order_undone)$'))";
+    assert!(line("tracks").ends_with(&format!("where {unwanted}")), "{some}");
+    let wanted = "regexp_matches(lower(coalesce(\"event\", '')), '^(tracks|order_.*)$')";
+    assert!(line("other_events").ends_with(&format!("where {wanted} and {unwanted}")), "{some}");
+    let only = every(Block { include_tables: vec!["other_events".into()], ..block() }, None);
+    assert!(only.contains("'^(other_events)$'") && !only.contains("order_done"), "{only}");
+    // The block has moved on, and the table has none of its rows yet.
+    let mut lake = lake(Dialect::Datalake);
+    lake.unified = Unified::new(vec![Block { generation: 3, ..block() }], Vec::new());
+    assert!(!project(&lake).iter().any(|file| file.path.contains("has_every_event")));
+}
+
+#[test]
+fn names_are_short_enough_and_apart() {
+    let long = "x".repeat(240);
+    let twin = format!("{long}y");
+    let mut lake = lake(Dialect::Datalake);
+    lake.tables = vec![
+        table("a", "_users", None),
+        table("a_", "users", None),
+        table("a", &long, None),
+        table("a", &twin, None),
+        table("unified_eu", "user_events_prod", Some(("eu".into(), 1))),
+        table("unified_prod_eu", "user_events", Some(("prod_eu".into(), 1))),
+        table("b-c", "t", None),
+        table("b_c", "t", None),
+    ];
+    let files = project(&lake);
+    let mut paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let longest = paths.iter().flat_map(|path| path.split('/')).map(str::len).max().unwrap();
+    assert!(longest <= 230, "{longest}");
+    for name in [
+        "stg_a___users.sql",
+        "stg_a___users_2.sql",
+        "user_events_prod_eu.sql",
+        "user_events_prod_eu_2.sql",
+        "sources/b_c.yml",
+        "sources/b_c_2.yml",
+    ] {
+        assert_eq!(paths.iter().filter(|path| path.ends_with(name)).count(), 1, "{name}");
+    }
+    let files = paths.len();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), files);
+    lake.dialect = Dialect::Postgres;
+    for file in project(&lake).iter().filter(|file| file.path.starts_with("models/staging")) {
+        let name = file.path.rsplit('/').next().unwrap().trim_end_matches(".sql");
+        assert!(name.len() <= 63, "{name}");
+    }
 }

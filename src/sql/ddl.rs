@@ -4,7 +4,7 @@
 //! dropped or retyped, as in the registry.
 
 use super::Dialect;
-use super::lake::{Column, Lake, Table};
+use super::lake::{Column, Lake, Origin, Table};
 use super::script::{Out, Part};
 use crate::warehouse::{ColumnType, TableKind};
 
@@ -145,7 +145,7 @@ fn one(lake: &Lake, table: &Table, out: &mut Out<'_>) {
         },
         _ => table.columns.iter().map(|column| Made::of(dialect, column)).collect::<Vec<_>>(),
     };
-    let (schema, name) = (table.schema.as_str(), table.name.as_str());
+    let (schema, name) = (table.schema.as_str(), table.label.as_str());
     let note = remark(dialect, table, made.len());
     let sql = create(dialect, schema, name, &made, "", &ending(dialect, table));
     out.at(schema, name).add(Part::Ddl, &note, &sql);
@@ -213,6 +213,9 @@ fn ending(dialect: Dialect, table: &Table) -> String {
 /// What whoever runs the script should know of the table.
 fn remark(dialect: Dialect, table: &Table, columns: usize) -> String {
     let mut remarks = Vec::new();
+    if table.origin == Origin::Source && table.name != table.label {
+        remarks.push(format!("{} of the lake.", table.name));
+    }
     if dialect.columns_max().is_some_and(|most| columns * 5 >= most * 4) {
         let most = dialect.columns_max().unwrap_or_default();
         remarks.push(format!("{columns} columns of the {most} that the warehouse takes."));
@@ -236,7 +239,12 @@ fn remark(dialect: Dialect, table: &Table, columns: usize) -> String {
         .map(|column| format!("{} is {}", column.name, column.label))
         .collect();
     if !cut.is_empty() {
-        remarks.push(format!("Names too long for the warehouse: {}.", cut.join(", ")));
+        let lost = if dialect.loads_by_name() {
+            ", and a load by name, the only one it has, does not fill them"
+        } else {
+            ""
+        };
+        remarks.push(format!("Names that the warehouse does not take: {}{lost}.", cut.join(", ")));
     }
     remarks.join("\n")
 }
@@ -361,11 +369,10 @@ fn unique(table: &Table) -> Option<String> {
         .filter_map(|name| table.column(name))
         .map(|column| dialect.quote(&column.label))
         .collect();
-    let index = format!("{}_once", table.name.get(..50).unwrap_or(&table.name));
     Some(format!(
         "create unique index if not exists {} on {} ({}) nulls not distinct",
-        dialect.quote(&index),
-        dialect.table(&table.schema, &table.name),
+        dialect.quote(&table.index),
+        dialect.table(&table.schema, &table.label),
         columns.join(", ")
     ))
 }

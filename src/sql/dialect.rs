@@ -2,6 +2,22 @@
 
 use crate::warehouse::{self, ColumnType, ddl};
 
+/// Integers up to here are doubles exactly.
+const EXACT_MAX: i64 = 9_007_199_254_740_992;
+
+/// Beginnings of names that BigQuery takes for no column, by its manual.
+const BIGQUERY_PREFIXES: [&str; 9] = [
+    "_table_",
+    "_file_",
+    "_partition",
+    "_row_timestamp",
+    "__root__",
+    "_colidentifier",
+    "_change_sequence_number",
+    "_change_type",
+    "_change_timestamp",
+];
+
 /// A warehouse that statements are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Dialect {
@@ -57,6 +73,41 @@ impl Dialect {
         }
     }
 
+    /// Columns that the warehouse itself has in every table, or keeps for itself.
+    pub(super) const fn own_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"],
+            Self::Redshift => &[
+                "oid",
+                "tableoid",
+                "xmin",
+                "cmin",
+                "xmax",
+                "cmax",
+                "ctid",
+                "insertxid",
+                "deletexid",
+            ],
+            Self::Clickhouse => &["_row_exists", "_block_number", "_block_offset"],
+            Self::Snowflake | Self::Bigquery | Self::Duckdb | Self::Databricks => &[],
+        }
+    }
+
+    /// A column's name without a beginning that the warehouse keeps for itself.
+    pub(super) fn without_prefix(self, name: &str) -> &str {
+        let lower = name.to_ascii_lowercase();
+        if self == Self::Bigquery && BIGQUERY_PREFIXES.iter().any(|own| lower.starts_with(own)) {
+            return name.trim_start_matches('_');
+        }
+        name
+    }
+
+    /// True where files are loaded under the names that they have, so that a column with another
+    /// name in the warehouse is not.
+    pub(super) const fn loads_by_name(self) -> bool {
+        matches!(self, Self::Snowflake | Self::Bigquery | Self::Databricks)
+    }
+
     /// A name as the warehouse has it, in its own case and always in quotes: a column may be called
     /// like any word.
     pub(super) fn quote(self, name: &str) -> String {
@@ -73,7 +124,7 @@ impl Dialect {
     }
 
     /// A text in quotes.
-    pub(super) fn literal(self, text: &str) -> String {
+    pub(crate) fn literal(self, text: &str) -> String {
         match self {
             Self::Bigquery | Self::Databricks | Self::Clickhouse => {
                 format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
@@ -124,6 +175,13 @@ impl Dialect {
             ColumnType::Boolean => {
                 format!("case when {expression} then 'true' when not {expression} then 'false' end")
             }
+            // Without a point, as clients write what is whole.
+            ColumnType::Float => format!(
+                "case when {} then {} else {} end",
+                whole(expression),
+                self.cast(&self.cast(expression, ColumnType::Int), ColumnType::String),
+                self.cast(expression, ColumnType::String)
+            ),
             _ => self.cast(expression, ColumnType::String),
         }
     }
@@ -195,6 +253,16 @@ impl Dialect {
         let word = if self == Self::Clickhouse { "database" } else { "schema" };
         format!("create {word} if not exists {}", self.quote(schema))
     }
+}
+
+/// The condition that a float is a whole number that an integer column has, too.
+pub(super) fn whole(expression: &str) -> String {
+    format!("({expression} = floor({expression}) and {})", exact(expression))
+}
+
+/// The condition that an integer is the same as a float.
+pub(super) fn exact(expression: &str) -> String {
+    format!("{expression} between -{EXACT_MAX} and {EXACT_MAX}")
 }
 
 const fn bigquery(kind: ColumnType) -> &'static str {

@@ -125,7 +125,7 @@ impl Graph<'_> {
 
     /// Every id of the rules and of the mappings there are.
     fn nodes(&self) -> String {
-        let rules = self.dialect.table(&self.rules.schema, &self.rules.name);
+        let rules = self.dialect.table(&self.rules.schema, &self.rules.label);
         let sides = [1, 2].map(|number| {
             let [kind, value] = self.side(number);
             format!(
@@ -147,7 +147,7 @@ impl Graph<'_> {
 
     /// Both directions of every rule, each id with itself, and each known id with its person.
     fn edges(&self) -> String {
-        let rules = self.dialect.table(&self.rules.schema, &self.rules.name);
+        let rules = self.dialect.table(&self.rules.schema, &self.rules.label);
         let ([kind_1, value_1], [kind_2, value_2]) = (self.side(1), self.side(2));
         let (one, two) = (self.node("kind_1", "id_1"), self.node("kind_2", "id_2"));
         let [kind, value, person] =

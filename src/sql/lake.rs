@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::ddl::{LOADS, MAPPINGS};
 use super::{Dialect, Location};
+use crate::clock::Timestamp;
 use crate::columnar::{Schema, type_name};
 use crate::unified::Unified;
 use crate::warehouse::{ColumnType, TableKind};
@@ -31,6 +33,15 @@ impl Lake {
     pub(super) fn table(&self, schema: &str, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.schema == schema && table.name == name)
     }
+
+    /// The names in `schema` that tables and what belongs to them have in the warehouse.
+    pub(super) fn taken(&self, schema: &str) -> HashSet<String> {
+        let mut taken = ours();
+        for table in self.tables.iter().filter(|table| table.schema == schema) {
+            taken.extend([table.label.clone(), table.index.clone()]);
+        }
+        taken
+    }
 }
 
 /// Whose table it is.
@@ -54,9 +65,16 @@ pub enum Origin {
 pub struct Table {
     /// The schema, lower case.
     pub schema: String,
-    /// The name in the warehouse, lower case; a unified table of a later generation ends in
-    /// `_v<generation>`.
+    /// The name in the lake, lower case.
     pub name: String,
+    /// The name in the warehouse, lower case: cut where the dialect's limit is shorter, another one
+    /// where the scripts keep something under it, and with `_v<generation>` at its end for a
+    /// unified table of a later generation.
+    pub label: String,
+    /// The name of its index, for warehouses that have one.
+    pub(super) index: String,
+    /// When it was first seen.
+    pub(super) born: Timestamp,
     /// Whose it is.
     pub origin: Origin,
     /// What it holds.
@@ -118,6 +136,7 @@ pub struct Source {
     pub schema: String,
     /// Empty where the events tell.
     pub platform: String,
+    pub keep_received_at: bool,
 }
 
 impl Table {
@@ -133,13 +152,17 @@ impl Table {
             Origin::Source => kind_of(name),
             Origin::Unified { .. } => TableKind::Event,
         };
-        let name = match origin {
+        let label = match origin {
             Origin::Unified { generation, .. } if generation > 1 => format!("{name}_v{generation}"),
             _ => name.to_owned(),
         };
+        let born = schema.columns.first().map(|column| column.first_seen);
         Self {
             schema: schema_name.to_owned(),
-            name,
+            name: name.to_owned(),
+            index: index(&label),
+            label,
+            born: born.unwrap_or(Timestamp::from_millis(0)),
             origin,
             kind,
             columns: columns(dialect, schema),
@@ -158,6 +181,11 @@ impl Table {
         self.columns.get(..count).unwrap_or(&self.columns)
     }
 
+    /// The columns whose values are those of `name`: itself and its variants.
+    pub(super) fn family<'t>(&'t self, name: &str) -> impl Iterator<Item = &'t Column> {
+        self.columns.iter().filter(move |column| self.base_of(column) == name)
+    }
+
     /// A column and, if it is a variant, the name of the one whose values it takes.
     pub(super) fn base_of<'c>(&self, column: &'c Column) -> &'c str {
         let variant = column.name.strip_suffix(type_name(column.kind));
@@ -166,13 +194,44 @@ impl Table {
     }
 }
 
+/// What the scripts themselves keep in a schema.
+fn ours() -> HashSet<String> {
+    let names = [LOADS, MAPPINGS];
+    // Postgres has the indexes of keys among the tables.
+    let keys = names.map(|name| format!("{name}_pkey"));
+    names.map(str::to_owned).into_iter().chain(keys).collect()
+}
+
+/// The name of a table's index.
+fn index(label: &str) -> String {
+    format!("{}_once", label.get(..50).unwrap_or(label))
+}
+
+/// Gives every table a name of its own in the warehouse. Names are given out in the order in which
+/// the tables were first seen, so that one keeps the name it once had.
+pub fn label_tables(dialect: Dialect, tables: &mut [Table]) {
+    let mut schemas: BTreeMap<String, HashSet<String>> = BTreeMap::new();
+    let mut order: Vec<&mut Table> = tables.iter_mut().collect();
+    order.sort_by(|a, b| (a.born, &a.schema, &a.name).cmp(&(b.born, &b.schema, &b.name)));
+    for table in order {
+        let taken = schemas.entry(table.schema.clone()).or_insert_with(ours);
+        table.label = free_name(&table.label, dialect.name_max(), taken);
+        taken.insert(table.label.clone());
+        if dialect == Dialect::Postgres {
+            table.index = free_name(&index(&table.label), dialect.name_max(), taken);
+            taken.insert(table.index.clone());
+        }
+    }
+}
+
 /// The names of the table's columns are cut in the order of the registry, so that a column keeps
-/// the name it once had; one that another has already gets a number.
+/// the name it once had; one that another, or the warehouse itself, has already gets a number.
 fn columns(dialect: Dialect, schema: &Schema) -> Vec<Column> {
-    let mut taken: HashSet<String> = HashSet::with_capacity(schema.columns.len());
+    let mut taken: HashSet<String> =
+        dialect.own_columns().iter().map(|&name| name.to_owned()).collect();
     let mut columns = Vec::with_capacity(schema.columns.len());
     for column in &schema.columns {
-        let label = free_name(&column.name, dialect.name_max(), &taken);
+        let label = free_name(dialect.without_prefix(&column.name), dialect.name_max(), &taken);
         taken.insert(label.clone());
         columns.push(Column {
             name: column.name.clone(),
@@ -186,7 +245,7 @@ fn columns(dialect: Dialect, schema: &Schema) -> Vec<Column> {
 }
 
 /// `name` cut to `most` bytes (names are ASCII), with a number at its end if that is taken.
-pub(super) fn free_name(name: &str, most: usize, taken: &HashSet<String>) -> String {
+pub(crate) fn free_name(name: &str, most: usize, taken: &HashSet<String>) -> String {
     let cut = |most: usize| name.get(..most.min(name.len())).unwrap_or(name);
     let mut label = cut(most).to_owned();
     let mut number = 2_u64;

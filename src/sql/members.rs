@@ -4,14 +4,14 @@
 //! a member's column goes and, since a unified column keeps the type it was born with, in which
 //! form.
 
+use std::collections::HashSet;
+
+use super::Dialect;
 use super::lake::{Column, Lake, Origin, Source, Table};
 use crate::columnar::type_name;
 use crate::record::Route;
-use crate::unified::{Block, CORE, MADE};
+use crate::unified::{Alias, Block, CORE, MADE, glob};
 use crate::warehouse::{ColumnType, OTHER_EVENTS, TableKind};
-
-/// Integers up to here are doubles exactly.
-pub(super) const EXACT_MAX: i64 = 9_007_199_254_740_992;
 
 /// A unified table with its block.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Member<'l> {
     pub(super) sources: Vec<&'l Source>,
     /// No other source writes to the schema.
     pub(super) is_whole: bool,
+    /// The table of the same schema that has most of its rows, too: those are the ones that count.
+    pub(super) again: Option<&'l Table>,
 }
 
 impl Table {
@@ -36,6 +38,16 @@ impl Table {
     pub(super) fn is_other_events(&self) -> bool {
         self.kind == TableKind::Event && self.name == OTHER_EVENTS
     }
+}
+
+/// What a member's column gives to a column of a unified table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filling<'l, 'm> {
+    pub(super) target: &'l Column,
+    pub(super) own: &'m Column,
+    pub(super) form: Form,
+    /// It does so as an alias.
+    pub(super) alias: Option<Alias>,
 }
 
 /// In which form a member's value stands in a unified column.
@@ -49,6 +61,10 @@ pub(super) enum Form {
     Float,
     /// An integer that no float is exactly.
     LargeInt,
+    /// A float as an integer, where it is one.
+    Int,
+    /// A float that is no integer.
+    Fraction,
 }
 
 /// The unified tables of the lake whose blocks are configured.
@@ -91,32 +107,50 @@ impl<'l> Unified<'l> {
             let sources: Vec<&Source> = of_schema.filter(wanted).collect();
             if !sources.is_empty() {
                 let is_whole = sources.len() == all;
-                members.push(Member { table, sources, is_whole });
+                members.push(Member { table, sources, is_whole, again: None });
             }
         }
         once(members)
     }
 
-    /// The columns of the unified table that a member's column fills, each with the form.
-    pub(super) fn targets(
-        &self,
-        lake: &Lake,
-        member: &Table,
-        column: &Column,
-    ) -> Vec<(&'l Column, Form)> {
-        let base = member.base_of(column);
-        let role = self.block.role(base, &lake.unified.escaped);
-        let Some(name) = role.column else { return Vec::new() };
-        self.forms(name, member.kind, column.kind)
+    /// The columns that a member's columns fill, each with how: the member's column and the form;
+    /// first those that are meant, then the aliases.
+    pub(super) fn fillings<'m>(&self, lake: &Lake, member: &'m Table) -> Vec<Filling<'l, 'm>> {
+        let mut fillings = Vec::new();
+        let mut aliases = Vec::new();
+        for own in &member.columns {
+            let role = self.block.role(member.base_of(own), &lake.unified.escaped);
+            for (target, form) in
+                role.column.map_or_else(Vec::new, |name| self.forms(name, member.kind, own.kind))
+            {
+                fillings.push(Filling { target, own, form, alias: None });
+            }
+            let Some(alias) = role.fills else { continue };
+            let Some((canonical, _)) = self.block.aliases.get(alias.canonical) else { continue };
+            for (target, form) in self.alias_forms(canonical, member.kind, own.kind) {
+                aliases.push(Filling { target, own, form, alias: Some(alias) });
+            }
+        }
+        aliases.sort_by_key(|filling| filling.alias);
+        fillings.extend(aliases);
+        fillings
     }
 
-    /// The columns and forms of values of a type that go to `name`.
-    pub(super) fn forms(
+    /// As [`Unified::forms`]; session and correction are texts that an alias fills.
+    fn alias_forms(
         &self,
-        name: &str,
+        canonical: &str,
         member: TableKind,
         kind: ColumnType,
     ) -> Vec<(&'l Column, Form)> {
+        if matches!(canonical, "session_id" | "time_adjusted") {
+            return self.table.column(canonical).map(|own| (own, Form::Text)).into_iter().collect();
+        }
+        self.forms(&canonical.to_ascii_lowercase(), member, kind)
+    }
+
+    /// The columns and forms of values of a type that go to `name`.
+    fn forms(&self, name: &str, member: TableKind, kind: ColumnType) -> Vec<(&'l Column, Form)> {
         let is_page = matches!(member, TableKind::Pages | TableKind::Screens);
         let is_claimed = MADE.contains(&name) || (name == "event" && is_page);
         let variant = || self.table.column(&format!("{name}__{}", type_name(kind)));
@@ -128,8 +162,29 @@ impl<'l> Unified<'l> {
                 let large = variant().map(|variant| (variant, Form::LargeInt));
                 std::iter::once((own, Form::Float)).chain(large).collect()
             }
+            Some((own, ColumnType::Int)) if kind == ColumnType::Float => {
+                let fraction = variant().map(|variant| (variant, Form::Fraction));
+                std::iter::once((own, Form::Int)).chain(fraction).collect()
+            }
             _ => variant().map(|variant| (variant, Form::Same)).into_iter().collect(),
         }
+    }
+
+    /// The columns of the unified table that values of a member's columns may be in. A text column
+    /// has values of any type, which the gateway told apart and it does not: then all variants.
+    pub(super) fn filled(&self, lake: &Lake, member: &Table) -> HashSet<&'l str> {
+        let mut filled = HashSet::from(["_overflow"]);
+        for own in &member.columns {
+            let role = self.block.role(member.base_of(own), &lake.unified.escaped);
+            let alias = role.fills.and_then(|alias| self.block.aliases.get(alias.canonical));
+            for name in role.column.into_iter().chain(alias.map(|(name, _)| name.as_str())) {
+                if own.kind == ColumnType::String {
+                    filled.extend(self.table.family(name).map(|column| column.name.as_str()));
+                }
+            }
+        }
+        filled.extend(self.fillings(lake, member).iter().map(|one| one.target.name.as_str()));
+        filled
     }
 
     /// True for the columns that every row has.
@@ -138,19 +193,48 @@ impl<'l> Unified<'l> {
     }
 }
 
+/// What a row of a table must say of its event's name, in the column `event`, where the block does
+/// not take all.
+pub(crate) fn by_event(
+    dialect: Dialect,
+    block: &Block,
+    (kind, table): (TableKind, &str),
+    event: &str,
+) -> Vec<String> {
+    let (mut wanted, mut unwanted) = block.event_names();
+    match kind {
+        // The table was asked for by its own name.
+        TableKind::Tracks => (wanted, unwanted[0]) = (&[], &[]),
+        TableKind::Event if table == OTHER_EVENTS => {}
+        _ => return Vec::new(),
+    }
+    let event = format!("lower(coalesce({event}, ''))");
+    let mut all = Vec::new();
+    if !wanted.is_empty() {
+        all.push(dialect.matches(&event, &glob::expression(wanted)));
+    }
+    let unwanted: Vec<&String> = unwanted.into_iter().flatten().collect();
+    if !unwanted.is_empty() {
+        all.push(format!("not ({})", dialect.matches(&event, &glob::expression(unwanted))));
+    }
+    all
+}
+
 /// An event is in a unified table once: where `tracks` is a member, the tables of the events have
-/// the same rows again, and `users` those of `identifies`.
-fn once(members: Vec<Member<'_>>) -> Vec<Member<'_>> {
-    let has = |kind: TableKind, schema: &str| {
-        members.iter().any(|member| member.table.kind == kind && member.table.schema == schema)
+/// most of the same rows again, and `users` those of `identifies`.
+fn once(mut members: Vec<Member<'_>>) -> Vec<Member<'_>> {
+    let of = |kind: TableKind| -> Vec<&Table> {
+        let tables = members.iter().map(|member| member.table);
+        tables.filter(|table| table.kind == kind).collect()
     };
-    let again: Vec<bool> = members
-        .iter()
-        .map(|member| match member.table.kind {
-            TableKind::Event => has(TableKind::Tracks, &member.table.schema),
-            TableKind::Users => has(TableKind::Identifies, &member.table.schema),
-            _ => false,
-        })
-        .collect();
-    members.into_iter().zip(again).filter(|(_, again)| !again).map(|(member, _)| member).collect()
+    let (tracks, identifies) = (of(TableKind::Tracks), of(TableKind::Identifies));
+    members.retain(|member| {
+        let schema = &member.table.schema;
+        member.table.kind != TableKind::Users
+            || !identifies.iter().any(|identifies| identifies.schema == *schema)
+    });
+    for member in members.iter_mut().filter(|member| member.table.kind == TableKind::Event) {
+        member.again = tracks.iter().find(|tracks| tracks.schema == member.table.schema).copied();
+    }
+    members
 }

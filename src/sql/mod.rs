@@ -20,7 +20,9 @@ mod views;
 mod tests;
 
 pub use dialect::Dialect;
-pub use lake::{Batch, Column, File, Lake, Origin, Source, Table};
+pub(crate) use lake::free_name;
+pub use lake::{Batch, Column, File, Lake, Origin, Source, Table, label_tables};
 pub use load::Manifest;
 pub use location::Location;
+pub(crate) use members::by_event;
 pub use script::{Part, Statement, manifests, statements};

@@ -85,7 +85,7 @@ impl Out<'_> {
     /// True if statements for the table are wanted.
     pub(super) fn wants(&self, table: &Table) -> bool {
         self.schema.is_none_or(|schema| schema == table.schema)
-            && self.table.is_none_or(|name| name == table.name)
+            && self.table.is_none_or(|name| name == table.label || name == table.name)
     }
 
     /// The place of the next statement.

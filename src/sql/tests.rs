@@ -62,6 +62,7 @@ fn lake(dialect: Dialect, url: &str) -> Lake {
             environment: "prod".into(),
             schema: "web_prod".into(),
             platform: "web".into(),
+            keep_received_at: false,
         }],
         unified: Unified::new(Vec::new(), Vec::new()),
         since: None,
@@ -232,4 +233,116 @@ fn texts_are_quoted_as_each_warehouse_reads_them() {
     assert_eq!(Dialect::Duckdb.literal(r"it's \"), r"'it''s \'");
     assert_eq!(Dialect::Bigquery.literal(r"it's \"), r"'it\'s \\'");
     assert_eq!(Dialect::Snowflake.table("a", "b"), r#""A"."B""#);
+}
+
+#[test]
+fn what_the_file_has_is_loaded_not_what_clickhouse_knows_of_it() {
+    let load = text(&lake(Dialect::Clickhouse, "/lake"), Part::Load);
+    let setting = "use_structure_from_insertion_table_in_table_functions = 0";
+    assert_eq!(load.matches(setting).count(), 2, "{load}");
+}
+
+/// A lake of tables with these names, in the order in which they were first seen.
+fn named(dialect: Dialect, names: &[&str]) -> Lake {
+    let mut lake = lake(dialect, "s3://b/p");
+    let columns = [
+        ("id", ColumnType::String, 256),
+        ("received_at", ColumnType::Datetime, 0),
+        ("event_text", ColumnType::String, 256),
+    ];
+    let table = |(at, name): (usize, &&str)| {
+        let mut schema = schema(&columns);
+        schema.columns[0].first_seen = Timestamp::from_millis(i64::try_from(at).unwrap());
+        Table::new(dialect, ("web_prod", name), Origin::Source, &schema)
+    };
+    lake.tables = names.iter().enumerate().map(table).collect();
+    lake.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    super::label_tables(dialect, &mut lake.tables);
+    lake
+}
+
+fn label<'l>(lake: &'l Lake, name: &str) -> &'l str {
+    &lake.tables.iter().find(|table| table.name == name).unwrap().label
+}
+
+#[test]
+fn no_event_takes_the_name_of_the_ledger() {
+    for dialect in DIALECTS {
+        let lake = named(dialect, &["_keelrow_loads_2", "_keelrow_loads", "a"]);
+        assert_eq!(label(&lake, "_keelrow_loads_2"), "_keelrow_loads_2", "the one that was first");
+        assert_eq!(label(&lake, "_keelrow_loads"), "_keelrow_loads_3");
+        let ddl = text(&lake, Part::Ddl);
+        let of = |name| ddl.matches(&format!("table if not exists {name} (")).count();
+        let ledger = usize::from(!matches!(dialect, Dialect::Snowflake | Dialect::Databricks));
+        assert_eq!(of(dialect.table("web_prod", "_keelrow_loads")), ledger, "{ddl}");
+        assert_eq!(of(dialect.table("web_prod", "_keelrow_loads_3")), 1, "{ddl}");
+    }
+    let schema = schema(&[("id", ColumnType::String, 256)]);
+    let origin = Origin::Unified {
+        environment: "prod".into(),
+        block: "_keelrow_loads".into(),
+        generation: 1,
+    };
+    let mut tables =
+        [Table::new(Dialect::Duckdb, ("unified_prod", "_keelrow_loads"), origin, &schema)];
+    super::label_tables(Dialect::Duckdb, &mut tables);
+    assert_eq!(tables[0].label, "_keelrow_loads_2");
+}
+
+#[test]
+fn tables_and_indexes_of_postgres_have_names_of_their_own() {
+    let long = "x".repeat(70);
+    let twin = format!("{long}y");
+    let names = ["orders", "orders_once", &long, &twin];
+    let lake = named(Dialect::Postgres, &names);
+    assert_eq!(label(&lake, "orders_once"), "orders_once_2", "the index of orders was first");
+    assert_eq!(label(&lake, &long), &long[..63]);
+    assert_eq!(label(&lake, &twin), format!("{}_2", &long[..61]));
+    let mut all: Vec<&str> =
+        lake.tables.iter().flat_map(|table| [table.label.as_str(), table.index.as_str()]).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 2 * names.len(), "{all:?}");
+    let ddl = text(&lake, Part::Ddl);
+    assert_eq!(ddl.matches("create unique index").count(), names.len(), "{ddl}");
+}
+
+#[test]
+fn no_column_takes_a_name_of_the_warehouse() {
+    let label = |dialect, name: &str| {
+        let schema = schema(&[("id", ColumnType::String, 256), (name, ColumnType::Int, 0)]);
+        Table::new(dialect, ("s", "t"), Origin::Source, &schema).columns[1].label.clone()
+    };
+    for name in ["xmin", "xmax", "cmin", "cmax", "ctid", "tableoid"] {
+        assert_eq!(label(Dialect::Postgres, name), format!("{name}_2"));
+        assert_eq!(label(Dialect::Redshift, name), format!("{name}_2"));
+        assert_eq!(label(Dialect::Duckdb, name), name);
+    }
+    assert_eq!(label(Dialect::Redshift, "oid"), "oid_2");
+    assert_eq!(label(Dialect::Clickhouse, "_row_exists"), "_row_exists_2");
+    assert_eq!(label(Dialect::Bigquery, "_file_name"), "file_name");
+    assert_eq!(label(Dialect::Bigquery, "_partitions"), "partitions");
+    assert_eq!(label(Dialect::Bigquery, "_filed"), "_filed");
+}
+
+#[test]
+fn macros_are_whole_statements_and_know_the_generation() {
+    let mut lake = lake(Dialect::Duckdb, "/lake");
+    let all = script(&lake, Part::Macros);
+    assert_eq!(all.len(), 5);
+    for statement in &all {
+        assert!(statement.sql.starts_with("create or replace macro "), "{}", statement.sql);
+        assert!(!statement.note.is_empty() && !statement.sql.contains("--"), "{}", statement.sql);
+    }
+    assert!(text(&lake, Part::Macros).contains("'/user_events/v1/**/*.parquet'"));
+    let unified = |environment: &str, generation| {
+        let block = "user_events".to_owned();
+        let origin = Origin::Unified { environment: environment.into(), block, generation };
+        let columns = schema(&[("id", ColumnType::String, 256)]);
+        Table::new(Dialect::Duckdb, ("unified_x", "user_events"), origin, &columns)
+    };
+    lake.tables.extend([unified("prod", 3), unified("qa", 1)]);
+    let folder = "'/user_events/v' || case environment when 'prod' then '3' else '1' end || '/**/";
+    let macros = text(&lake, Part::Macros);
+    assert!(macros.contains(folder), "{macros}");
 }

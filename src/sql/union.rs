@@ -5,24 +5,27 @@
 //! gateway. Where types differ between the tables, the view can be less than the unified table:
 //! docs/sql.md says where.
 
+use std::collections::BTreeMap;
+
 use super::Dialect;
-use super::lake::{Column, Lake, Source};
-use super::members::{EXACT_MAX, Form, Member, Unified, unified};
+use super::dialect::{exact, whole};
+use super::lake::{Column, Lake, Origin, Source, Table, free_name};
+use super::members::{Filling, Form, Member, Unified, by_event, unified};
 use super::script::{Out, Part};
-use crate::unified::{LIBRARY_WORDS, Platform, glob, relation};
+use crate::unified::{Alias, LIBRARY_WORDS, Platform, Role, relation};
 use crate::warehouse::{ColumnType, TableKind};
 
 /// Adds a view for each unified table.
 pub(super) fn views(lake: &Lake, out: &mut Out<'_>) {
     for unified in unified(lake) {
-        let (schema, name) = (&unified.table.schema, format!("{}_union", unified.table.name));
+        let (schema, name) = (&unified.table.schema, name(lake, unified.table));
         let members = unified.members(lake);
-        if members.is_empty() || !out.wants(unified.table) || lake.table(schema, &name).is_some() {
+        if members.is_empty() || !out.wants(unified.table) {
             continue;
         }
         let union = Union { lake, unified };
         let note =
-            format!("{name}: {} tables, the same rows as {}", members.len(), unified.table.name);
+            format!("{name}: {} tables, the same rows as {}", members.len(), unified.table.label);
         for (at, sql) in
             replace_view(lake.dialect, schema, &name, &union.query(&members)).iter().enumerate()
         {
@@ -30,6 +33,25 @@ pub(super) fn views(lake: &Lake, out: &mut Out<'_>) {
             out.at(schema, &name).add(Part::Union, note, sql);
         }
     }
+}
+
+/// The names of the unions of a schema, by the labels of their tables.
+pub(super) fn names(lake: &Lake, schema: &str) -> BTreeMap<String, String> {
+    let mut taken = lake.taken(schema);
+    let mut names = BTreeMap::new();
+    for table in lake.tables.iter().filter(|table| table.schema == schema) {
+        if matches!(table.origin, Origin::Unified { .. }) {
+            let wanted = format!("{}_union", table.label);
+            let name = free_name(&wanted, lake.dialect.name_max(), &taken);
+            taken.insert(name.clone());
+            names.insert(table.label.clone(), name);
+        }
+    }
+    names
+}
+
+fn name(lake: &Lake, table: &Table) -> String {
+    names(lake, &table.schema).remove(&table.label).unwrap_or_default()
 }
 
 /// Makes a view anew. Postgres and Redshift replace a view by one with the same columns only.
@@ -91,7 +113,7 @@ impl Union<'_> {
             .iter()
             .map(|column| self.value(member, column).unwrap_or_else(|| "null".to_owned()))
             .collect();
-        let table = dialect.table(&member.table.schema, &member.table.name);
+        let table = dialect.table(&member.table.schema, &member.table.label);
         let mut conditions = Vec::new();
         if !member.is_whole {
             let ids: Vec<String> =
@@ -102,9 +124,16 @@ impl Union<'_> {
                 ids.join(", ")
             ));
         }
-        if member.table.is_other_events() || member.table.kind == TableKind::Tracks {
-            conditions.extend(self.by_event(member));
+        if let Some(event) = member.table.column("event") {
+            let (event, block) = (dialect.quote(&event.label), self.unified.block);
+            conditions.extend(by_event(
+                dialect,
+                block,
+                (member.table.kind, &member.table.name),
+                &event,
+            ));
         }
+        conditions.extend(member.again.and_then(|again| self.not_in(member.table, again)));
         let condition = match conditions.as_slice() {
             [] => String::new(),
             all => format!("\nwhere {}", all.join("\n  and ")),
@@ -112,25 +141,23 @@ impl Union<'_> {
         format!("select {}\nfrom {table}{condition}", columns.join(", "))
     }
 
-    /// What a row must say of its event's name, where the block does not take all.
-    fn by_event(&self, member: &Member<'_>) -> Vec<String> {
+    /// Records, which have no name as it was sent, and events that `again` does not have: those of a
+    /// source without it.
+    fn not_in(&self, table: &Table, again: &Table) -> Option<String> {
         let dialect = self.lake.dialect;
-        let (mut wanted, mut unwanted) = self.unified.block.event_names();
-        if member.table.kind == TableKind::Tracks {
-            // The table was asked for by its own name.
-            (wanted, unwanted[0]) = (&[], &[]);
-        }
-        let Some(event) = member.table.column("event") else { return Vec::new() };
-        let event = format!("lower(coalesce({}, ''))", dialect.quote(&event.label));
-        let mut all = Vec::new();
-        if !wanted.is_empty() {
-            all.push(dialect.matches(&event, &glob::expression(wanted)));
-        }
-        let unwanted: Vec<&String> = unwanted.into_iter().flatten().collect();
-        if !unwanted.is_empty() {
-            all.push(format!("not ({})", dialect.matches(&event, &glob::expression(unwanted))));
-        }
-        all
+        let text = table.column("event_text")?;
+        let key = |of: &Table| {
+            let [source, id] = ["context_source_id", "id"].map(|name| of.column(name));
+            let [source, id] = [source?, id?].map(|column| dialect.quote(&column.label));
+            Some(format!("coalesce({source}, '') || ':' || {id}"))
+        };
+        Some(format!(
+            "({} is null or {} not in (select {} from {}))",
+            dialect.quote(&text.label),
+            key(table)?,
+            key(again)?,
+            dialect.table(&again.schema, &again.label)
+        ))
     }
 
     /// What a member has for a column of the unified table.
@@ -139,10 +166,12 @@ impl Union<'_> {
         let table = member.table;
         let own =
             |name: &str| table.column(name).map(|column| (column, dialect.quote(&column.label)));
-        let text =
-            |name: &str| own(name).map(|(column, label)| dialect.text_of(&label, column.kind));
         match column.name.as_str() {
-            "event_date" => own("received_at").map(|(_, label)| dialect.day_of(&label)),
+            "event_date" => Some(self.by_source(member, |source| {
+                // What was imported keeps the time of its first arrival.
+                let of = if source.keep_received_at { "uuid_ts" } else { "received_at" };
+                own(of).map_or_else(|| "null".to_owned(), |(_, label)| dialect.day_of(&label))
+            })),
             "environment" => Some(dialect.literal(self.unified.environment)),
             "source_name" => Some(self.by_source(member, |source| dialect.literal(&source.name))),
             "platform" => Some(self.by_source(member, |source| match source.platform.as_str() {
@@ -150,8 +179,8 @@ impl Union<'_> {
                 platform => dialect.literal(platform),
             })),
             "type" => Some(self.event_type(member)),
-            "session_id" => text("context_session_id"),
-            "time_adjusted" => text("context_time_adjusted"),
+            "session_id" => self.fed(member, column, "context_session_id"),
+            "time_adjusted" => self.fed(member, column, "context_time_adjusted"),
             "_source_schema" => Some(dialect.literal(&table.schema)),
             "_source_table" => Some(dialect.literal(&table.name)),
             "_dbt_source_relation" => Some(dialect.literal(&relation(&table.schema, &table.name))),
@@ -159,32 +188,73 @@ impl Union<'_> {
         }
     }
 
-    /// The values that go to `column`, then those of its aliases, in the order of the block.
+    /// The values that go to `column`, then those of its aliases.
     fn property(&self, member: &Member<'_>, column: &Column) -> Option<String> {
+        let fillings = self.unified.fillings(self.lake, member.table);
+        let own = fillings.iter().filter(|one| one.target == column && one.alias.is_none());
+        let values = own.map(|one| shaped(self.lake.dialect, one.own, one.form));
+        coalesce(values.chain(self.of_aliases(member, column, &fillings)).collect())
+    }
+
+    /// A text that the gateway takes from a column, then from aliases.
+    fn fed(&self, member: &Member<'_>, column: &Column, from: &str) -> Option<String> {
+        let fillings = self.unified.fillings(self.lake, member.table);
+        let aliases = self.of_aliases(member, column, &fillings);
+        coalesce(self.texts(member.table, from).into_iter().chain(aliases).collect())
+    }
+
+    /// The values of `name`, whatever their type, as texts.
+    fn texts(&self, table: &Table, name: &str) -> Vec<String> {
         let dialect = self.lake.dialect;
-        let table = member.table;
-        let mut values = Vec::new();
-        for own in &table.columns {
-            for (target, form) in self.unified.targets(self.lake, table, own) {
-                if target == column {
-                    values.push(shaped(dialect, own, form));
-                }
-            }
+        let text = |own: &Column| dialect.text_of(&dialect.quote(&own.label), own.kind);
+        table.family(name).map(text).collect()
+    }
+
+    /// What aliases give to `column`: where a row has the canonical column itself, in whatever type,
+    /// nothing; else the value of the first alias that the row has, if its type belongs here.
+    fn of_aliases(
+        &self,
+        member: &Member<'_>,
+        column: &Column,
+        fillings: &[Filling<'_, '_>],
+    ) -> Option<String> {
+        let dialect = self.lake.dialect;
+        let given = |columns: Vec<&Column>| -> Option<String> {
+            let each =
+                columns.iter().map(|own| format!("{} is not null", dialect.quote(&own.label)));
+            let each: Vec<String> = each.collect();
+            (!each.is_empty()).then(|| each.join(" or "))
+        };
+        let first = fillings.iter().find(|one| one.target == column && one.alias.is_some())?;
+        let canonical = first.alias?.canonical;
+        let roles: Vec<(&Column, Role<'_>)> = member
+            .table
+            .columns
+            .iter()
+            .map(|own| {
+                let base = member.table.base_of(own);
+                (own, self.unified.block.role(base, &self.lake.unified.escaped))
+            })
+            .collect();
+        let of = |wanted: &dyn Fn(&Role<'_>) -> bool| -> Vec<&Column> {
+            roles.iter().filter(|(_, role)| wanted(role)).map(|(own, _)| *own).collect()
+        };
+        let mut whens = String::new();
+        if let Some(condition) = given(of(&|role| role.is == Some(canonical))) {
+            whens.push_str(&format!(" when {condition} then null"));
         }
-        for (canonical, aliases) in &self.unified.block.aliases {
-            for own in aliases.iter().filter_map(|alias| table.column(alias)) {
-                for (target, form) in self.unified.forms(canonical, table.kind, own.kind) {
-                    if target == column {
-                        values.push(shaped(dialect, own, form));
-                    }
-                }
-            }
+        let (_, aliases) = self.unified.block.aliases.get(canonical)?;
+        for rank in 0..aliases.len() {
+            let alias = Some(Alias { canonical, rank });
+            let Some(condition) = given(of(&|role| role.fills == alias)) else { continue };
+            let values = fillings
+                .iter()
+                .filter(|one| one.target == column && one.alias == alias)
+                .map(|one| shaped(dialect, one.own, one.form));
+            let value = coalesce(values.collect()).unwrap_or_else(|| "null".to_owned());
+            whens.push_str(&format!(" when {condition} then {value}"));
         }
-        match values.as_slice() {
-            [] => None,
-            [one] => Some(one.clone()),
-            several => Some(format!("coalesce({})", several.join(", "))),
-        }
+        Some(format!("case{whens} end"))
     }
 
     /// An expression that depends on the source, if there are several.
@@ -235,10 +305,7 @@ impl Union<'_> {
     /// The platform by the library, else by the user agent, as `unified::Platform::of` tells it.
     fn platform(&self, member: &Member<'_>) -> String {
         let dialect = self.lake.dialect;
-        let text = |name: &str| {
-            let column = member.table.column(name)?;
-            Some(dialect.text_of(&dialect.quote(&column.label), column.kind))
-        };
+        let text = |name: &str| coalesce(self.texts(member.table, name));
         let (library, agent) = (text("context_library_name"), text("context_user_agent"));
         let mut whens = String::new();
         let mut when = |condition: String, platform: Platform| {
@@ -275,15 +342,29 @@ impl Union<'_> {
     }
 }
 
+/// The first value that is not null.
+fn coalesce(values: Vec<String>) -> Option<String> {
+    match values.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("coalesce({})", several.join(", "))),
+    }
+}
+
 fn shaped(dialect: Dialect, own: &Column, form: Form) -> String {
     let label = dialect.quote(&own.label);
-    let is_exact = format!("{label} between -{EXACT_MAX} and {EXACT_MAX}");
     match form {
         Form::Same => label,
         Form::Text => dialect.text_of(&label, own.kind),
         Form::Float => {
-            format!("case when {is_exact} then {} end", dialect.cast(&label, ColumnType::Float))
+            let float = dialect.cast(&label, ColumnType::Float);
+            format!("case when {} then {float} end", exact(&label))
         }
-        Form::LargeInt => format!("case when not ({is_exact}) then {label} end"),
+        Form::LargeInt => format!("case when not ({}) then {label} end", exact(&label)),
+        Form::Int => {
+            let int = dialect.cast(&label, ColumnType::Int);
+            format!("case when {} then {int} end", whole(&label))
+        }
+        Form::Fraction => format!("case when not {} then {label} end", whole(&label)),
     }
 }

@@ -4,8 +4,10 @@
 //! that is none of the nulls, by arrival. What is in `users` already stays where no identify has a
 //! value, so that a table of older days may be gone on with.
 
+use std::collections::HashSet;
+
 use super::Dialect;
-use super::lake::{Column, Lake, Table};
+use super::lake::{Column, Lake, Table, free_name};
 use super::script::{Out, Part};
 use crate::warehouse::{ColumnType, TableKind};
 
@@ -41,11 +43,18 @@ pub(super) fn upserts(lake: &Lake, out: &mut Out<'_>) {
         let wanted = out.wants(users)
             || lake.table(&users.schema, "identifies").is_some_and(|t| out.wants(t));
         let (true, Some(columns)) = (wanted, columns(lake, users)) else { continue };
-        let upsert = Upsert { lake, schema: &users.schema, table: &users.name, columns: &columns };
+        // A trait may be called like it.
+        let labels: HashSet<String> = lake
+            .table(&users.schema, "identifies")
+            .map(|table| table.columns.iter().map(|column| column.label.clone()).collect())
+            .unwrap_or_default();
+        let place = free_name(PLACE, lake.dialect.name_max(), &labels);
+        let (schema, table) = (&users.schema, &users.label);
+        let upsert = Upsert { lake, schema, table, place: &place, columns: &columns };
         let note = "users: the last value of each column for each user";
         for (at, sql) in upsert.statements().iter().enumerate() {
             let note = if at == 0 { note } else { "" };
-            out.at(&users.schema, &users.name).add(Part::Users, note, sql);
+            out.at(&users.schema, &users.label).add(Part::Users, note, sql);
         }
     }
 }
@@ -54,6 +63,8 @@ struct Upsert<'l> {
     lake: &'l Lake,
     schema: &'l str,
     table: &'l str,
+    /// The name of the column with the place.
+    place: &'l str,
     columns: &'l [Column],
 }
 
@@ -103,7 +114,7 @@ impl Upsert<'_> {
             user = q("user_id"),
             at = q("received_at"),
             id = q("id"),
-            place = q(PLACE),
+            place = q(self.place),
         )
     }
 
@@ -111,7 +122,7 @@ impl Upsert<'_> {
     fn last_values(&self) -> String {
         let dialect = self.lake.dialect;
         let q = |name: &str| dialect.quote(name);
-        let place = q(PLACE);
+        let place = q(self.place);
         let last = |column: &Column| {
             let c = q(&column.label);
             let value = match dialect {
@@ -192,7 +203,7 @@ impl Upsert<'_> {
                  left join {target} as kept on kept.{id} = latest.{id}\nwhere latest.{} = 1",
                 self.coalesced(),
                 self.last_values(),
-                dialect.quote(PLACE)
+                dialect.quote(self.place)
             ),
             format!("delete from {target} using {stage} where {target}.{id} = {stage}.{id}"),
             format!("insert into {target} ({labels}) select {labels} from {stage}"),

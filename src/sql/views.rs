@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Dialect;
-use super::lake::{Lake, free_name};
+use super::lake::{Lake, Origin, free_name};
 use super::members::{Member, Unified, unified};
 use super::script::{Out, Part};
-use super::union::replace_view;
+use super::union::{names, replace_view};
+use crate::unified::DEFAULT_NAME;
 
 /// Macros that read a lake where it lies.
 const MACROS: &str = include_str!("macros.sql");
@@ -18,19 +19,15 @@ pub(super) fn of_events(lake: &Lake, out: &mut Out<'_>) {
             continue;
         }
         let schema = &unified.table.schema;
-        let mut taken: HashSet<String> = lake
-            .tables
-            .iter()
-            .filter(|table| table.schema == *schema)
-            .map(|table| table.name.clone())
-            .collect();
+        let mut taken = lake.taken(schema);
+        taken.extend(names(lake, schema).into_values());
         let members = unified.members(lake);
         let mut events: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
         for member in &members {
             events.entry(&member.table.name).or_default().push(member);
         }
         for (event, members) in events {
-            let name = format!("{}__{event}", unified.table.name);
+            let name = format!("{}__{event}", unified.table.label);
             let name = free_name(&name, lake.dialect.name_max(), &taken);
             taken.insert(name.clone());
             let query = query(lake, unified, event, &members);
@@ -45,17 +42,7 @@ fn query(lake: &Lake, unified: Unified<'_>, event: &str, members: &[&Member<'_>]
     let dialect = lake.dialect;
     let mut filled: HashSet<&str> = HashSet::new();
     for table in members.iter().map(|member| member.table) {
-        for column in &table.columns {
-            for (target, _) in unified.targets(lake, table, column) {
-                filled.insert(&target.name);
-            }
-            let aliases = &unified.block.aliases;
-            for (canonical, _) in aliases.iter().filter(|(_, of)| of.contains(&column.name)) {
-                for (target, _) in unified.forms(canonical, table.kind, column.kind) {
-                    filled.insert(&target.name);
-                }
-            }
-        }
+        filled.extend(unified.filled(lake, table));
     }
     let columns: Vec<String> = unified
         .table
@@ -67,7 +54,7 @@ fn query(lake: &Lake, unified: Unified<'_>, event: &str, members: &[&Member<'_>]
     format!(
         "select\n{}\nfrom {}\nwhere {} = {}",
         columns.join(",\n"),
-        dialect.table(&unified.table.schema, &unified.table.name),
+        dialect.table(&unified.table.schema, &unified.table.label),
         dialect.quote("_source_table"),
         dialect.literal(event)
     )
@@ -79,12 +66,38 @@ pub(super) fn macros(lake: &Lake, out: &mut Out<'_>) {
         return;
     }
     let place = lake.location.url(Dialect::Duckdb, "");
-    for text in MACROS.split(";\n").map(str::trim).filter(|text| !text.is_empty()) {
-        let is_note = |line: &&str| line.starts_with("--");
-        let note: Vec<&str> =
-            text.lines().filter(is_note).map(|line| line.trim_start_matches(['-', ' '])).collect();
-        let sql: Vec<&str> = text.lines().filter(|line| !is_note(line)).collect();
-        let sql = sql.join("\n").replace("'keelrow-data/lake'", &lake.dialect.literal(&place));
-        out.add(Part::Macros, &note.join("\n"), sql.trim());
+    let (mut note, mut sql) = (Vec::new(), Vec::new());
+    for line in MACROS.lines() {
+        if let Some(remark) = line.strip_prefix("--") {
+            note.push(remark.trim_start());
+            continue;
+        }
+        sql.push(line.strip_suffix(';').unwrap_or(line));
+        if line.ends_with(';') {
+            let text = sql.join("\n").replace("'keelrow-data/lake'", &lake.dialect.literal(&place));
+            let text = text.replace("'/user_events/v1/", &events_folder(lake));
+            out.add(Part::Macros, &note.join("\n"), text.trim());
+            note.clear();
+            sql.clear();
+        }
     }
+}
+
+/// The beginning of the text that names the files of `user_events`: each environment has its own
+/// generation.
+fn events_folder(lake: &Lake) -> String {
+    let mut whens = String::new();
+    for table in &lake.tables {
+        if let Origin::Unified { environment, block, generation } = &table.origin
+            && block == DEFAULT_NAME
+            && *generation > 1
+        {
+            let environment = lake.dialect.literal(environment);
+            whens.push_str(&format!(" when {environment} then '{generation}'"));
+        }
+    }
+    if whens.is_empty() {
+        return "'/user_events/v1/".to_owned();
+    }
+    format!("'/user_events/v' || case environment{whens} else '1' end || '/")
 }

@@ -4,9 +4,10 @@
 //! Pure. It answers for the next batches, from the tables of the batches before: a column that no
 //! event brought yet is in no forecast.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Block, CORE, MADE, Unified, glob};
+use crate::clock::Timestamp;
 use crate::record::Route;
 use crate::warehouse::diff::{Column, Table, Tables};
 use crate::warehouse::{ColumnType, TableKind};
@@ -38,13 +39,23 @@ fn schema_of(environment: &str) -> String {
     format!("unified_{environment}")
 }
 
+/// How the other side is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// As a configuration, from the same tables: everything that members have is told of both.
+    Forecast,
+    /// As the tables are: a variant that a table lacks beside a column of its own is none that is
+    /// to come, since its values would have brought it.
+    Tables,
+}
+
 /// The tables once the configuration is in use. `type_name` names a type in a variant's name.
 #[must_use]
 pub fn forecast(
     base: &Tables,
     plan: &Unified,
     sources: &[Source],
-    type_name: fn(ColumnType) -> &'static str,
+    (against, type_name): (Against, fn(ColumnType) -> &'static str),
 ) -> Tables {
     let mut tables = Tables::new();
     let mut members: Vec<(&str, &str, &Table)> = Vec::new();
@@ -60,7 +71,7 @@ pub fn forecast(
         }
         tables.insert(name.clone(), Table { is_fed, ..table.clone() });
     }
-    let environments: std::collections::BTreeSet<&str> =
+    let environments: BTreeSet<&str> =
         sources.iter().map(|source| source.route.environment.as_str()).collect();
     for block in &plan.blocks {
         for environment in &environments {
@@ -69,9 +80,9 @@ pub fn forecast(
                 continue;
             }
             let name = format!("{}.{}", schema_of(environment), block.name);
-            let of = Of { block, plan, environment, sources };
+            let of = Of { block, plan, environment, sources, against, type_name };
             let born = base.get(&name).filter(|table| table.generation == block.generation);
-            let table = of.table(born, &members, type_name);
+            let table = of.table(born, &members);
             tables.insert(name, table);
         }
     }
@@ -88,6 +99,8 @@ struct Of<'a> {
     plan: &'a Unified,
     environment: &'a str,
     sources: &'a [Source],
+    against: Against,
+    type_name: fn(ColumnType) -> &'static str,
 }
 
 impl Of<'_> {
@@ -101,36 +114,42 @@ impl Of<'_> {
     }
 
     /// The table as it is with what still comes, or as its members will make it.
-    fn table(
-        &self,
-        born: Option<&Table>,
-        members: &[(&str, &str, &Table)],
-        type_name: fn(ColumnType) -> &'static str,
-    ) -> Table {
-        let mut fed: BTreeMap<String, ()> = BTreeMap::new();
-        let mut columns = born.map_or_else(core, |table| table.columns.clone());
-        let mut is_fed = false;
-        for (schema, name, table) in members {
-            if !self.wants(schema, name) {
-                continue;
+    fn table(&self, born: Option<&Table>, members: &[(&str, &str, &Table)]) -> Table {
+        let wanted: Vec<&Table> = members
+            .iter()
+            .filter(|(schema, name, _)| self.wants(schema, name))
+            .map(|(_, _, table)| *table)
+            .collect();
+        let is_fed = !wanted.is_empty();
+        let mut comers: Vec<(&Table, &Column)> = wanted
+            .into_iter()
+            .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
+            .filter(|(_, column)| column.name != "_overflow")
+            .collect();
+        // Whoever came first decided the type.
+        comers.sort_by_key(|(_, column)| column.first_seen);
+        let columns = born.map_or_else(core, |table| table.columns.clone());
+        let mut place = Place { columns, added: BTreeSet::new(), type_name: self.type_name };
+        let mut fed = BTreeSet::new();
+        for (table, column) in comers {
+            let base = base_name(table, column, self.type_name);
+            let role = self.block.role(base, &self.plan.escaped);
+            if let Some(name) = role.column {
+                let may_add = born.is_none() || self.against == Against::Forecast;
+                fed.extend(place.of(name, column, may_add));
             }
-            is_fed = true;
-            for column in table.columns.iter().filter(|column| column.name != "_overflow") {
-                let base = base_name(table, column, type_name);
-                let role = self.block.role(base, &self.plan.escaped);
-                let canonical = role.fills.and_then(|alias| {
-                    self.block.aliases.get(alias.canonical).map(|(name, _)| name.as_str())
-                });
-                for name in role.column.into_iter().chain(canonical) {
-                    let target = place(&mut columns, name, column, born.is_none(), type_name);
-                    fed.extend(target.map(|name| (name, ())));
-                }
+            let canonical = role.fills.and_then(|alias| {
+                self.block.aliases.get(alias.canonical).map(|(name, _)| name.as_str())
+            });
+            if let Some(name) = canonical {
+                fed.extend(place.of(name, column, true));
             }
         }
+        let mut columns = place.columns;
         for column in &mut columns {
             let is_core = CORE.iter().any(|(core, ..)| *core == column.name);
             let is_ours = is_core || matches!(column.name.as_str(), "uuid_ts" | "loaded_at");
-            column.is_fed = is_ours || column.name == "_overflow" || fed.contains_key(&column.name);
+            column.is_fed = is_ours || column.name == "_overflow" || fed.contains(&column.name);
         }
         Table { generation: self.block.generation, is_fed, columns }
     }
@@ -143,6 +162,7 @@ fn core() -> Vec<Column> {
         string_bytes: if kind == ColumnType::String { 256 } else { 0 },
         is_required,
         is_fed: true,
+        first_seen: Timestamp::from_millis(0),
     };
     CORE.iter().map(column).collect()
 }
@@ -159,39 +179,46 @@ fn base_name<'c>(
         .unwrap_or(&column.name)
 }
 
-/// Where a member's values go: to the column itself if its type takes them, else to a variant. A
-/// table that is not born yet gets the column.
-fn place(
-    columns: &mut Vec<Column>,
-    name: &str,
-    member: &Column,
-    may_add: bool,
+/// The columns of a unified table while its members are asked.
+struct Place {
+    columns: Vec<Column>,
+    /// Those that the table did not have.
+    added: BTreeSet<String>,
     type_name: fn(ColumnType) -> &'static str,
-) -> Option<String> {
-    let takes = |column: &Column| {
-        column.kind == member.kind
-            || column.kind == ColumnType::String
-            || (column.kind, member.kind) == (ColumnType::Float, ColumnType::Int)
-    };
-    let own = columns.iter_mut().find(|column| column.name == name);
-    let variant = format!("{name}__{}", type_name(member.kind));
-    let target = match own {
-        Some(own) if takes(own) && !MADE.contains(&name) => {
-            own.string_bytes = own.string_bytes.max(member.string_bytes);
-            return Some(own.name.clone());
+}
+
+impl Place {
+    /// Where a member's values go: to the column itself if its type takes them, else to a variant.
+    /// A column that the table lacks is added; a variant of one that it has is only if it `may_add`
+    /// that.
+    fn of(&mut self, name: &str, member: &Column, may_add: bool) -> Option<String> {
+        let takes = |column: &Column| {
+            column.kind == member.kind
+                || column.kind == ColumnType::String
+                || (column.kind, member.kind) == (ColumnType::Float, ColumnType::Int)
+        };
+        let own = self.columns.iter_mut().find(|column| column.name == name);
+        let variant = format!("{name}__{}", (self.type_name)(member.kind));
+        let (target, may_add) = match own {
+            Some(own) if takes(own) && !MADE.contains(&name) => {
+                own.string_bytes = own.string_bytes.max(member.string_bytes);
+                return Some(own.name.clone());
+            }
+            Some(_) => (variant, may_add || self.added.contains(name)),
+            None => (name.to_owned(), true),
+        };
+        if let Some(known) = self.columns.iter_mut().find(|column| column.name == target) {
+            known.string_bytes = known.string_bytes.max(member.string_bytes);
+            return Some(target);
         }
-        Some(_) => variant,
-        None => name.to_owned(),
-    };
-    if let Some(known) = columns.iter_mut().find(|column| column.name == target) {
-        known.string_bytes = known.string_bytes.max(member.string_bytes);
-        return Some(target);
+        if !may_add {
+            return None;
+        }
+        self.added.insert(target.clone());
+        let column = Column { name: target.clone(), is_required: false, ..member.clone() };
+        self.columns.push(column);
+        Some(target)
     }
-    if may_add {
-        columns.push(Column { name: target.clone(), is_required: false, ..member.clone() });
-        return Some(target);
-    }
-    None
 }
 
 #[cfg(test)]
@@ -204,8 +231,17 @@ mod tests {
     }
 
     fn column(name: &str, kind: ColumnType) -> Column {
-        Column { name: name.into(), kind, string_bytes: 0, is_required: false, is_fed: true }
+        Column {
+            name: name.into(),
+            kind,
+            string_bytes: 0,
+            is_required: false,
+            is_fed: true,
+            first_seen: Timestamp::from_millis(0),
+        }
     }
+
+    const HOW: (Against, fn(ColumnType) -> &'static str) = (Against::Forecast, name_of);
 
     fn source(environment: &str) -> Source {
         let route = Route {
@@ -237,7 +273,7 @@ mod tests {
     #[test]
     fn a_unified_table_is_told_from_its_members() {
         let plan = unified(Block::named("user_events"));
-        let tables = forecast(&base(), &plan, &[source("prod")], name_of);
+        let tables = forecast(&base(), &plan, &[source("prod")], HOW);
         let table = &tables["unified_prod.user_events"];
         let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(names[..CORE.len()], CORE.map(|(name, ..)| name));
@@ -246,11 +282,10 @@ mod tests {
 
     #[test]
     fn a_change_is_told_by_what_ends() {
-        let old =
-            forecast(&base(), &unified(Block::named("user_events")), &[source("prod")], name_of);
+        let old = forecast(&base(), &unified(Block::named("user_events")), &[source("prod")], HOW);
         let mut block = Block::named("user_events");
         block.exclude_columns = vec!["cat*".into()];
-        let new = forecast(&old, &unified(block), &[source("prod")], name_of);
+        let new = forecast(&old, &unified(block), &[source("prod")], HOW);
         let ended: Vec<String> = diff(&old, &new)
             .into_iter()
             .filter(|one| one.change == Change::Ended)
@@ -259,11 +294,93 @@ mod tests {
         assert_eq!(ended, ["category", "catggory"]);
         let mut off = source("prod");
         off.is_enabled = false;
-        let none = forecast(&old, &unified(Block::named("user_events")), &[off], name_of);
+        let none = forecast(&old, &unified(Block::named("user_events")), &[off], HOW);
         assert!(none.values().all(|table| !table.is_fed));
         let mut next = Block::named("user_events");
         next.generation = 2;
-        let next = forecast(&old, &unified(next), &[source("prod")], name_of);
+        let next = forecast(&old, &unified(next), &[source("prod")], HOW);
         assert_eq!(next["unified_prod.user_events"].generation, 2);
+    }
+
+    /// What differs between two blocks, on the tables that the first one made.
+    fn told(
+        old: Block,
+        new: Block,
+        base: &Tables,
+        against: Against,
+    ) -> Vec<(String, &'static str)> {
+        let how = (against, name_of as fn(ColumnType) -> &'static str);
+        let old = forecast(base, &unified(old), &[source("prod")], how);
+        let new = forecast(base, &unified(new), &[source("prod")], how);
+        let found = diff(&old, &new).into_iter();
+        found.map(|one| (one.column.unwrap_or_default(), one.change.label())).collect()
+    }
+
+    #[test]
+    fn what_comes_back_or_begins_is_told() {
+        let plain = Block::named("user_events");
+        let mut narrow = plain.clone();
+        narrow.exclude_columns = vec!["cat*".into()];
+        // The table as the narrow block has made it, and as it was before that.
+        for base in [
+            forecast(&base(), &unified(narrow.clone()), &[source("prod")], HOW),
+            forecast(&base(), &unified(plain.clone()), &[source("prod")], HOW),
+        ] {
+            let change =
+                if base["unified_prod.user_events"].columns.iter().any(|c| c.name == "category") {
+                    "begun"
+                } else {
+                    "added"
+                };
+            let wanted = [("category".to_owned(), change), ("catggory".to_owned(), change)];
+            assert_eq!(told(narrow.clone(), plain.clone(), &base, Against::Forecast), wanted);
+            assert_eq!(told(plain.clone(), plain.clone(), &base, Against::Forecast), []);
+        }
+        let base = forecast(&base(), &unified(plain.clone()), &[source("prod")], HOW);
+        let mut alias = plain.clone();
+        alias.aliases = vec![("kind".into(), vec!["category".into()])];
+        let wanted = [("kind".to_owned(), "added")];
+        assert_eq!(told(plain.clone(), alias.clone(), &base, Against::Forecast), wanted);
+        let mut less = plain.clone();
+        less.exclude_events = vec!["don?".into()];
+        let wanted = [(String::new(), "table_begun")];
+        assert_eq!(told(less, plain, &base, Against::Forecast), wanted);
+    }
+
+    #[test]
+    fn a_variant_that_no_value_brought_is_not_to_come() {
+        let plan = unified(Block::named("user_events"));
+        let mut base = forecast(&base(), &plan, &[source("prod")], HOW);
+        // Elsewhere the column is pinned to another type.
+        let done = base.get_mut("web_prod.done").unwrap();
+        done.columns.push(column("size", ColumnType::Float));
+        let events = base.get_mut("unified_prod.user_events").unwrap();
+        events.columns.push(column("size", ColumnType::Int));
+        let names = |against| {
+            let tables = forecast(&base, &plan, &[source("prod")], (against, name_of));
+            let events = &tables["unified_prod.user_events"];
+            events.columns.iter().filter(|column| column.name.starts_with("size")).count()
+        };
+        assert_eq!((names(Against::Tables), names(Against::Forecast)), (1, 2));
+    }
+
+    #[test]
+    fn the_first_comer_decides_the_type_of_a_new_generation() {
+        let mut base = base();
+        let at = |kind, millis| Column {
+            first_seen: Timestamp::from_millis(millis),
+            ..column("size", kind)
+        };
+        for (name, kind, millis) in
+            [("web_prod.early", ColumnType::String, 2), ("web_prod.late", ColumnType::Int, 1)]
+        {
+            let table = Table { generation: 0, is_fed: true, columns: vec![at(kind, millis)] };
+            base.insert(name.to_owned(), table);
+        }
+        let plan = unified(Block::named("user_events"));
+        let tables = forecast(&base, &plan, &[source("prod")], HOW);
+        let columns = &tables["unified_prod.user_events"].columns;
+        let size = columns.iter().find(|column| column.name == "size").unwrap();
+        assert_eq!(size.kind, ColumnType::Int);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::ddl;
 use super::{ColumnType, Dialect};
+use crate::clock::Timestamp;
 
 /// Tables by `schema.table`.
 pub type Tables = BTreeMap<String, Table>;
@@ -35,6 +36,8 @@ pub struct Column {
     pub is_required: bool,
     /// False if no new values come.
     pub is_fed: bool,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
 }
 
 /// One difference.
@@ -60,6 +63,8 @@ pub enum Change {
     TableGone,
     /// The table is there and gets no more rows.
     TableEnded,
+    /// The table was there and gets rows again.
+    TableBegun,
     /// Its rows go to the folder of another generation.
     Generation {
         /// From this one.
@@ -78,6 +83,8 @@ pub enum Change {
     Gone,
     /// The column is there and gets no more values.
     Ended,
+    /// The column was there and gets values, which it did not.
+    Begun,
     /// It has another type.
     Retyped {
         /// It had this one.
@@ -135,6 +142,9 @@ fn diff_table(was: &Table, is: &Table, note: &mut impl FnMut(Option<&str>, Chang
     if was.is_fed && !is.is_fed {
         note(None, Change::TableEnded);
     }
+    if !was.is_fed && is.is_fed {
+        note(None, Change::TableBegun);
+    }
     let find = |table: &'_ Table, name: &str| -> Option<usize> {
         table.columns.iter().position(|column| column.name == name)
     };
@@ -150,7 +160,7 @@ fn diff_table(was: &Table, is: &Table, note: &mut impl FnMut(Option<&str>, Chang
             note(Some(&from.name), Change::Moved);
         }
         highest = highest.max(Some(place));
-        diff_column(from, to, is.is_fed, note);
+        diff_column((from, was.is_fed), (to, is.is_fed), note);
     }
     for (at, column) in is.columns.iter().enumerate() {
         if find(was, &column.name).is_none() {
@@ -160,10 +170,10 @@ fn diff_table(was: &Table, is: &Table, note: &mut impl FnMut(Option<&str>, Chang
     }
 }
 
+/// Each side with whether its table gets rows at all.
 fn diff_column(
-    from: &Column,
-    to: &Column,
-    table_is_fed: bool,
+    (from, table_was_fed): (&Column, bool),
+    (to, table_is_fed): (&Column, bool),
     note: &mut impl FnMut(Option<&str>, Change),
 ) {
     let name = Some(from.name.as_str());
@@ -177,6 +187,9 @@ fn diff_column(
     }
     if from.is_fed && !to.is_fed && table_is_fed {
         note(name, Change::Ended);
+    }
+    if !from.is_fed && to.is_fed && table_was_fed {
+        note(name, Change::Begun);
     }
 }
 
@@ -192,6 +205,8 @@ impl Difference {
             Change::TableAdded { columns } => goes_on(format!("a new table of {columns} columns")),
             Change::TableGone => breaks("the table is gone".into()),
             Change::TableEnded => breaks("the table gets no more rows".into()),
+            Change::TableBegun => goes_on("the table gets rows again".into()),
+            Change::Begun => goes_on("the column gets values, which it did not".into()),
             Change::Generation { from, to } => {
                 breaks(format!("rows go to the folder v{to}, none to v{from} any more"))
             }
@@ -237,10 +252,12 @@ impl Change {
             Self::TableAdded { .. } => "table_added",
             Self::TableGone => "table_gone",
             Self::TableEnded => "table_ended",
+            Self::TableBegun => "table_begun",
             Self::Generation { .. } => "generation",
             Self::Added { .. } => "added",
             Self::Gone => "gone",
             Self::Ended => "ended",
+            Self::Begun => "begun",
             Self::Retyped { .. } => "retyped",
             Self::Moved => "moved",
             Self::Widened { .. } => "widened",
@@ -266,7 +283,14 @@ mod tests {
 
     fn column(name: &str, kind: ColumnType) -> Column {
         let string_bytes = if kind == ColumnType::String { 256 } else { 0 };
-        Column { name: name.to_owned(), kind, string_bytes, is_required: false, is_fed: true }
+        Column {
+            name: name.to_owned(),
+            kind,
+            string_bytes,
+            is_required: false,
+            is_fed: true,
+            first_seen: Timestamp::from_millis(0),
+        }
     }
 
     fn table(columns: &[Column]) -> Table {
@@ -322,9 +346,11 @@ mod tests {
         );
         let ended = table(&[id, Column { is_fed: false, ..price }]);
         assert_eq!(found(&old, &ended), [("price".to_owned(), "ended", true)]);
+        assert_eq!(found(&ended, &old), [("price".to_owned(), "begun", false)]);
         let other = Table { generation: 2, ..old.clone() };
         assert_eq!(found(&old, &other), [(String::new(), "generation", true)]);
         let silent = Table { is_fed: false, ..old.clone() };
         assert_eq!(found(&old, &silent), [(String::new(), "table_ended", true)]);
+        assert_eq!(found(&silent, &old), [(String::new(), "table_begun", false)]);
     }
 }

@@ -421,3 +421,75 @@ fn transform_knows_shapes_names_and_a_folder_of_cases() {
     assert_ne!(tested.status.code(), Some(0), "{}", text_of(&tested));
     assert!(text_of(&tested).contains("unknown key `title`"), "{}", text_of(&tested));
 }
+
+/// A port of this machine at which nobody listens.
+fn dead_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn a_lake_that_is_away_is_to_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "s3://lake/x";
+    let endpoint = &format!("http://127.0.0.1:{}", dead_port());
+    let config = configuration(folder.path()).replace(
+        &format!("url = \"{}/lake\"", folder.path().display()),
+        &format!("url = \"{url}\""),
+    );
+    let file = folder.path().join("keelrow.toml");
+    std::fs::write(&file, config).unwrap();
+    let (file, out) = (file.to_str().unwrap(), folder.path().join("out"));
+    let out = out.to_str().unwrap();
+    let commands: [&[&str]; 7] = [
+        &["tables", "--config", file],
+        &["sql", "--dialect", "duckdb", "--config", file],
+        &["dbt", "--out", out, "--config", file],
+        &["columns", "suggest", "--config", file],
+        &["unified", "rebuild", "user_events", "--config", file],
+        &["schema", "diff", url, url],
+        &["schema", "diff", file, file],
+    ];
+    std::thread::scope(|scope| {
+        for arguments in commands {
+            scope.spawn(move || {
+                let output = keelrow()
+                    .args(arguments)
+                    .env("AWS_ENDPOINT", endpoint)
+                    .env("AWS_ALLOW_HTTP", "true")
+                    .env("AWS_ACCESS_KEY_ID", "k")
+                    .env("AWS_SECRET_ACCESS_KEY", "s")
+                    .env("AWS_REGION", "us-east-1")
+                    .output()
+                    .unwrap();
+                let told = text(&output.stderr);
+                assert_eq!(output.status.code(), Some(75), "{arguments:?}: {told}");
+                assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+            });
+        }
+    });
+}
+
+#[test]
+fn a_configuration_without_a_lake_has_no_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keelrow.toml");
+    std::fs::write(&file, configuration(folder.path())).unwrap();
+    let file = file.to_str().unwrap();
+    let output = run(&["schema", "diff", file, file], "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = run(&["tables", "--config", file], "");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_of_whatever_prints() {
+    for arguments in [&["completions", "bash"][..], &["openapi"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = keelrow().args(arguments).stdout(full).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.starts_with("keelrow: ") && !told.contains("panicked"), "{told}");
+    }
+}

@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 import corpus_in
+import dbt_blocks
 import dbt_project
 import faults
 import parity
@@ -19,7 +20,7 @@ import walk
 def main():
     program = str(pathlib.Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory(prefix="keelrow-unified-") as folder:
-        parts = {name: pathlib.Path(folder, name) for name in ("corpus", "clean", "faults", "rebuild")}
+        parts = {name: pathlib.Path(folder, name) for name in ("corpus", "clean", "faults", "rebuild", "dbt")}
         for part in parts.values():
             part.mkdir()
         print("the corpus")
@@ -36,6 +37,8 @@ def main():
         rebuild.run(program, parts["rebuild"])
         print("a dbt project")
         dbt_project.run(gateway)
+        print("a dbt project over blocks of all kinds")
+        dbt_blocks.run(program, parts["dbt"])
 
 
 main()

@@ -18,7 +18,16 @@ import duckdb
 POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 
-class Duck:
+class Engine:
+    def columns(self, table):
+        """The names of a table's columns in their order."""
+        schema, name = table.split(".")
+        query = f"""select column_name from information_schema.columns
+            where table_schema = '{schema}' and table_name = '{name}' order by ordinal_position"""
+        return [name for [name] in self.rows(query)]
+
+
+class Duck(Engine):
     dialect = "duckdb"
     final = ""
 
@@ -36,7 +45,7 @@ class Duck:
         self.db.close()
 
 
-class Click:
+class Click(Engine):
     dialect = "clickhouse"
     # Rows that replace others are one only where that is asked for.
     final = " final"
@@ -57,7 +66,7 @@ class Click:
         self.db.close()
 
 
-class Postgres:
+class Postgres(Engine):
     dialect = "postgres"
     final = ""
 

@@ -31,8 +31,15 @@ platform = "web"
 name = "user_events"
 exclude_events = ["left_out"]
 exclude_columns = ["secret_*"]
-aliases = { category = ["catggory"] }
+aliases = { category = ["catggory"], cost = ["kost", "kosst"], session_id = ["sess"] }
+
+[[unified]]
+name = "_keelrow_loads"
+include_tables = ["tracks", "record"]
 """
+
+# Names of columns that a warehouse has of its own, in files, tables or both.
+THEIRS = ["_time", "_table", "_size", "_path", "_file", "_row_exists", "xmin", "ctid", "_keelrow_place"]
 
 LONG = "a_rather_long_name_of_a_property_that_no_table_of_postgres_can_have_in_full_"
 LIBRARIES = [
@@ -65,6 +72,18 @@ def both(round_number):
     for number in range(12):
         traits = {"plan": f"plan-{number}"} if number % 2 else {"city": f"city-{number}-{round_number}"}
         yield {"type": "identify", "traits": traits, "context": {"locale": "de"}, **person(number)}
+        yield {"type": "identify", "traits": {"_keelrow_place": number}, **person(number)}
+        # Twelve of each of these, whose values are looked at.
+        yield track("Theirs", number, **{name: 1000 + number for name in THEIRS})
+        # The ledger of the scripts has this name.
+        yield track("_keelrow_loads", number, batch="x", table_name="tracks")
+        # An alias where the row has the column itself, as another type, and where it has not.
+        own = {"cost": "text"} if number % 4 == 0 else {"cost": number} if number % 4 == 1 else {}
+        yield track("Priced", number, kosst=number + 0.5, **own, **({"kost": number} if number % 2 else {}))
+        yield track("Priced", number, kost="text", sess=number)
+        yield track("Counted", number, depth=number, size=number if number % 2 else number + 0.5)
+        yield track("Worded", number, depth=number if number else "deep")
+        yield {"type": "extract", "event": "Record", "recordId": f"r{round_number}-{number}", **person(number)}
     for number in range(5):
         yield {"type": "page", "name": f"page {number}", "properties": {"path": "/x"}, **person(number)}
         yield {"type": "screen", "name": f"screen {number}", **person(number)}

@@ -33,7 +33,7 @@ pub(super) fn tables(lake: &Lake, out: &mut Out<'_>) {
                 Dialect::Databricks => databricks(lake, table, files),
                 _ => snowflake(lake, table, files),
             };
-            let place = out.at(&table.schema, &table.name);
+            let place = out.at(&table.schema, &table.label);
             place.batch(&last.0.id).add(Part::Load, &format!("{note}, {rows} rows"), &sql);
         }
     }
@@ -51,7 +51,7 @@ fn snowflake(lake: &Lake, table: &Table, files: &[(&Batch, &File)]) -> String {
         "copy into {} from @{}/\nfiles = (\n{}\n)\n\
          file_format = (type = parquet use_logical_type = true)\n\
          match_by_column_name = case_insensitive",
-        dialect.table(&table.schema, &table.name),
+        dialect.table(&table.schema, &table.label),
         dialect.table(STAGE.0, STAGE.1),
         paths(dialect, files)
     )
@@ -63,7 +63,7 @@ fn databricks(lake: &Lake, table: &Table, files: &[(&Batch, &File)]) -> String {
     format!(
         "copy into {} from {}\nfileformat = parquet\nfiles = (\n{}\n)\n\
          format_options ('mergeSchema' = 'true')\ncopy_options ('mergeSchema' = 'true')",
-        dialect.table(&table.schema, &table.name),
+        dialect.table(&table.schema, &table.label),
         dialect.literal(&lake.location.url(dialect, "")),
         paths(dialect, files)
     )

@@ -42,7 +42,7 @@ struct Load<'l> {
 impl Load<'_> {
     /// The table with its schema.
     fn target(&self) -> String {
-        self.lake.dialect.table(&self.table.schema, &self.table.name)
+        self.lake.dialect.table(&self.table.schema, &self.table.label)
     }
 
     fn rows(&self) -> u64 {
@@ -58,7 +58,7 @@ impl Load<'_> {
             dialect.quote("batch"),
             dialect.literal(&self.batch.id),
             dialect.quote("table_name"),
-            dialect.literal(&self.table.name)
+            dialect.literal(&self.table.label)
         )
     }
 
@@ -72,7 +72,7 @@ impl Load<'_> {
             dialect.table(&self.table.schema, LOADS),
             names.join(", "),
             dialect.literal(&self.batch.id),
-            dialect.literal(&self.table.name),
+            dialect.literal(&self.table.label),
             self.rows(),
             dialect.now()
         )

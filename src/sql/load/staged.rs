@@ -24,7 +24,7 @@ pub struct Manifest {
 pub(super) fn batch(load: &Load<'_>, out: &mut Out<'_>) {
     let dialect = load.lake.dialect;
     let mut add = |note: &str, sql: &str| {
-        let place = out.at(&load.table.schema, &load.table.name).batch(&load.batch.id);
+        let place = out.at(&load.table.schema, &load.table.label).batch(&load.batch.id);
         place.add(Part::Load, note, sql);
     };
     add(&load.heading(), "begin");
@@ -85,7 +85,10 @@ fn manifest(load: &Load<'_>, version: u64, files: &[&File]) -> Manifest {
     };
     let entries: Vec<_> = files.iter().map(entry).collect();
     Manifest {
-        name: format!("{}/{}.{}.{version}.json", load.batch.id, load.table.schema, load.table.name),
+        name: format!(
+            "{}/{}.{}.{version}.json",
+            load.batch.id, load.table.schema, load.table.label
+        ),
         text: serde_json::json!({ "entries": entries }).to_string(),
     }
 }

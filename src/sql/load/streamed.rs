@@ -8,7 +8,7 @@ use super::{Load, labels, list, names};
 /// Adds the statements of one batch and table.
 pub(super) fn batch(load: &Load<'_>, out: &mut Out<'_>) {
     let (schema, table, batch) =
-        (load.table.schema.clone(), load.table.name.clone(), load.batch.id.clone());
+        (load.table.schema.clone(), load.table.label.clone(), load.batch.id.clone());
     let mut add = |note: &str, sql: &str| {
         out.at(&schema, &table).batch(&batch).add(Part::Load, note, sql);
     };
@@ -28,14 +28,14 @@ fn urls(load: &Load<'_>) -> Vec<String> {
 fn bigquery(load: &Load<'_>, add: &mut dyn FnMut(&str, &str)) {
     let dialect = load.lake.dialect;
     let urls = urls(load);
-    let job = format!("{}-{}-{}", load.batch.id, load.table.schema, load.table.name);
+    let job = format!("{}-{}-{}", load.batch.id, load.table.schema, load.table.label);
     let note = format!(
         "{}\nor: bq load --job_id={} --source_format=PARQUET \
          --schema_update_option=ALLOW_FIELD_ADDITION {}.{} {}",
         load.heading(),
         job.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-', "-"),
         load.table.schema,
-        load.table.name,
+        load.table.label,
         urls.join(",")
     );
     let uris = list(urls.iter().map(|url| dialect.literal(url)));
@@ -50,7 +50,8 @@ fn bigquery(load: &Load<'_>, add: &mut dyn FnMut(&str, &str)) {
 }
 
 /// The token makes a repeated insert of the same batch a matter of no consequence even if the note
-/// was not written.
+/// was not written. The file's columns are those it has: with the columns of the target, the default,
+/// a column `_time`, `_size` or `_path` is what ClickHouse knows of the file.
 fn clickhouse(load: &Load<'_>, add: &mut dyn FnMut(&str, &str)) {
     let dialect = load.lake.dialect;
     for (at, (version, files)) in load.by_version().into_iter().enumerate() {
@@ -58,7 +59,8 @@ fn clickhouse(load: &Load<'_>, add: &mut dyn FnMut(&str, &str)) {
         let part = if at == 0 { String::new() } else { format!("-{at}") };
         let sql = format!(
             "insert into {} ({})\nselect {} from {}\nwhere not exists ({})\n\
-             settings insert_deduplicate = 1, insert_deduplication_token = {}",
+             settings insert_deduplicate = 1, insert_deduplication_token = {},\n  \
+             use_structure_from_insertion_table_in_table_functions = 0",
             load.target(),
             labels(dialect, columns),
             names(dialect, columns),
