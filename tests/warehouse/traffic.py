@@ -78,8 +78,8 @@ def both(round_number):
         # The ledger of the scripts has this name.
         yield track("_keelrow_loads", number, batch="x", table_name="tracks")
         # An alias where the row has the column itself, as another type, and where it has not.
-        own = {"cost": "text"} if number % 4 == 0 else {"cost": number} if number % 4 == 1 else {}
-        yield track("Priced", number, kosst=number + 0.5, **own, **({"kost": number} if number % 2 else {}))
+        own = {"cost": number} if number % 4 == 0 else {"cost": "text"} if number % 4 == 1 else {}
+        yield track("Priced", number, kosst=number + 0.5, **own, **({} if number % 2 else {"kost": number}))
         yield track("Priced", number, kost="text", sess=number)
         yield track("Counted", number, depth=number, size=number if number % 2 else number + 0.5)
         yield track("Worded", number, depth=number if number else "deep")
