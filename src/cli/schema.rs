@@ -17,7 +17,7 @@ use crate::storage::registry::Registry;
 use crate::storage::{Store, parse_utc};
 use crate::unified::forecast::{self, Against, forecast};
 use crate::warehouse::Dialect;
-use crate::warehouse::diff::{Column, Difference, Table, Tables, diff};
+use crate::warehouse::diff::{Change, Column, Difference, Table, Tables, diff};
 
 /// Largest file that is read as saved tables.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -78,8 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let side = |text: &str| side(text, runtime.handle());
     let (old, new) = (side(&arguments.old)?, side(&arguments.new)?);
     check_dialects(&old, &new)?;
-    let (old, new) = (settled(&old, &new)?, settled(&new, &old)?);
-    let differences = diff(&old, &new);
+    let differences = differences(&old, &new)?;
     let mut out = io::stdout().lock();
     if arguments.json {
         let lines: Vec<Line<'_>> = differences.iter().map(line).collect();
@@ -123,6 +122,24 @@ fn check_dialects(old: &Side, new: &Side) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// What differs. A column that the one configuration would have brought, and no lake has, is missed by
+/// no reader.
+fn differences(old: &Side, new: &Side) -> Result<Vec<Difference>, Failure> {
+    let mut found = diff(&settled(old, new)?, &settled(new, old)?);
+    if let (Side::Config(_, before), Side::Config(_, after)) = (old, new)
+        && let Some(lake) = before.as_ref().or(after.as_ref())
+    {
+        let is_there = |one: &Difference| {
+            let table = lake.get(&one.table);
+            table.is_none_or(|table| {
+                table.columns.iter().any(|column| Some(&column.name) == one.column.as_ref())
+            })
+        };
+        found.retain(|one| one.change != Change::Gone || is_there(one));
+    }
+    Ok(found)
 }
 
 /// The tables of a side; a configuration without a lake of its own is asked about the other's.

@@ -128,10 +128,9 @@ fn every_event_is_asked_for_as_the_block_takes_them() {
     assert!(all.contains("ref('stg_web_prod__order_done') }}\n"), "{all}");
     assert!(!all.contains("tracks") && !all.contains("users'") && !all.contains("where"), "{all}");
     // Of a schema that two sources share, the rows of one.
-    let mut phone = lake(Dialect::Datalake).routes.remove(0);
-    phone.source_id = "phone".into();
+    let mut other = lake(Dialect::Datalake).routes.remove(0);
+    other.source_id = "phone".into();
     let web = Block { sources: vec!["web_prod".into()], ..block() };
-    let mut other = phone.clone();
     other.source_name = "phone".into();
     let of_web = every(web, Some(other));
     let condition = "where \"context_source_id\" in ('web_prod')";

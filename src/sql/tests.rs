@@ -296,8 +296,8 @@ fn tables_and_indexes_of_postgres_have_names_of_their_own() {
     let names = ["orders", "orders_once", &long, &twin];
     let lake = named(Dialect::Postgres, &names);
     assert_eq!(label(&lake, "orders_once"), "orders_once_2", "the index of orders was first");
-    assert_eq!(label(&lake, &long), &long[..63]);
-    assert_eq!(label(&lake, &twin), format!("{}_2", &long[..61]));
+    assert_eq!(label(&lake, &long), "x".repeat(63));
+    assert_eq!(label(&lake, &twin), format!("{}_2", "x".repeat(61)));
     let mut all: Vec<&str> =
         lake.tables.iter().flat_map(|table| [table.label.as_str(), table.index.as_str()]).collect();
     all.sort_unstable();

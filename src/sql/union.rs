@@ -106,12 +106,14 @@ impl Union<'_> {
 
     fn branch(&self, member: &Member<'_>) -> String {
         let dialect = self.lake.dialect;
+        let fillings = self.unified.fillings(self.lake, member.table);
         let columns: Vec<String> = self
             .unified
             .table
             .columns
             .iter()
-            .map(|column| self.value(member, column).unwrap_or_else(|| "null".to_owned()))
+            .map(|column| self.value(member, column, &fillings))
+            .map(|value| value.unwrap_or_else(|| "null".to_owned()))
             .collect();
         let table = dialect.table(&member.table.schema, &member.table.label);
         let mut conditions = Vec::new();
@@ -161,7 +163,12 @@ impl Union<'_> {
     }
 
     /// What a member has for a column of the unified table.
-    fn value(&self, member: &Member<'_>, column: &Column) -> Option<String> {
+    fn value(
+        &self,
+        member: &Member<'_>,
+        column: &Column,
+        fillings: &[Filling<'_, '_>],
+    ) -> Option<String> {
         let dialect = self.lake.dialect;
         let table = member.table;
         let own =
@@ -179,28 +186,36 @@ impl Union<'_> {
                 platform => dialect.literal(platform),
             })),
             "type" => Some(self.event_type(member)),
-            "session_id" => self.fed(member, column, "context_session_id"),
-            "time_adjusted" => self.fed(member, column, "context_time_adjusted"),
+            "session_id" => self.fed(member, (column, "context_session_id"), fillings),
+            "time_adjusted" => self.fed(member, (column, "context_time_adjusted"), fillings),
             "_source_schema" => Some(dialect.literal(&table.schema)),
             "_source_table" => Some(dialect.literal(&table.name)),
             "_dbt_source_relation" => Some(dialect.literal(&relation(&table.schema, &table.name))),
-            _ => self.property(member, column),
+            _ => self.property(member, column, fillings),
         }
     }
 
     /// The values that go to `column`, then those of its aliases.
-    fn property(&self, member: &Member<'_>, column: &Column) -> Option<String> {
-        let fillings = self.unified.fillings(self.lake, member.table);
+    fn property(
+        &self,
+        member: &Member<'_>,
+        column: &Column,
+        fillings: &[Filling<'_, '_>],
+    ) -> Option<String> {
         let own = fillings.iter().filter(|one| one.target == column && one.alias.is_none());
         let values = own.map(|one| shaped(self.lake.dialect, one.own, one.form));
-        coalesce(values.chain(self.of_aliases(member, column, &fillings)).collect())
+        coalesce(values.chain(self.of_aliases(member, column, fillings)))
     }
 
     /// A text that the gateway takes from a column, then from aliases.
-    fn fed(&self, member: &Member<'_>, column: &Column, from: &str) -> Option<String> {
-        let fillings = self.unified.fillings(self.lake, member.table);
-        let aliases = self.of_aliases(member, column, &fillings);
-        coalesce(self.texts(member.table, from).into_iter().chain(aliases).collect())
+    fn fed(
+        &self,
+        member: &Member<'_>,
+        (column, from): (&Column, &str),
+        fillings: &[Filling<'_, '_>],
+    ) -> Option<String> {
+        let aliases = self.of_aliases(member, column, fillings);
+        coalesce(self.texts(member.table, from).into_iter().chain(aliases))
     }
 
     /// The values of `name`, whatever their type, as texts.
@@ -251,7 +266,7 @@ impl Union<'_> {
                 .iter()
                 .filter(|one| one.target == column && one.alias == alias)
                 .map(|one| shaped(dialect, one.own, one.form));
-            let value = coalesce(values.collect()).unwrap_or_else(|| "null".to_owned());
+            let value = coalesce(values).unwrap_or_else(|| "null".to_owned());
             whens.push_str(&format!(" when {condition} then {value}"));
         }
         Some(format!("case{whens} end"))
@@ -305,7 +320,7 @@ impl Union<'_> {
     /// The platform by the library, else by the user agent, as `unified::Platform::of` tells it.
     fn platform(&self, member: &Member<'_>) -> String {
         let dialect = self.lake.dialect;
-        let text = |name: &str| coalesce(self.texts(member.table, name));
+        let text = |name: &str| coalesce(self.texts(member.table, name).into_iter());
         let (library, agent) = (text("context_library_name"), text("context_user_agent"));
         let mut whens = String::new();
         let mut when = |condition: String, platform: Platform| {
@@ -343,7 +358,8 @@ impl Union<'_> {
 }
 
 /// The first value that is not null.
-fn coalesce(values: Vec<String>) -> Option<String> {
+fn coalesce(values: impl Iterator<Item = String>) -> Option<String> {
+    let values: Vec<String> = values.collect();
     match values.as_slice() {
         [] => None,
         [one] => Some(one.clone()),

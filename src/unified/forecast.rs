@@ -82,7 +82,7 @@ pub fn forecast(
             let name = format!("{}.{}", schema_of(environment), block.name);
             let of = Of { block, plan, environment, sources, against, type_name };
             let born = base.get(&name).filter(|table| table.generation == block.generation);
-            let table = of.table(born, &members);
+            let table = of.table((born, base.get(&name)), &members);
             tables.insert(name, table);
         }
     }
@@ -113,8 +113,13 @@ impl Of<'_> {
         })
     }
 
-    /// The table as it is with what still comes, or as its members will make it.
-    fn table(&self, born: Option<&Table>, members: &[(&str, &str, &Table)]) -> Table {
+    /// The table as it is with what still comes, or as its members will make it; `known` is the one
+    /// of that name, of whatever generation.
+    fn table(
+        &self,
+        (born, known): (Option<&Table>, Option<&Table>),
+        members: &[(&str, &str, &Table)],
+    ) -> Table {
         let wanted: Vec<&Table> = members
             .iter()
             .filter(|(schema, name, _)| self.wants(schema, name))
@@ -126,8 +131,14 @@ impl Of<'_> {
             .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
             .filter(|(_, column)| column.name != "_overflow")
             .collect();
-        // Whoever came first decided the type.
-        comers.sort_by_key(|(_, column)| column.first_seen);
+        // Whoever came first decided the type; of those that came in one batch, what the generation
+        // before says.
+        comers.sort_by_cached_key(|(_, column)| {
+            let columns = known.map_or(&[][..], |table| &table.columns);
+            let place = columns.iter().position(|before| before.name == column.name);
+            let is_other = place.is_some_and(|at| columns[at].kind != column.kind);
+            (column.first_seen, place.is_none(), place, is_other)
+        });
         let columns = born.map_or_else(core, |table| table.columns.clone());
         let mut place = Place { columns, added: BTreeSet::new(), type_name: self.type_name };
         let mut fed = BTreeSet::new();
@@ -340,7 +351,7 @@ mod tests {
         let mut alias = plain.clone();
         alias.aliases = vec![("kind".into(), vec!["category".into()])];
         let wanted = [("kind".to_owned(), "added")];
-        assert_eq!(told(plain.clone(), alias.clone(), &base, Against::Forecast), wanted);
+        assert_eq!(told(plain.clone(), alias, &base, Against::Forecast), wanted);
         let mut less = plain.clone();
         less.exclude_events = vec!["don?".into()];
         let wanted = [(String::new(), "table_begun")];
@@ -379,6 +390,15 @@ mod tests {
         }
         let plan = unified(Block::named("user_events"));
         let tables = forecast(&base, &plan, &[source("prod")], HOW);
+        let columns = &tables["unified_prod.user_events"].columns;
+        let size = columns.iter().find(|column| column.name == "size").unwrap();
+        assert_eq!(size.kind, ColumnType::Int);
+        // Both came at once: as in the generation before.
+        base.get_mut("web_prod.late").unwrap().columns = vec![at(ColumnType::Int, 2)];
+        let before = Table { generation: 1, is_fed: true, columns: vec![at(ColumnType::Int, 2)] };
+        base.insert("unified_prod.user_events".to_owned(), before);
+        let next = unified(Block { generation: 2, ..Block::named("user_events") });
+        let tables = forecast(&base, &next, &[source("prod")], HOW);
         let columns = &tables["unified_prod.user_events"].columns;
         let size = columns.iter().find(|column| column.name == "size").unwrap();
         assert_eq!(size.kind, ColumnType::Int);

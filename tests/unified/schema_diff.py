@@ -40,6 +40,12 @@ def run(gateway):
         wanted = ("unified_prod.user_events", "plugin_id", "ended")
         assert code == 2 and found[wanted]["breaks"], found.keys()
         assert {key[2] for key in found} == {"ended"}, found.keys()
+    with check("what an alias brings is told, and missed by nobody once it is left out again"):
+        new = changed(gateway, "alias", r'\["catggory"\]', r'\g<0>, plugin = ["plugin_id"]')
+        code, found = diff(gateway, EXAMPLE, new)
+        wanted = {(f"unified_{e}.user_events", "plugin", "added") for e in ("prod", "rc", "qa")}
+        assert code == 0 and found.keys() and found.keys() <= wanted, found.keys()
+        assert diff(gateway, new, EXAMPLE) == (0, {})
     with check("a new generation is another folder"):
         code, found = diff(gateway, EXAMPLE, changed(gateway, "next", block, r"\g<0>generation = 2\n"))
         assert code == 2, found
