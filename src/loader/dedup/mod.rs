@@ -208,9 +208,12 @@ impl Dedup {
         };
     }
 
-    /// Lets the batches leave whose window is over for an event that arrives at `at`: the next commit,
-    /// which lets them leave otherwise, may come long after the last one.
+    /// Lets the batches leave whose window is over when the open batch begins, at `at`: the last commit,
+    /// which lets them leave otherwise, may be long ago.
     fn expire(&mut self, at: Timestamp) {
+        if self.open_arrivals.is_some() {
+            return;
+        }
         let window = self.options.window;
         let is_over = |oldest: &&Generation| is_past(oldest.arrivals, Some(at), window);
         while let Some(number) = self.generations.front().filter(is_over).map(|g| g.number) {

@@ -155,6 +155,10 @@ impl Chain {
             } else {
                 Verdict::New
             };
+            if record.serial.is_some() && self.generations[generation].entries == 0 {
+                // What is too old leaves when a batch begins.
+                self.newest_arrival = self.newest_arrival.max(record.received_at);
+            }
             self.check_verdict(record, (position, batch), verdict);
             self.enter(record, verdict, generation);
             verdicts.push(verdict);
