@@ -107,15 +107,7 @@ fn gather(store: &Store, dialect: Dialect) -> Result<Vec<Table>, storage::Error>
 
 /// Tables and columns have the names that `keelrow sql` gives them; DuckDB reads the files.
 fn label(dialect: Dialect, tables: &mut [Table]) {
-    let dialect = match dialect {
-        Dialect::Snowflake => sql::Dialect::Snowflake,
-        Dialect::Bigquery => sql::Dialect::Bigquery,
-        Dialect::Redshift => sql::Dialect::Redshift,
-        Dialect::Postgres => sql::Dialect::Postgres,
-        Dialect::Clickhouse => sql::Dialect::Clickhouse,
-        Dialect::Databricks => sql::Dialect::Databricks,
-        Dialect::Datalake => return,
-    };
+    let Some(dialect) = sql::Dialect::of_lake(dialect) else { return };
     let of_sql = |table: &Table| {
         let origin = match &table.unified {
             None => sql::Origin::Source,

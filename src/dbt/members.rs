@@ -2,7 +2,7 @@
 
 use super::{Lake, Table};
 use crate::sql;
-use crate::warehouse::{Dialect, OTHER_EVENTS, TableKind};
+use crate::warehouse::{OTHER_EVENTS, TableKind};
 
 /// A table that has rows in a unified table.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub(super) fn of<'l>(lake: &'l Lake, unified: &Table) -> Vec<Member<'l>> {
         .iter()
         .find(|block| block.name == unified.name && block.generation == *generation);
     let Some(block) = block else { return Vec::new() };
-    let dialect = of_sql(lake.dialect);
+    // A lake's files are read by DuckDB.
+    let dialect = sql::Dialect::of_lake(lake.dialect).unwrap_or(sql::Dialect::Duckdb);
     let mut members = Vec::new();
     for table in lake.tables.iter().filter(|table| table.unified.is_none()) {
         let kind = TableKind::of(&table.name);
@@ -64,17 +65,4 @@ pub(super) fn of<'l>(lake: &'l Lake, unified: &Table) -> Vec<Member<'l>> {
             || !identified.contains(&member.table.schema.as_str())
     });
     members
-}
-
-/// The dialect in which expressions are written.
-fn of_sql(dialect: Dialect) -> sql::Dialect {
-    match dialect {
-        Dialect::Snowflake => sql::Dialect::Snowflake,
-        Dialect::Bigquery => sql::Dialect::Bigquery,
-        Dialect::Redshift => sql::Dialect::Redshift,
-        Dialect::Postgres => sql::Dialect::Postgres,
-        Dialect::Clickhouse => sql::Dialect::Clickhouse,
-        Dialect::Databricks => sql::Dialect::Databricks,
-        Dialect::Datalake => sql::Dialect::Duckdb,
-    }
 }

@@ -38,6 +38,20 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// The warehouse that a lake of this dialect is made for; `None` for a data lake.
+    #[must_use]
+    pub const fn of_lake(dialect: warehouse::Dialect) -> Option<Self> {
+        Some(match dialect {
+            warehouse::Dialect::Snowflake => Self::Snowflake,
+            warehouse::Dialect::Bigquery => Self::Bigquery,
+            warehouse::Dialect::Redshift => Self::Redshift,
+            warehouse::Dialect::Postgres => Self::Postgres,
+            warehouse::Dialect::Clickhouse => Self::Clickhouse,
+            warehouse::Dialect::Databricks => Self::Databricks,
+            warehouse::Dialect::Datalake => return None,
+        })
+    }
+
     /// The name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
