@@ -27,7 +27,7 @@ use super::spare::Spare;
 use super::stage::{Stage, Waiting};
 use super::texts::{Renumbering, Texts};
 use super::{Error, Footer, Settings};
-use crate::warehouse::{Cell, ColumnId, ColumnType, Scalar};
+use crate::warehouse::{Cell, ColumnId, ColumnType, Names, Scalar};
 
 /// Bytes that an open column or table adds to the builder's size, so that many small tables end a
 /// range early: the structures themselves.
@@ -192,6 +192,17 @@ impl TableBuilder {
         let slot = self.cell_named(name(), given, texts, leaves);
         if slot != Slot::NONE {
             self.ids.set(id, slot);
+        }
+    }
+
+    /// Keeps where these columns are, as far as they are there.
+    pub(super) fn look_up(&mut self, columns: impl Iterator<Item = ColumnId>, names: &dyn Names) {
+        for id in columns {
+            if self.ids.get(id) == Slot::NONE
+                && let Some(slot) = self.find(names.column(id))
+            {
+                self.ids.set(id, slot);
+            }
         }
     }
 

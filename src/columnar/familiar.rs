@@ -3,7 +3,8 @@
 //!
 //! What is kept of the first is where in the outline each of its values stands, and its shape. A text
 //! that no token holds is the same for all events of the outline and source. Where a value has no
-//! column because a standard column holds the same text, the texts of those two are compared as well.
+//! column, and is discarded unless a standard column holds the same text, the texts of those two are
+//! compared as well.
 
 use std::hash::BuildHasher;
 
@@ -41,8 +42,8 @@ struct Known {
     names: Box<str>,
     /// The shape, and where the values come from; `None` if rows hang on more than the outline.
     way: Option<(usize, Box<[Source]>)>,
-    /// Places whose texts must be the same two by two.
-    twins: Box<[(u32, u32)]>,
+    /// Places whose texts must be the same two by two, or must not.
+    twins: Box<[(u32, u32, bool)]>,
     /// For each value the number of the last text, to find it again without looking for it.
     last: Box<[u32]>,
 }
@@ -57,6 +58,8 @@ pub(super) struct Familiar {
     bytes: usize,
     /// That of the keys which the outlines are told by: their ids mean nothing to others.
     stamp: u64,
+    /// The places of the values of the event that is kept, by their tokens.
+    of_token: Vec<u32>,
 }
 
 /// The values of an event whose outline is known, found on its tape.
@@ -130,8 +133,10 @@ impl Familiar {
         let at = self.position(self.hash(outline), route, outline)?;
         let Known { way, twins, last, .. } = self.list.get_mut(at)?;
         let (shape, sources) = way.as_ref()?;
-        let are_same = |&(a, b): &(u32, u32)| outline.text(tape, a) == outline.text(tape, b);
-        if !twins.iter().all(are_same) {
+        let is_so = |&(a, b, are_same): &(u32, u32, bool)| {
+            (outline.text(tape, a) == outline.text(tape, b)) == are_same
+        };
+        if !twins.iter().all(is_so) {
             return None;
         }
         Some((*shape, Found { sources, last, outline, tape }))
@@ -151,9 +156,11 @@ impl Familiar {
         if is_full || are_other_keys || self.position(hash, route, outline).is_some() {
             return;
         }
-        let twins = twins.iter().map(|twins| places(twins, outline, tape));
+        outline.places(tape, &mut self.of_token);
+        let of_token = &self.of_token;
+        let twins = twins.iter().map(|twins| places(twins, of_token, (outline, tape)));
         let Some(twins) = twins.collect::<Option<Box<[_]>>>() else { return };
-        let way = sources((outline, tape), draft, texts).map(|sources| (shape, sources));
+        let way = sources((outline, tape), of_token, draft, texts).map(|sources| (shape, sources));
         let values = way.as_ref().map_or(0, |(_, sources)| sources.len());
         self.bytes += size_of::<Known>()
             + size_of_val(outline.key())
@@ -200,18 +207,28 @@ impl Familiar {
 }
 
 /// Where in the outline the two texts stand; `None` if what stands there is not their text.
-fn places(twins: &Twins, outline: &Outline, tape: &Tape<'_>) -> Option<(u32, u32)> {
+fn places(
+    twins: &Twins,
+    of_token: &[u32],
+    (outline, tape): (&Outline, &Tape<'_>),
+) -> Option<(u32, u32, bool)> {
     let place = |token: u32| {
-        tape.tokens().get(token as usize).filter(|token| token.kind == Json::String)?;
-        let at = outline.place(token)?;
-        (tape.node(token).text()? == outline.text(tape, at)).then_some(at)
+        let at = *of_token.get(token as usize).filter(|at| **at != u32::MAX)?;
+        let node = tape.node(token);
+        let text = match node.kind() {
+            Json::String => node.text()?,
+            Json::Number | Json::True | Json::False => node.raw().into(),
+            _ => return None,
+        };
+        (text == outline.text(tape, at)).then_some(at)
     };
-    Some((place(twins.token)?, place(twins.of)?))
+    Some((place(twins.token)?, place(twins.of)?, twins.are_same))
 }
 
 /// Where each value came from; `None` if that is not certain of one of them.
 fn sources(
     (outline, tape): (&Outline, &Tape<'_>),
+    of_token: &[u32],
     draft: &Draft,
     texts: &Texts,
 ) -> Option<Box<[Source]>> {
@@ -221,7 +238,7 @@ fn sources(
             let len = u32::try_from(value.len).ok()?;
             return (value.kind == Kind::Text).then_some(Source::Constant(value.number, len));
         };
-        let at = outline.place(token)?;
+        let at = *of_token.get(token as usize).filter(|at| **at != u32::MAX)?;
         let cell = outline.cell(tape, at)?;
         let is_its = value.is(&cell.value) || value.kind == Kind::Text;
         (is_its && cell.text.as_bytes() == text).then_some(Source::Place(at))

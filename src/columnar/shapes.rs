@@ -116,29 +116,31 @@ impl Shapes {
         }
     }
 
-    /// Keeps what was found for a shape. Where there was no way, the next tries are further and
-    /// further apart.
+    /// Keeps what was found for a shape; returns its number. Where there was no way, the next tries are
+    /// further and further apart.
     pub(super) fn keep(
         &mut self,
         route: RouteId,
         event_type: &str,
         marks: &[Mark],
         way: Option<Way>,
-    ) {
+    ) -> usize {
         let hash = self.hash(marks);
         if let Some(at) = self.position(hash, route, event_type, marks) {
             if let Some(shape) = self.list.get_mut(at) {
                 shape.wait = if way.is_some() { 1 } else { shape.wait.saturating_mul(2) };
                 (shape.way, shape.since) = (way, 0);
             }
-            return;
+            return at;
         }
-        let at = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let number = self.list.len();
+        let at = u32::try_from(number).unwrap_or(u32::MAX);
         let (event_type, marks) = (event_type.into(), marks.into());
         self.list.push(Shape { hash, route, event_type, marks, way, since: 0, wait: 1 });
         let list = &self.list;
         let hash_of = |&at: &u32| list.get(at as usize).map_or(0, |shape| shape.hash);
         self.table.insert_unique(hash, at, hash_of);
+        number
     }
 
     /// Knows no shape from now on.

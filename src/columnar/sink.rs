@@ -137,6 +137,11 @@ fn finish(
         }
         tables.shapes.drop_way(at);
     }
+    if known == Known::Untried
+        && let Some(at) = foresee(tables, event, draft, names)?
+    {
+        return Ok(Some(at));
+    }
     tables.taken.clear();
     for (row, cells) in draft.rows() {
         let row_of = tables.row_of(row.table, row.kind, draft.event_table());
@@ -157,6 +162,27 @@ fn finish(
         tables.bound_stage();
     }
     Ok(None)
+}
+
+/// Leaves the values of an event of a new shape, if all its columns are there and certain to take them:
+/// those of batches before are. Returns the number of the shape then.
+fn foresee(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    draft: &Draft,
+    names: &dyn Names,
+) -> Result<Option<usize>, Error> {
+    for (row, cells) in draft.rows() {
+        let row_of = tables.row_of(row.table, row.kind, draft.event_table());
+        let targets = tables.targets(row_of, row.kind, names, event.route)?;
+        tables.look_up(&targets, cells, names);
+    }
+    tables.bound_stage();
+    let Some(way) = ways::find(tables, event, draft) else { return Ok(None) };
+    let at = tables.shapes.keep(event.route, event.event_type, draft.marks(), Some(way));
+    let Tables { tables: opened, shapes, shared, bytes, .. } = &mut *tables;
+    let stores = Stores { tables: opened, shapes, shared, bytes };
+    Ok(ways::leave(stores, event, &mut &*draft, at)?.then_some(at))
 }
 
 /// Starts a row in its own table and in the unified ones that have none of the event yet.

@@ -63,23 +63,13 @@ pub(super) enum What {
 }
 
 /// The values that wait, and where those of each kind of row go.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stage {
     /// Numbers of texts.
     pub(super) numbers: Vec<u32>,
     /// Values of 64 bits.
     pub(super) bits: Vec<i64>,
     plans: Vec<Box<[To]>>,
-}
-
-impl Default for Stage {
-    /// Has room for all that may wait, which costs nothing before it is used: memory that grows step
-    /// by step is given out, and cleared by the system, twice.
-    fn default() -> Self {
-        let numbers = Vec::with_capacity(NUMBERS_MAX + EVENT_MAX);
-        let bits = Vec::with_capacity(BITS_MAX + EVENT_MAX);
-        Self { numbers, bits, plans: Vec::new() }
-    }
 }
 
 /// A row that waits.
@@ -94,6 +84,15 @@ pub(super) struct Waiting {
 }
 
 impl Stage {
+    /// Takes room for all that may wait, unless it is there: memory that grows step by step is given
+    /// out, and cleared by the system, twice.
+    pub(super) fn make_room(&mut self) {
+        if self.numbers.capacity() == 0 {
+            self.numbers.reserve_exact(NUMBERS_MAX + EVENT_MAX);
+            self.bits.reserve_exact(BITS_MAX + EVENT_MAX);
+        }
+    }
+
     /// Keeps a plan; returns its number.
     pub(super) fn add(&mut self, plan: Box<[To]>) -> u32 {
         // Bounded by the shapes that are kept.

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::builder::{Files, Part, Plan, Shared, Table, TableBuilder};
-use super::draft::Draft;
+use super::builder::{Files, Part, Plan, Pushes, Shared, Table, TableBuilder};
+use super::draft::{Draft, Mark};
 use super::familiar::Familiar;
 use super::shapes::Shapes;
 use super::sink::{self, Event, EventSink};
@@ -107,6 +107,8 @@ pub struct Tables {
     pub(super) shapes: Shapes,
     pub(super) familiar: Familiar,
     pub(super) draft: Draft,
+    /// Those of the last shape for which a way was looked for.
+    pub(super) pushes: Pushes,
     /// Unified tables that have a row of the current event.
     pub(super) taken: Vec<usize>,
     /// Tables that the open row goes to: its own, then unified ones.
@@ -197,6 +199,7 @@ impl Tables {
             shapes: Shapes::default(),
             familiar: Familiar::default(),
             draft: Draft::default(),
+            pushes: Pushes::default(),
             taken: Vec::new(),
             current: Vec::new(),
             given: String::new(),
@@ -314,6 +317,7 @@ impl Tables {
 
     /// Makes room for the next event's values where too many wait.
     pub(super) fn bound_stage(&mut self) {
+        self.shared.stage.make_room();
         if self.shared.stage.is_full() {
             self.unstage();
         }
@@ -414,6 +418,24 @@ impl Tables {
         let targets = Targets { table, unified, discards };
         self.targets.insert((route_id, row), targets.clone());
         Ok(targets)
+    }
+
+    /// Looks up where the columns of these cells are, as far as they are there.
+    pub(super) fn look_up(&mut self, targets: &Targets, cells: &[Mark], names: &dyn Names) {
+        let Self { tables, unified: plan, .. } = self;
+        let columns = || cells.iter().map(|mark| mark.of_cell().0);
+        if let Some(own) = targets.table.and_then(|at| tables.get_mut(at)) {
+            own.builder.look_up(columns(), names);
+        }
+        for target in targets.unified.iter() {
+            let Some(Opened { builder, unified: Some(unified), .. }) = tables.get_mut(target.table)
+            else {
+                continue;
+            };
+            for column in columns() {
+                unified.look_up(builder, plan, column, names);
+            }
+        }
     }
 
     /// Whether the table of an event's name is open, or may be.

@@ -13,7 +13,7 @@ use super::overflow::Leaves;
 use super::sink::Event;
 use super::texts::Texts;
 use crate::record::Route;
-use crate::unified::{Alias, Feed, Platform, Unified, of_library, of_user_agent};
+use crate::unified::{Alias, Feed, Platform, Role, Unified, of_library, of_user_agent};
 use crate::warehouse::{Cell, ColumnId, Names, Scalar, TableKind};
 
 pub(super) use plan::Member;
@@ -200,7 +200,7 @@ impl UnifiedRows {
     ) {
         let mut known = self.roles.get(id);
         if !known.is_set {
-            known = self.look_up((builder, texts), plan, (id, names), given, leaves);
+            known = self.first_cell((builder, texts), plan, (id, names), given, leaves);
         } else if known.slot != Slot::NONE {
             builder.cell_at(known.slot, given, texts, leaves);
         }
@@ -258,8 +258,35 @@ impl UnifiedRows {
         self.extras.clear();
     }
 
+    /// Keeps where a member's column goes, unless that has no column yet.
+    pub(super) fn look_up(
+        &mut self,
+        builder: &TableBuilder,
+        plan: &Unified,
+        id: ColumnId,
+        names: &dyn Names,
+    ) {
+        if self.roles.get(id).is_set {
+            return;
+        }
+        let name = names.column(id).to_ascii_lowercase();
+        let Some(role) = self.role(plan, &name) else { return };
+        let slot = match role.column {
+            Some(column) => builder.find(column),
+            None => Some(Slot::NONE),
+        };
+        if let Some(slot) = slot {
+            self.know(id, role, slot);
+        }
+    }
+
+    fn role<'r>(&self, plan: &'r Unified, name: &'r str) -> Option<Role<'r>> {
+        Some(plan.blocks.get(self.block)?.role(name, &plan.escaped))
+    }
+
+    /// Gives the first cell of a column.
     #[cold]
-    fn look_up(
+    fn first_cell(
         &mut self,
         (builder, texts): (&mut TableBuilder, &mut Texts),
         plan: &Unified,
@@ -267,10 +294,17 @@ impl UnifiedRows {
         given: &mut Given<'_>,
         leaves: &dyn Leaves,
     ) -> Known {
-        let mut known = UNKNOWN;
-        let Some(block) = plan.blocks.get(self.block) else { return known };
         let name = names.column(id).to_ascii_lowercase();
-        let role = block.role(&name, &plan.escaped);
+        let Some(role) = self.role(plan, &name) else { return UNKNOWN };
+        let slot = role
+            .column
+            .map_or(Slot::NONE, |column| builder.cell_named(column, given, texts, leaves));
+        self.know(id, role, slot)
+    }
+
+    /// Keeps that a member's column goes to this one, if that has a place.
+    fn know(&mut self, id: ColumnId, role: Role<'_>, slot: Slot) -> Known {
+        let mut known = Known { slot, ..UNKNOWN };
         if role.feeds.is_some() || role.fills.is_some() || role.is.is_some() {
             let extra = Extra { feeds: role.feeds, fills: role.fills, is: role.is };
             let at = self.extras.iter().position(|&known| known == extra).unwrap_or_else(|| {
@@ -279,9 +313,6 @@ impl UnifiedRows {
             });
             // At most one for each alias and fed column, and one to say none.
             known.extra = u16::try_from(at + 1).unwrap_or(0);
-        }
-        if let Some(column) = role.column {
-            known.slot = builder.cell_named(column, given, texts, leaves);
         }
         // A column past the cap is looked up each time: it has no place to be kept.
         known.is_set = role.column.is_none() || known.slot != Slot::NONE;

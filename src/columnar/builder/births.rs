@@ -1,5 +1,6 @@
 //! How a builder comes by its columns.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Slot, TableBuilder};
@@ -10,19 +11,19 @@ use crate::columnar::schema::{self, Schema};
 use crate::warehouse::{ColumnType, Scalar};
 
 impl TableBuilder {
+    /// The column of that name in any case, if a cell can be given to it.
+    pub(in crate::columnar) fn find(&self, name: &str) -> Option<Slot> {
+        let name = lower(name);
+        if *name == *OVERFLOW { None } else { self.slot(&name) }
+    }
+
     pub(super) fn find_or_bear(&mut self, name: &str, value: &Scalar<'_>) -> Slot {
-        let lower;
-        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            lower = name.to_ascii_lowercase();
-            &lower
-        } else {
-            name
-        };
+        if let Some(slot) = self.find(name) {
+            return slot;
+        }
+        let name = &*lower(name);
         if name == OVERFLOW {
             return Slot::NONE;
-        }
-        if let Some(&slot) = self.by_name.get(name) {
-            return Slot(slot);
         }
         let (column_type, birth) =
             match self.settings.type_at_birth(&self.table.name, self.table.kind, name) {
@@ -100,5 +101,14 @@ impl TableBuilder {
         }
         self.base_version = schema.version;
         self.schema = Arc::new(schema);
+    }
+}
+
+/// The name in lower case.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
     }
 }

@@ -4,8 +4,6 @@
 //! more for it: what [`TableBuilder::cell_at`] would do with each cell is then known without it. Any
 //! other row is given cell by cell, after those that wait.
 
-use std::collections::HashMap;
-
 use super::grid::Grid;
 use super::{Slot, TableBuilder};
 use crate::columnar::Error;
@@ -39,20 +37,46 @@ pub(in crate::columnar) struct Pushes {
     pub(in crate::columnar) numbers: Vec<Push>,
     /// The others.
     pub(in crate::columnar) bits: Vec<Push>,
-    known: HashMap<Push, u32>,
+    /// Where the value at each place is in one of those, as it is taken: as text, by its bits, by those
+    /// of a double.
+    known: Vec<[u32; 3]>,
 }
 
+/// Not among the values yet.
+const UNPLACED: [u32; 3] = [u32::MAX; 3];
+
 impl Pushes {
+    /// Forgets all values; there will be so many places.
+    pub(in crate::columnar) fn clear(&mut self, places: usize) {
+        self.numbers.clear();
+        self.bits.clear();
+        self.known.clear();
+        self.known.resize(places, UNPLACED);
+    }
+
     fn place(&mut self, push: Push) -> u32 {
-        let list = match push {
-            Push::Text(_) | Push::Platform(..) => &mut self.numbers,
-            Push::Bits(_) | Push::IntAsFloat(_) | Push::Day => &mut self.bits,
+        let (list, of_value) = match push {
+            Push::Text(place) => (&mut self.numbers, Some((place, 0))),
+            Push::Bits(place) => (&mut self.bits, Some((place, 1))),
+            Push::IntAsFloat(place) => (&mut self.bits, Some((place, 2))),
+            Push::Platform(..) => (&mut self.numbers, None),
+            Push::Day => (&mut self.bits, None),
         };
-        *self.known.entry(push).or_insert_with(|| {
+        let known = of_value.and_then(|(place, how)| self.known.get_mut(place)?.get_mut(how));
+        let at = match &known {
+            Some(at) => (**at != u32::MAX).then_some(**at as usize),
+            None => list.iter().position(|other| *other == push),
+        };
+        let at = at.unwrap_or_else(|| {
             list.push(push);
-            // No more than the cells of a shape that is kept.
-            u32::try_from(list.len() - 1).unwrap_or(u32::MAX)
-        })
+            list.len() - 1
+        });
+        // No more than the cells of a shape that is kept.
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        if let Some(known) = known {
+            *known = at;
+        }
+        at
     }
 }
 
@@ -93,14 +117,16 @@ pub(in crate::columnar) struct Planned {
 pub(in crate::columnar) struct Uncertain;
 
 impl<'b> Planning<'b> {
-    /// Nothing is in the row yet.
+    /// Nothing is in the row yet; about so many values will be.
     pub(in crate::columnar) fn new(
         builder: &'b TableBuilder,
         pushes: &'b mut Pushes,
         texts: &'b mut Texts,
+        values: usize,
     ) -> Self {
         let seen = vec![Seen::default(); builder.columns.len()];
-        Self { builder, pushes, texts, seen, to: Vec::new(), bytes: 0, lengths: Vec::new() }
+        let (to, lengths) = (Vec::with_capacity(values), Vec::with_capacity(values));
+        Self { builder, pushes, texts, seen, to, bytes: 0, lengths }
     }
 
     fn column(&self, slot: Slot) -> Result<&'b Column, Uncertain> {

@@ -10,7 +10,7 @@ use crate::columnar::tables::{Opened, Tables};
 use crate::columnar::texts::Texts;
 use crate::columnar::unified_rows::{self, Member};
 use crate::columnar::values::Values;
-use crate::unified::{Platform, of_library, of_user_agent};
+use crate::unified::{self, Platform, of_library, of_user_agent};
 
 /// What an event's values go to.
 pub(super) struct Stores<'t> {
@@ -82,10 +82,15 @@ fn bits_of(push: Push, event: &Event<'_>, values: &impl Values) -> i64 {
 
 /// Finds where the values of events of this shape go, now that its tables and columns are there.
 pub(super) fn find(tables: &mut Tables, event: &Event<'_>, draft: &Draft) -> Option<Way> {
-    let (mut pushes, mut rows, mut taken) = (Pushes::default(), Vec::new(), Vec::new());
-    for (row, cells) in draft.rows() {
-        find_row(tables, event, draft, (row, cells), (&mut pushes, &mut rows, &mut taken)).ok()?;
-    }
+    let mut pushes = std::mem::take(&mut tables.pushes);
+    pushes.clear(draft.values().len());
+    let (mut rows, mut taken) = (Vec::new(), Vec::new());
+    let found = draft.rows().try_for_each(|(row, cells)| {
+        find_row(tables, event, draft, (row, cells), (&mut pushes, &mut rows, &mut taken))
+    });
+    let (numbers, bits) = (pushes.numbers.as_slice().into(), pushes.bits.as_slice().into());
+    tables.pushes = pushes;
+    found.ok()?;
     let rows = rows
         .into_iter()
         .map(|row| {
@@ -93,7 +98,7 @@ pub(super) fn find(tables: &mut Tables, event: &Event<'_>, draft: &Draft) -> Opt
             WayRow { table, turns, plan: tables.shared.stage.add(to), bytes, lengths }
         })
         .collect();
-    Some(Way { numbers: pushes.numbers.into(), bits: pushes.bits.into(), rows })
+    Some(Way { numbers, bits, rows })
 }
 
 /// A row of a way whose plan is not kept yet.
@@ -118,6 +123,7 @@ fn find_row(
     }
     let Tables { tables, shared, routes, unified: plan, .. } = tables;
     let route = routes.get(event.route.0 as usize).ok_or(Uncertain)?;
+    let len = cells.len();
     let cells = || cells.iter().map(|mark| mark.of_cell());
     let texts = &mut shared.texts;
     let mut keep = |table: usize, turns: u32, planning: Planning<'_>| {
@@ -126,7 +132,7 @@ fn find_row(
     };
     if let Some(at) = targets.table {
         let builder = &tables.get(at).ok_or(Uncertain)?.builder;
-        let mut planning = Planning::new(builder, pushes, texts);
+        let mut planning = Planning::new(builder, pushes, texts, len);
         planning.own_cells(cells(), draft)?;
         keep(at, builder.turns(), planning)?;
     }
@@ -137,7 +143,7 @@ fn find_row(
         taken.push(target.table);
         let opened = tables.get(target.table).ok_or(Uncertain)?;
         let unified = opened.unified.as_ref().ok_or(Uncertain)?;
-        let mut planning = Planning::new(&opened.builder, pushes, texts);
+        let mut planning = Planning::new(&opened.builder, pushes, texts, len + unified::CORE.len());
         let member = Member { kind: row.kind, event_type: event.event_type, route, target };
         unified.plan_row(&mut planning, plan, member, (cells(), draft))?;
         keep(target.table, opened.builder.turns(), planning)?;

@@ -289,6 +289,15 @@ fn a_name_that_is_there_twice_is_lost_only_where_it_is_another() {
     compare(&events).unwrap();
 }
 
+#[test]
+fn a_path_that_is_cut_is_that_of_its_own_event() {
+    let key = "k".repeat(600);
+    let lost = format!(r#""properties":{{"{key}":{{"{key}":{{"$x":"v"}}}}}}"#);
+    let lists = [r#"["a"]"#, "[1,2,3]", "[4]"];
+    let events = lists.map(|list| track("e", &format!(r#""context":{{"a":{list}}},{lost}"#)));
+    compare(&events).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -88,6 +88,9 @@ impl Mapper {
 /// that one long key above many values does not multiply.
 const RAW_PATH_BYTES_MAX: usize = 1_024;
 
+/// No shorter path is cut: it is that of its keys, whatever else the event holds.
+pub(super) const WHOLE_PATH_BYTES_MAX: usize = RAW_PATH_BYTES_MAX / 2;
+
 /// The keys from the event down to a value, joined by points: `properties.a.b`. A point or a
 /// backslash in a key has a backslash before it.
 ///

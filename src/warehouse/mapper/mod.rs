@@ -119,13 +119,16 @@ struct Slot {
     written: bool,
 }
 
-/// A value that has no column for itself and needs none: `page` calls have their name twice.
+/// A value that has no column for itself, beside the one that its standard column holds. If their texts
+/// are the same it needs none, as the name that `page` calls have twice; else it is discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twins {
     /// The token of the value.
     pub token: u32,
-    /// That of the value with the same text, which its standard column holds.
+    /// That of the value in the standard column.
     pub of: u32,
+    /// Their texts are the same.
+    pub are_same: bool,
 }
 
 /// A standard column's value; without one the column is taken out of the row.
@@ -174,8 +177,8 @@ pub struct Mapper {
     owners: Vec<Owner>,
     losers: Vec<Loser>,
     twins: Vec<Twins>,
-    /// Some value has no column.
-    is_lossy: bool,
+    /// The rows hang on more than the event's outline and its twins.
+    hangs_on_more: bool,
     fixed: Vec<Fixed>,
     written: Vec<Fixed>,
     event_paths: JsonPaths,
@@ -223,7 +226,7 @@ impl Mapper {
             owners: Vec::new(),
             losers: Vec::new(),
             twins: Vec::new(),
-            is_lossy: false,
+            hangs_on_more: false,
             fixed: Vec::new(),
             written: Vec::new(),
             event_paths: JsonPaths::default(),
@@ -337,11 +340,11 @@ impl Mapper {
         self.write_rows(&event, sink)
     }
 
-    /// The values of the event that was mapped last which have no column because a standard column
-    /// holds the same text; `None` if any other had to do without one.
+    /// The values of the event that was mapped last whose texts decide which rows it has, beside its
+    /// outline; `None` if more does.
     #[must_use]
     pub fn twins(&self) -> Option<&[Twins]> {
-        (!self.is_lossy).then_some(&*self.twins)
+        (!self.hangs_on_more).then_some(&*self.twins)
     }
 
     /// The names that all ids stand for.
@@ -360,7 +363,7 @@ impl Mapper {
         self.slots.clear();
         self.losers.clear();
         self.twins.clear();
-        self.is_lossy = false;
+        self.hangs_on_more = false;
         self.fixed.clear();
         self.written.clear();
         self.event_stamp = self.event_stamp.wrapping_add(1);

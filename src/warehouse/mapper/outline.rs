@@ -184,11 +184,17 @@ impl Outline {
         &self.names
     }
 
-    /// The place of the value that token `token` holds, if it holds one.
-    #[must_use]
-    pub fn place(&self, token: u32) -> Option<u32> {
-        let is_its = |value: &Value| value.token == token && token != NO_TOKEN;
-        u32::try_from(self.values.iter().position(is_its)?).ok()
+    /// The place of the value that each token of the tape that was read holds, `u32::MAX` where it holds
+    /// none.
+    pub fn places(&self, tape: &Tape<'_>, of_token: &mut Vec<u32>) {
+        of_token.clear();
+        of_token.resize(tape.tokens().len(), u32::MAX);
+        for (at, value) in (0..).zip(&self.values) {
+            // What has no value has no token.
+            if let Some(place) = of_token.get_mut(value.token as usize) {
+                *place = at;
+            }
+        }
     }
 
     /// The value at `place` by its own type; `tape` is that which was read.

@@ -5,7 +5,7 @@ use crate::warehouse::names::{NameMode, blendo, transform};
 use crate::warehouse::rules::{DEFAULT, EventKind, Part, Source, Standard, USERS, USERS_LAKE};
 use crate::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind, datetime};
 
-use super::discards::{DiscardReason, Loser, RawPaths};
+use super::discards::{DiscardReason, Loser, RawPaths, WHOLE_PATH_BYTES_MAX};
 use super::value::{NO_TOKEN, Own, Value, is_blank};
 use super::{Event, EventTable, Fixed, Mapper, Named, Twins, Unmappable};
 
@@ -410,22 +410,20 @@ impl Mapper {
         for number in 0..self.losers.len() {
             let loser = self.losers[number];
             if loser.token == NO_TOKEN {
-                self.is_lossy = true;
+                self.hangs_on_more = true;
                 continue;
             }
             let node = event.node.tape().node(loser.token);
             let value = self.text_value(node);
-            if loser.reason == DiscardReason::ReservedName
-                && let Some(of) = self.twin(loser, value, event)
-            {
-                self.twins.push(Twins { token: loser.token, of });
+            if loser.reason == DiscardReason::ReservedName && self.has_twin(loser, value, event) {
                 continue;
             }
-            self.is_lossy = true;
             let in_context =
                 loser.token >= context_from && context.is_some_and(|next| loser.token < next);
             let (row_table, row_id) = rows[usize::from(!in_context)];
             let path = paths.get(loser.token);
+            // One that is cut is told from others by the number of its token.
+            self.hangs_on_more |= path.len() > WHOLE_PATH_BYTES_MAX;
             let names = &self.named();
             sink.row(names, table, TableKind::Discards);
             let text = |text| Cell { value: Scalar::Text(text), text, origin: NO_TOKEN };
@@ -445,12 +443,23 @@ impl Mapper {
         }
     }
 
-    /// The token of the very same text in the standard column that a leaf could not have.
-    fn twin(&self, loser: Loser, value: Value, event: &Event<'_>) -> Option<u32> {
-        let text = self.made.get(value.text, event.text);
-        let same = |value: &Value| self.made.get(value.text, event.text) == text;
-        let of_column = self.written.iter().filter(|fixed| fixed.column == loser.column);
-        Some(of_column.filter_map(|fixed| fixed.value).find(same)?.token)
+    /// Whether the standard column that a leaf could not have holds the very same text.
+    fn has_twin(&mut self, loser: Loser, value: Value, event: &Event<'_>) -> bool {
+        let Self { made, written, twins, .. } = self;
+        let text = made.get(value.text, event.text);
+        let of_column = written.iter().filter(|fixed| fixed.column == loser.column);
+        let others = twins.len();
+        for of in of_column.filter_map(|fixed| fixed.value) {
+            let are_same = made.get(of.text, event.text) == text;
+            if are_same {
+                twins.truncate(others);
+            }
+            twins.push(Twins { token: loser.token, of: of.token, are_same });
+            if are_same {
+                return true;
+            }
+        }
+        false
     }
 }
 
