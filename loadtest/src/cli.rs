@@ -47,7 +47,7 @@ pub(crate) enum Command {
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A shipped profile (single, batch50, batch50-gzip, corpus, overload) or a file.
+    /// A shipped profile (single, batch50, batch50-gzip, corpus, event-tables, overload) or a file.
     pub(crate) profile: String,
     /// Address of the server, such as http://127.0.0.1:8080; a path in front is kept.
     #[arg(long, required_unless_present = "keelrow", conflicts_with = "keelrow")]
@@ -62,10 +62,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) write_key: Option<String>,
     /// Folder of the server started by --keelrow; default: a temporary one.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "url")]
     pub(crate) data: Option<PathBuf>,
     /// Folder of its journal; one in memory shows what the disk's sync costs.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "url")]
     pub(crate) journal: Option<PathBuf>,
     /// Events a second.
     #[arg(long)]
@@ -95,7 +95,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) ledger: Option<PathBuf>,
     /// Verifies conservation afterwards; needs --keelrow.
-    #[arg(long, requires = "keelrow")]
+    #[arg(long, conflicts_with = "url")]
     pub(crate) verify: bool,
     /// Writes the report as a web page.
     #[arg(long)]

@@ -66,6 +66,8 @@ fn dispatch(runtime: &tokio::runtime::Runtime, cli: &Cli) -> anyhow::Result<bool
         Command::Run(args) => {
             let ran = runtime.block_on(command::run::run(args))?;
             output.answer(&ran, command::run::text)?;
+            let taken = ran.report.outcome.counts.events_taken;
+            anyhow::ensure!(taken > 0, "the server acknowledged no event");
             Ok(ran.conservation.is_none_or(|report| report.holds()))
         }
         Command::Baseline(args) => {

@@ -183,8 +183,8 @@ pub(crate) struct Source {
     /// prod, rc, qa, ...
     #[serde(default = "default_environment")]
     pub(crate) environment: String,
-    /// Its write key; absent: made from name and environment.
-    #[serde(default)]
+    /// Its write key; absent: made from name and environment. Reports do not show it.
+    #[serde(default, skip_serializing)]
     pub(crate) write_key: String,
     /// Its share of the requests, relative to the others.
     #[serde(default = "default_weight")]

@@ -42,10 +42,24 @@ struct Known {
     names: Box<str>,
     /// The shape, and where the values come from; `None` if rows hang on more than the outline.
     way: Option<(usize, Box<[Source]>)>,
-    /// Places whose texts must be the same two by two, or must not.
-    twins: Box<[(u32, u32, bool)]>,
+    /// Texts that decide which rows there are. An outline is kept once for each way in which they do.
+    pairs: Box<[Pair]>,
     /// For each value the number of the last text, to find it again without looking for it.
     last: Box<[u32]>,
+}
+
+/// Two places of an outline, and whether their texts are the same.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    one: u32,
+    other: u32,
+    are_same: bool,
+}
+
+impl Pair {
+    fn is_so(&self, outline: &Outline, tape: &Tape<'_>) -> bool {
+        (outline.text(tape, self.one) == outline.text(tape, self.other)) == self.are_same
+    }
 }
 
 /// The outlines of a batch.
@@ -130,15 +144,9 @@ impl Familiar {
             self.stamp = stamp;
             return None;
         }
-        let at = self.position(self.hash(outline), route, outline)?;
-        let Known { way, twins, last, .. } = self.list.get_mut(at)?;
+        let at = self.position(self.hash(outline), route, (outline, tape))?;
+        let Known { way, last, .. } = self.list.get_mut(at)?;
         let (shape, sources) = way.as_ref()?;
-        let is_so = |&(a, b, are_same): &(u32, u32, bool)| {
-            (outline.text(tape, a) == outline.text(tape, b)) == are_same
-        };
-        if !twins.iter().all(is_so) {
-            return None;
-        }
         Some((*shape, Found { sources, last, outline, tape }))
     }
 
@@ -153,19 +161,23 @@ impl Familiar {
         let hash = self.hash(outline);
         let is_full = self.list.len() >= OUTLINES_MAX || self.bytes >= BYTES_MAX;
         let are_other_keys = tape.keys().stamp() != self.stamp;
-        if is_full || are_other_keys || self.position(hash, route, outline).is_some() {
+        if is_full || are_other_keys || self.position(hash, route, (outline, tape)).is_some() {
             return;
         }
         outline.places(tape, &mut self.of_token);
         let of_token = &self.of_token;
-        let twins = twins.iter().map(|twins| places(twins, of_token, (outline, tape)));
-        let Some(twins) = twins.collect::<Option<Box<[_]>>>() else { return };
-        let way = sources((outline, tape), of_token, draft, texts).map(|sources| (shape, sources));
+        let pairs = twins.iter().map(|twins| pair(twins, of_token, (outline, tape)));
+        let (pairs, way) = match pairs.collect::<Option<Box<[_]>>>() {
+            Some(pairs) => (pairs, sources((outline, tape), of_token, draft, texts)),
+            // Its rows hang on a text that is at no place.
+            None => (Box::default(), None),
+        };
+        let way = way.map(|sources| (shape, sources));
         let values = way.as_ref().map_or(0, |(_, sources)| sources.len());
         self.bytes += size_of::<Known>()
             + size_of_val(outline.key())
             + outline.names().len()
-            + size_of_val(&*twins)
+            + size_of_val(&*pairs)
             + values * (size_of::<Source>() + size_of::<u32>());
         let at = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(Known {
@@ -174,7 +186,7 @@ impl Familiar {
             key: outline.key().into(),
             names: outline.names().into(),
             way,
-            twins,
+            pairs,
             last: vec![UNNUMBERED; values].into(),
         });
         let list = &self.list;
@@ -193,13 +205,20 @@ impl Familiar {
         self.hasher.hash_one((outline.key(), outline.names()))
     }
 
-    fn position(&self, hash: u64, route: RouteId, outline: &Outline) -> Option<usize> {
+    /// The number of the outline whose pairs are so, too.
+    fn position(
+        &self,
+        hash: u64,
+        route: RouteId,
+        (outline, tape): (&Outline, &Tape<'_>),
+    ) -> Option<usize> {
         let is = |&at: &u32| {
             self.list.get(at as usize).is_some_and(|known| {
                 known.hash == hash
                     && known.route == route
                     && *known.key == *outline.key()
                     && *known.names == *outline.names()
+                    && known.pairs.iter().all(|pair| pair.is_so(outline, tape))
             })
         };
         self.table.find(hash, is).map(|&at| at as usize)
@@ -207,22 +226,20 @@ impl Familiar {
 }
 
 /// Where in the outline the two texts stand; `None` if what stands there is not their text.
-fn places(
-    twins: &Twins,
-    of_token: &[u32],
-    (outline, tape): (&Outline, &Tape<'_>),
-) -> Option<(u32, u32, bool)> {
+fn pair(twins: &Twins, of_token: &[u32], (outline, tape): (&Outline, &Tape<'_>)) -> Option<Pair> {
     let place = |token: u32| {
         let at = *of_token.get(token as usize).filter(|at| **at != u32::MAX)?;
         let node = tape.node(token);
         let text = match node.kind() {
             Json::String => node.text()?,
             Json::Number | Json::True | Json::False => node.raw().into(),
+            // Both are the same compact JSON.
+            Json::Array => return Some(at),
             _ => return None,
         };
         (text == outline.text(tape, at)).then_some(at)
     };
-    Some((place(twins.token)?, place(twins.of)?, twins.are_same))
+    Some(Pair { one: place(twins.token)?, other: place(twins.of)?, are_same: twins.are_same })
 }
 
 /// Where each value came from; `None` if that is not certain of one of them.

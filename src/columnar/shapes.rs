@@ -1,8 +1,8 @@
 //! Shapes of events that came before, and where the values of each go.
 //!
 //! Events of one kind from one program have the same members with the same types again and again.
-//! For each such shape it is found once which column of which table takes each value, so that the
-//! next event of it costs no look-up per cell and row. A shape that needs a closer look at its
+//! For each such shape it is found once which column of which table takes each value, so that its
+//! events cost no look-up per cell and row. A shape that needs a closer look at its
 //! values, and every one beyond the bound, is given to the tables cell by cell.
 
 use std::hash::BuildHasher;

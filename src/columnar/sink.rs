@@ -1,7 +1,8 @@
 //! The sink that sends an event's cells to its own tables and to the unified ones.
 //!
-//! The rows are kept until the event ends. One of a known shape then leaves its values to be given
-//! to their columns later, all of a table at once; any other is given to its tables cell by cell.
+//! The rows are kept until the event ends. If all columns of its shape are there and certain to take
+//! them, its values are left to be given to their columns later, all of a table at once; any other event is
+//! given to its tables cell by cell.
 
 mod ways;
 
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Event<'_> {
     }
 }
 
-/// What other events may be like: an outline with its tape, and which values are the same.
+/// What other events may be like: an outline with its tape, and which texts are the same or not.
 type Like<'l> = ((&'l Outline, &'l Tape<'l>), &'l [Twins]);
 
 /// Takes the rows of one event.
@@ -77,8 +78,7 @@ impl<'t> EventSink<'t> {
     }
 
     /// As [`EventSink::finish`], of an event with this outline on this tape: the rows of others like
-    /// it, with the same `twins`, need not be made. To be asked only if nothing else of the event was
-    /// lost.
+    /// it, with the same `twins`, need not be made. To be asked only if the rows hang on nothing else.
     ///
     /// # Errors
     /// As [`EventSink::finish`].
@@ -116,11 +116,10 @@ pub(super) fn give_familiar(
     let Some((shape, mut found)) = familiar.find(event.route, outline, tape) else {
         return Ok(false);
     };
-    let stores = Stores { tables, shapes, shared, bytes };
-    ways::leave(stores, event, &mut found, shape)
+    ways::leave(Stores { tables, shapes, shared, bytes }, event, &mut found, shape)
 }
 
-/// Gives the rows to their tables; returns the number of their shape, if there is a way for it.
+/// Gives the rows to their tables; returns the number of their shape, if they were left by its way.
 fn finish(
     tables: &mut Tables,
     event: &Event<'_>,
@@ -130,9 +129,7 @@ fn finish(
     let known = tables.shapes.find(event.route, event.event_type, draft.marks());
     if let Known::Way(at) = known {
         tables.bound_stage();
-        let Tables { tables: opened, shapes, shared, bytes, .. } = &mut *tables;
-        let stores = Stores { tables: opened, shapes, shared, bytes };
-        if ways::leave(stores, event, &mut &*draft, at)? {
+        if leave(tables, event, draft, at)? {
             return Ok(Some(at));
         }
         tables.shapes.drop_way(at);
@@ -180,9 +177,18 @@ fn foresee(
     tables.bound_stage();
     let Some(way) = ways::find(tables, event, draft) else { return Ok(None) };
     let at = tables.shapes.keep(event.route, event.event_type, draft.marks(), Some(way));
-    let Tables { tables: opened, shapes, shared, bytes, .. } = &mut *tables;
-    let stores = Stores { tables: opened, shapes, shared, bytes };
-    Ok(ways::leave(stores, event, &mut &*draft, at)?.then_some(at))
+    Ok(leave(tables, event, draft, at)?.then_some(at))
+}
+
+/// As [`ways::leave`].
+fn leave(
+    tables: &mut Tables,
+    event: &Event<'_>,
+    draft: &Draft,
+    shape: usize,
+) -> Result<bool, Error> {
+    let Tables { tables, shapes, shared, bytes, .. } = tables;
+    ways::leave(Stores { tables, shapes, shared, bytes }, event, &mut &*draft, shape)
 }
 
 /// Starts a row in its own table and in the unified ones that have none of the event yet.

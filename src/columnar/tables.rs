@@ -107,7 +107,7 @@ pub struct Tables {
     pub(super) shapes: Shapes,
     pub(super) familiar: Familiar,
     pub(super) draft: Draft,
-    /// Those of the last shape for which a way was looked for.
+    /// Room for those of the shape that a way is looked for.
     pub(super) pushes: Pushes,
     /// Unified tables that have a row of the current event.
     pub(super) taken: Vec<usize>,

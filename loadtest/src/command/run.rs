@@ -150,7 +150,7 @@ async fn measure(
     Ok(RunReport {
         loadtest: env!("CARGO_PKG_VERSION").to_owned(),
         began,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(std::env::args()),
         machine: Machine::read(),
         url: format!("http://{}{}", address.target.authority, address.target.prefix),
         server: version.and_then(|answer| serde_json::from_slice(&answer.body).ok()),
@@ -265,4 +265,36 @@ pub(crate) fn text(ran: &Ran) -> String {
         text.push_str(&conservation.text());
     }
     text
+}
+
+/// The command as reports show it: without the write key.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let mut shown = Vec::new();
+    let mut is_key = false;
+    for argument in arguments {
+        if std::mem::take(&mut is_key) {
+            shown.push("(hidden)".to_owned());
+        } else if argument.starts_with("--write-key=") {
+            shown.push("--write-key=(hidden)".to_owned());
+        } else {
+            is_key = argument == "--write-key";
+            shown.push(argument);
+        }
+    }
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_key_is_in_no_report() {
+        let shown = |line: &str| command_line(line.split(' ').map(str::to_owned));
+        assert_eq!(shown("run x --write-key k --json"), "run x --write-key (hidden) --json");
+        assert_eq!(shown("run --write-key=k --url u"), "run --write-key=(hidden) --url u");
+        let profile = Profile::open("single").unwrap();
+        let json = serde_json::to_string(&profile).unwrap();
+        assert!(!json.contains(&profile.sources[0].write_key));
+    }
 }

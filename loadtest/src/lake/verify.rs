@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -148,6 +148,8 @@ impl Ids {
 /// # Errors
 /// When something cannot be read; what can be read and is wrong is in the report.
 pub(crate) fn verify(lake: &Path, ledgers: &[&Path]) -> anyhow::Result<Report> {
+    let ours = lake.join("_keelrow");
+    ensure!(ours.is_dir(), "{} is no lake: it has no folder _keelrow", lake.display());
     let mut report = Report::default();
     let mut ids = Ids::new();
     for path in ledgers {

@@ -184,3 +184,10 @@ fn copy(lake: &Lake) {
     fs::copy(lake.path().join(TRACKS), lake.path().join("rudder-datalake/s/stray.parquet"))
         .unwrap();
 }
+
+#[test]
+fn a_folder_that_is_no_lake_is_no_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    let fault = verify(folder.path(), &[]).unwrap_err();
+    assert!(fault.to_string().contains("is no lake"), "{fault}");
+}

@@ -18,12 +18,12 @@ impl TableBuilder {
     }
 
     pub(super) fn find_or_bear(&mut self, name: &str, value: &Scalar<'_>) -> Slot {
-        if let Some(slot) = self.find(name) {
-            return slot;
-        }
         let name = &*lower(name);
         if name == OVERFLOW {
             return Slot::NONE;
+        }
+        if let Some(slot) = self.slot(name) {
+            return slot;
         }
         let (column_type, birth) =
             match self.settings.type_at_birth(&self.table.name, self.table.kind, name) {

@@ -16,7 +16,7 @@ use crate::columnar::texts::Texts;
 use crate::warehouse::{ColumnId, ColumnType};
 
 /// What an event of a shape puts among the values that wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::columnar) enum Push {
     /// The 64 bits of the value at this place.
     Bits(usize),
@@ -106,7 +106,8 @@ pub(in crate::columnar) struct Planning<'b> {
 pub(in crate::columnar) struct Planned {
     /// Each value and its column.
     pub(in crate::columnar) to: Box<[To]>,
-    /// Bytes of every row for [`TableBuilder::bytes`], texts of the event left out.
+    /// Bytes of every row for [`TableBuilder::bytes`], texts of the event left out. A value that goes to a
+    /// variant counts less than cell by cell, since it is not kept aside until the row group closes.
     pub(in crate::columnar) bytes: u64,
     /// Places of the values whose texts are added to that.
     pub(in crate::columnar) lengths: Box<[u32]>,

@@ -80,7 +80,7 @@ fn bits_of(push: Push, event: &Event<'_>, values: &impl Values) -> i64 {
     }
 }
 
-/// Finds where the values of events of this shape go, now that its tables and columns are there.
+/// Finds where the values of events of this shape go, if its tables and columns are there.
 pub(super) fn find(tables: &mut Tables, event: &Event<'_>, draft: &Draft) -> Option<Way> {
     let mut pushes = std::mem::take(&mut tables.pushes);
     pushes.clear(draft.values().len());
@@ -88,9 +88,10 @@ pub(super) fn find(tables: &mut Tables, event: &Event<'_>, draft: &Draft) -> Opt
     let found = draft.rows().try_for_each(|(row, cells)| {
         find_row(tables, event, draft, (row, cells), (&mut pushes, &mut rows, &mut taken))
     });
-    let (numbers, bits) = (pushes.numbers.as_slice().into(), pushes.bits.as_slice().into());
+    let Pushes { numbers, bits, .. } = &pushes;
+    let taken = found.is_ok().then(|| (numbers.as_slice().into(), bits.as_slice().into()));
     tables.pushes = pushes;
-    found.ok()?;
+    let (numbers, bits) = taken?;
     let rows = rows
         .into_iter()
         .map(|row| {

@@ -248,7 +248,7 @@ proptest! {
 }
 
 #[test]
-fn a_known_shape_waits_and_a_new_one_does_not() {
+fn a_shape_waits_once_its_columns_are_there() {
     let lake = Lake::default();
     let mut tables = tables(&lake, true);
     let cells = vec![(0, Kind::Text), (1, Kind::Datetime), (6, Kind::Text), (18, Kind::Int)];
@@ -262,8 +262,15 @@ fn a_known_shape_waits_and_a_new_one_does_not() {
     feed(&mut tables, &traffic(vec![template.clone()], vec![(0, 3); 5]), u64::MAX);
     // Four tables: its own, `tracks`, and the two unified ones.
     assert_eq!(tables.waiting(), 20);
-    feed(&mut tables, &traffic(vec![template, other], vec![(1, 3), (1, 3)]), u64::MAX);
+    let of_both = |events| traffic(vec![template.clone(), other.clone()], events);
+    feed(&mut tables, &of_both(vec![(1, 3), (1, 3)]), u64::MAX);
     assert_eq!(tables.waiting(), 4);
-    let rows = tables.finish().unwrap().iter().map(|table| table.parts[0].rows()).sum::<u64>();
-    assert_eq!(rows, 4 * 8);
+    let finished = tables.finish().unwrap();
+    assert_eq!(finished.iter().map(|table| table.parts[0].rows()).sum::<u64>(), 4 * 8);
+    // In the next batch they are from the start.
+    let schema = |part: &Part| Plan::Cut(Schema::clone(&part.schema));
+    let known = finished.iter().map(|table| (table.home.clone(), schema(&table.parts[0])));
+    let mut tables = self::tables(&Lake::of(known.collect()), true);
+    feed(&mut tables, &of_both(vec![(0, 1), (1, 1)]), u64::MAX);
+    assert_eq!(tables.waiting(), 8);
 }

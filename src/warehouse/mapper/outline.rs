@@ -5,7 +5,8 @@
 //! the value at the same place of the outline; so a caller that has mapped the first may take the
 //! second's values by their places. Tokens would not do: arrays of the same outline may have any
 //! number of elements, and each of them is a token. An event whose rows hang on more than that has
-//! no outline: the texts of others of its values, what is lost of it, ids that are minted.
+//! no outline: the texts of others of its values, ids that are minted. (What is discarded of it may hang on
+//! two texts being the same; the mapper tells of which.)
 
 use crate::event::{Kind, Tape, Token, known};
 use crate::warehouse::number::double_of;

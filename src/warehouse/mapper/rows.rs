@@ -415,7 +415,7 @@ impl Mapper {
             }
             let node = event.node.tape().node(loser.token);
             let value = self.text_value(node);
-            if loser.reason == DiscardReason::ReservedName && self.has_twin(loser, value, event) {
+            if loser.reason == DiscardReason::ReservedName && self.finds_twin(loser, value, event) {
                 continue;
             }
             let in_context =
@@ -443,8 +443,9 @@ impl Mapper {
         }
     }
 
-    /// Whether the standard column that a leaf could not have holds the very same text.
-    fn has_twin(&mut self, loser: Loser, value: Value, event: &Event<'_>) -> bool {
+    /// Whether the standard column that a leaf could not have holds the very same text; notes what was
+    /// compared.
+    fn finds_twin(&mut self, loser: Loser, value: Value, event: &Event<'_>) -> bool {
         let Self { made, written, twins, .. } = self;
         let text = made.get(value.text, event.text);
         let of_column = written.iter().filter(|fixed| fixed.column == loser.column);
