@@ -16,7 +16,7 @@ use super::tables::RouteId;
 use super::texts::{Texts, UNNUMBERED};
 use super::values::Values;
 use crate::event::{Kind as Json, Tape};
-use crate::warehouse::{Outline, Twins};
+use crate::warehouse::{Compared, Outline};
 
 /// Outlines that are kept.
 const OUTLINES_MAX: usize = 8_192;
@@ -156,7 +156,7 @@ impl Familiar {
         route: RouteId,
         (outline, tape): (&Outline, &Tape<'_>),
         (shape, draft): (usize, &Draft),
-        (twins, texts): (&[Twins], &Texts),
+        (compared, texts): (&[Compared], &Texts),
     ) {
         let hash = self.hash(outline);
         let is_full = self.list.len() >= OUTLINES_MAX || self.bytes >= BYTES_MAX;
@@ -166,7 +166,7 @@ impl Familiar {
         }
         outline.places(tape, &mut self.of_token);
         let of_token = &self.of_token;
-        let pairs = twins.iter().map(|twins| pair(twins, of_token, (outline, tape)));
+        let pairs = compared.iter().map(|compared| pair(compared, of_token, (outline, tape)));
         let (pairs, way) = match pairs.collect::<Option<Box<[_]>>>() {
             Some(pairs) => (pairs, sources((outline, tape), of_token, draft, texts)),
             // Its rows hang on a text that is at no place.
@@ -226,7 +226,11 @@ impl Familiar {
 }
 
 /// Where in the outline the two texts stand; `None` if what stands there is not their text.
-fn pair(twins: &Twins, of_token: &[u32], (outline, tape): (&Outline, &Tape<'_>)) -> Option<Pair> {
+fn pair(
+    compared: &Compared,
+    of_token: &[u32],
+    (outline, tape): (&Outline, &Tape<'_>),
+) -> Option<Pair> {
     let place = |token: u32| {
         let at = *of_token.get(token as usize).filter(|at| **at != u32::MAX)?;
         let node = tape.node(token);
@@ -239,7 +243,11 @@ fn pair(twins: &Twins, of_token: &[u32], (outline, tape): (&Outline, &Tape<'_>))
         };
         (text == outline.text(tape, at)).then_some(at)
     };
-    Some(Pair { one: place(twins.token)?, other: place(twins.of)?, are_same: twins.are_same })
+    Some(Pair {
+        one: place(compared.token)?,
+        other: place(compared.of)?,
+        are_same: compared.are_same,
+    })
 }
 
 /// Where each value came from; `None` if that is not certain of one of them.

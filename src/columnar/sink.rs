@@ -15,7 +15,7 @@ use super::shapes::Known;
 use super::tables::{Opened, RouteId, Tables, Targets, UnifiedTarget};
 use crate::event::Tape;
 use crate::warehouse::{
-    Cell, ColumnId, Names, Outline, Scalar, Sink, TABLE_LIMIT, TableId, TableKind, Twins,
+    Cell, ColumnId, Compared, Names, Outline, Scalar, Sink, TABLE_LIMIT, TableId, TableKind,
 };
 
 /// An event whose rows come next.
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Event<'_> {
 }
 
 /// What other events may be like: an outline with its tape, and which texts are the same or not.
-type Like<'l> = ((&'l Outline, &'l Tape<'l>), &'l [Twins]);
+type Like<'l> = ((&'l Outline, &'l Tape<'l>), &'l [Compared]);
 
 /// Takes the rows of one event.
 pub struct EventSink<'t> {
@@ -78,7 +78,8 @@ impl<'t> EventSink<'t> {
     }
 
     /// As [`EventSink::finish`], of an event with this outline on this tape: the rows of others like
-    /// it, with the same `twins`, need not be made. To be asked only if the rows hang on nothing else.
+    /// it, for which `compared` is so as well, need not be made. To be asked only if the rows hang on
+    /// nothing else.
     ///
     /// # Errors
     /// As [`EventSink::finish`].
@@ -86,18 +87,18 @@ impl<'t> EventSink<'t> {
         self,
         names: &dyn Names,
         outline: (&Outline, &Tape<'_>),
-        twins: &[Twins],
+        compared: &[Compared],
     ) -> Result<(), Error> {
-        self.end(names, Some((outline, twins)))
+        self.end(names, Some((outline, compared)))
     }
 
     fn end(self, names: &dyn Names, like: Option<Like<'_>>) -> Result<(), Error> {
         let Self { tables, event } = self;
         let draft = std::mem::take(&mut tables.draft);
         let finished = finish(tables, &event, &draft, names);
-        if let (Ok(Some(shape)), Some((outline, twins))) = (&finished, like) {
+        if let (Ok(Some(shape)), Some((outline, compared))) = (&finished, like) {
             let Tables { familiar, shared, .. } = tables;
-            familiar.keep(event.route, outline, (*shape, &draft), (twins, &shared.texts));
+            familiar.keep(event.route, outline, (*shape, &draft), (compared, &shared.texts));
         }
         tables.draft = draft;
         finished.map(drop)
@@ -127,17 +128,20 @@ fn finish(
     names: &dyn Names,
 ) -> Result<Option<usize>, Error> {
     let known = tables.shapes.find(event.route, event.event_type, draft.marks());
-    if let Known::Way(at) = known {
-        tables.bound_stage();
-        if leave(tables, event, draft, at)? {
-            return Ok(Some(at));
+    let left = match known {
+        Known::Way(at) => {
+            tables.bound_stage();
+            let is_left = leave(tables, event, draft, at)?;
+            if !is_left {
+                tables.shapes.drop_way(at);
+            }
+            is_left.then_some(at)
         }
-        tables.shapes.drop_way(at);
-    }
-    if known == Known::Untried
-        && let Some(at) = foresee(tables, event, draft, names)?
-    {
-        return Ok(Some(at));
+        Known::Untried => foresee(tables, event, draft, names)?,
+        Known::NoWay => None,
+    };
+    if left.is_some() {
+        return Ok(left);
     }
     tables.taken.clear();
     for (row, cells) in draft.rows() {

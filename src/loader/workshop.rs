@@ -328,8 +328,8 @@ impl Rows for MappedRows {
                     Err(unmappable) => unmappable,
                     Ok(()) => {
                         let names = &mapper.names();
-                        let given = match mapper.twins().filter(|_| has_outline) {
-                            Some(twins) => sink.finish_like(names, (outline, &tape), twins),
+                        let given = match mapper.compared().filter(|_| has_outline) {
+                            Some(compared) => sink.finish_like(names, (outline, &tape), compared),
                             None => sink.finish(names),
                         };
                         given.map_err(Error::Rows)?;

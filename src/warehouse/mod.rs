@@ -23,7 +23,7 @@ pub mod rules;
 pub use dialect::{Dialect, UnknownDialect};
 pub use layout::{JsonPaths, Layout};
 pub use mapper::{
-    DiscardReason, Mapper, Origin, Outline, RawPaths, Rejected, Twins, Unmappable, raw_path,
+    Compared, DiscardReason, Mapper, Origin, Outline, RawPaths, Rejected, Unmappable, raw_path,
     raw_path_of,
 };
 pub(crate) use number::double_of;

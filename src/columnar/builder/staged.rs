@@ -10,7 +10,7 @@ use crate::columnar::Error;
 use crate::columnar::builder::Shared;
 use crate::columnar::column::{Birth, Column, VALUE_BYTES};
 use crate::columnar::draft::{Draft, Kind};
-use crate::columnar::overflow::{ASIDE_BYTES, OVERFLOW};
+use crate::columnar::overflow::ASIDE_BYTES;
 use crate::columnar::stage::{To, Waiting, What};
 use crate::columnar::texts::Texts;
 use crate::warehouse::{ColumnId, ColumnType};
@@ -144,9 +144,9 @@ impl<'b> Planning<'b> {
         self.lengths.push(u32::try_from(place).unwrap_or(u32::MAX));
     }
 
-    /// The column `name`, in lower case.
+    /// The column `name`.
     pub(in crate::columnar) fn slot(&self, name: &str) -> Result<Slot, Uncertain> {
-        if name == OVERFLOW { Err(Uncertain) } else { self.builder.slot(name).ok_or(Uncertain) }
+        self.builder.find(name).ok_or(Uncertain)
     }
 
     /// All cells of a row of a table of its own.

@@ -116,7 +116,7 @@ impl UnifiedRows {
             match self.core.as_text(canonical) {
                 Some(slot) => row.fill_from(slot, place)?,
                 None => {
-                    let slot = row.slot(&canonical.to_ascii_lowercase())?;
+                    let slot = row.slot(canonical)?;
                     row.cell(slot, place, draft)?;
                 }
             }

@@ -122,7 +122,7 @@ struct Slot {
 /// A value that has no column for itself, beside the one that its standard column holds. If their texts
 /// are the same it needs none, as the name that `page` calls have twice; else it is discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Twins {
+pub struct Compared {
     /// The token of the value.
     pub token: u32,
     /// That of the value in the standard column.
@@ -176,8 +176,8 @@ pub struct Mapper {
     slots: Vec<Slot>,
     owners: Vec<Owner>,
     losers: Vec<Loser>,
-    twins: Vec<Twins>,
-    /// The rows hang on more than the event's outline and its twins.
+    compared: Vec<Compared>,
+    /// The rows hang on more than the event's outline and what was compared.
     hangs_on_more: bool,
     fixed: Vec<Fixed>,
     written: Vec<Fixed>,
@@ -225,7 +225,7 @@ impl Mapper {
             slots: Vec::new(),
             owners: Vec::new(),
             losers: Vec::new(),
-            twins: Vec::new(),
+            compared: Vec::new(),
             hangs_on_more: false,
             fixed: Vec::new(),
             written: Vec::new(),
@@ -343,8 +343,8 @@ impl Mapper {
     /// The values of the event that was mapped last whose texts decide which rows it has, beside its
     /// outline; `None` if more does.
     #[must_use]
-    pub fn twins(&self) -> Option<&[Twins]> {
-        (!self.hangs_on_more).then_some(&*self.twins)
+    pub fn compared(&self) -> Option<&[Compared]> {
+        (!self.hangs_on_more).then_some(&*self.compared)
     }
 
     /// The names that all ids stand for.
@@ -362,7 +362,7 @@ impl Mapper {
         self.made.begin_event();
         self.slots.clear();
         self.losers.clear();
-        self.twins.clear();
+        self.compared.clear();
         self.hangs_on_more = false;
         self.fixed.clear();
         self.written.clear();

@@ -7,7 +7,7 @@ use crate::warehouse::{Cell, ColumnId, Scalar, Sink, TableId, TableKind, datetim
 
 use super::discards::{DiscardReason, Loser, RawPaths, WHOLE_PATH_BYTES_MAX};
 use super::value::{NO_TOKEN, Own, Value, is_blank};
-use super::{Event, EventTable, Fixed, Mapper, Named, Twins, Unmappable};
+use super::{Compared, Event, EventTable, Fixed, Mapper, Named, Unmappable};
 
 /// Names of events whose tables are remembered, in each of the eight modes.
 const KEPT_EVENTS_MAX: usize = 16_384;
@@ -446,16 +446,16 @@ impl Mapper {
     /// Whether the standard column that a leaf could not have holds the very same text; notes what was
     /// compared.
     fn finds_twin(&mut self, loser: Loser, value: Value, event: &Event<'_>) -> bool {
-        let Self { made, written, twins, .. } = self;
+        let Self { made, written, compared, .. } = self;
         let text = made.get(value.text, event.text);
         let of_column = written.iter().filter(|fixed| fixed.column == loser.column);
-        let others = twins.len();
+        let others = compared.len();
         for of in of_column.filter_map(|fixed| fixed.value) {
             let are_same = made.get(of.text, event.text) == text;
             if are_same {
-                twins.truncate(others);
+                compared.truncate(others);
             }
-            twins.push(Twins { token: loser.token, of: of.token, are_same });
+            compared.push(Compared { token: loser.token, of: of.token, are_same });
             if are_same {
                 return true;
             }

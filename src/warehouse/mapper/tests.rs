@@ -158,7 +158,7 @@ fn a_value_that_its_standard_column_is_made_of_is_not_lost() {
         let mut mapper = Mapper::new(Dialect::Datalake);
         let event = format!(r#"{{"type":"page","messageId":"m","request_ip":"1.1.1.1",{parts}}}"#);
         map_with(&mut mapper, &mut Parser::new(), &Layout::default(), &event).unwrap();
-        mapper.twins().unwrap().iter().any(|twins| !twins.are_same)
+        mapper.compared().unwrap().iter().any(|compared| !compared.are_same)
     };
     for parts in [
         r#""context":{"ip":"0.0.0.0"}"#,
