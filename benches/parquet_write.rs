@@ -71,7 +71,7 @@ impl Open for Opener {
         home: &Home,
     ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
         let schema = self.0.iter().find(|(at, _)| at == home).map(|(_, schema)| schema.clone());
-        Ok((Plan::Cut(schema.unwrap_or_else(Schema::empty)), Box::new(Nowhere)))
+        Ok((Plan::Cut(schema.unwrap_or_else(Schema::empty).into()), Box::new(Nowhere)))
     }
 }
 

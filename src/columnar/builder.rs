@@ -128,7 +128,7 @@ impl TableBuilder {
             Plan::Cut(schema) => (schema, None),
             Plan::Rewrite(parts) => {
                 let first = parts.first().map_or_else(Schema::empty, |part| part.schema.clone());
-                (first, Some(parts.into()))
+                (Arc::new(first), Some(parts.into()))
             }
         };
         let mut builder = Self {
@@ -162,9 +162,14 @@ impl TableBuilder {
             }
         }
         for (name, time) in std::mem::take(&mut builder.table.constants) {
-            builder.add_constant(&name, time);
+            builder.add_constant(name, time);
         }
         builder
+    }
+
+    /// Number of columns.
+    pub(super) const fn columns_len(&self) -> usize {
+        self.columns.len()
     }
 
     /// Starts a row of an event that arrived at `received_at` (microseconds since 1970); no row may
@@ -370,11 +375,11 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// Closes what is open and says what was written.
+    /// Closes what is open and says what was written; the table is then closed itself.
     ///
     /// # Errors
     /// As [`TableBuilder::close_row_group`]; [`Error::Plan`] if planned rows did not come.
-    pub(super) fn finish(mut self, shared: &mut Shared) -> Result<Vec<Part>, Error> {
+    pub(super) fn finish(&mut self, shared: &mut Shared) -> Result<Vec<Part>, Error> {
         if self.rewrite.is_some() && self.row > 0 {
             return Err(self.plan_error("a row group has fewer rows than planned"));
         }
@@ -385,12 +390,8 @@ impl TableBuilder {
         if self.rewrite.as_ref().is_some_and(|parts| !parts.is_empty()) {
             return Err(self.plan_error("fewer rows than planned"));
         }
-        Ok(self.parts)
-    }
-
-    /// Drops what the mapper's ids stand for: it gives them anew.
-    pub(super) fn forget_ids(&mut self) {
-        self.ids.clear();
+        self.files = Box::new(part::NoFiles);
+        Ok(std::mem::take(&mut self.parts))
     }
 
     /// Gives the texts of the open row group their new numbers; no row may wait.
@@ -485,7 +486,7 @@ impl TableBuilder {
         if let Some(parts) = &mut self.rewrite {
             parts.pop_front();
             if let Some(schema) = parts.front().map(|part| part.schema.clone()) {
-                self.adopt(schema);
+                self.adopt(Arc::new(schema));
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::constants::Constants;
 use super::draft::{Draft, Kind, Value};
 use super::tables::RouteId;
 use super::texts::{Texts, UNNUMBERED};
@@ -29,8 +30,8 @@ const BYTES_MAX: usize = 16 << 20;
 enum Source {
     /// This place of the outline.
     Place(u32),
-    /// None: this text, the same in every event of the outline; its number and its bytes.
-    Constant(u32, u32),
+    /// None: a text that is the same in every event of the outline, by its place among the constants.
+    Constant(u32),
 }
 
 /// An outline.
@@ -62,12 +63,13 @@ impl Pair {
     }
 }
 
-/// The outlines of a batch.
+/// Outlines, kept from batch to batch.
 #[derive(Debug, Default)]
 pub(super) struct Familiar {
     hasher: RandomState,
     table: HashTable<u32>,
     list: Vec<Known>,
+    constants: Constants,
     /// About the bytes of all.
     bytes: usize,
     /// That of the keys which the outlines are told by: their ids mean nothing to others.
@@ -80,6 +82,7 @@ pub(super) struct Familiar {
 pub(super) struct Found<'f> {
     sources: &'f [Source],
     last: &'f mut [u32],
+    constants: &'f Constants,
     outline: &'f Outline,
     tape: &'f Tape<'f>,
 }
@@ -96,7 +99,7 @@ impl Values for Found<'_> {
     fn len(&self, place: usize) -> u64 {
         match self.sources.get(place) {
             Some(&Source::Place(at)) => self.outline.text_len(at).into(),
-            Some(&Source::Constant(_, len)) => len.into(),
+            Some(&Source::Constant(at)) => self.constants.text(at).len() as u64,
             None => 0,
         }
     }
@@ -109,7 +112,7 @@ impl Values for Found<'_> {
                 *last = texts.number_again(*last, text);
                 *last
             }
-            (Some(&Source::Constant(number, _)), _) => number,
+            (Some(&Source::Constant(at)), _) => self.constants.number(at),
             _ => 0,
         }
     }
@@ -122,10 +125,10 @@ impl Values for Found<'_> {
         }
     }
 
-    fn text<'t>(&'t self, place: usize, texts: &'t Texts) -> Option<&'t str> {
+    fn text<'t>(&'t self, place: usize, _: &'t Texts) -> Option<&'t str> {
         match *self.sources.get(place)? {
             Source::Place(at) => Some(self.outline.text(self.tape, at)),
-            Source::Constant(number, _) => std::str::from_utf8(texts.get(number)).ok(),
+            Source::Constant(at) => Some(self.constants.text(at)),
         }
     }
 }
@@ -145,9 +148,10 @@ impl Familiar {
             return None;
         }
         let at = self.position(self.hash(outline), route, (outline, tape))?;
-        let Known { way, last, .. } = self.list.get_mut(at)?;
+        let Self { list, constants, .. } = self;
+        let Known { way, last, .. } = list.get_mut(at)?;
         let (shape, sources) = way.as_ref()?;
-        Some((*shape, Found { sources, last, outline, tape }))
+        Some((*shape, Found { sources, last, constants, outline, tape }))
     }
 
     /// Keeps the outline of the event that `draft` holds the rows of, unless it is known.
@@ -156,7 +160,7 @@ impl Familiar {
         route: RouteId,
         (outline, tape): (&Outline, &Tape<'_>),
         (shape, draft): (usize, &Draft),
-        (compared, texts): (&[Compared], &Texts),
+        (compared, texts): (&[Compared], &mut Texts),
     ) {
         let hash = self.hash(outline);
         let is_full = self.list.len() >= OUTLINES_MAX || self.bytes >= BYTES_MAX;
@@ -168,7 +172,10 @@ impl Familiar {
         let of_token = &self.of_token;
         let pairs = compared.iter().map(|compared| pair(compared, of_token, (outline, tape)));
         let (pairs, way) = match pairs.collect::<Option<Box<[_]>>>() {
-            Some(pairs) => (pairs, sources((outline, tape), of_token, draft, texts)),
+            Some(pairs) => {
+                let constants = (&mut self.constants, texts);
+                (pairs, sources((outline, tape), of_token, draft, constants))
+            }
             // Its rows hang on a text that is at no place.
             None => (Box::default(), None),
         };
@@ -194,10 +201,21 @@ impl Familiar {
         self.table.insert_unique(hash, at, hash_of);
     }
 
+    /// Numbers the constant texts anew in `texts`, which knows other texts than before.
+    pub(super) fn renumber(&mut self, texts: &mut Texts) {
+        self.constants.renumber(texts);
+    }
+
+    /// True if the next batch would better begin without any.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.list.len() > OUTLINES_MAX / 2 || self.bytes > BYTES_MAX / 2
+    }
+
     /// Forgets all outlines.
     pub(super) fn clear(&mut self) {
         self.table.clear();
         self.list.clear();
+        self.constants.clear();
         self.bytes = 0;
     }
 
@@ -255,14 +273,15 @@ fn sources(
     (outline, tape): (&Outline, &Tape<'_>),
     of_token: &[u32],
     draft: &Draft,
-    texts: &Texts,
+    (constants, texts): (&mut Constants, &mut Texts),
 ) -> Option<Box<[Source]>> {
     let source = |value: &Value| {
-        let text = draft.text(value, texts);
         let Some(token) = value.token() else {
-            let len = u32::try_from(value.len).ok()?;
-            return (value.kind == Kind::Text).then_some(Source::Constant(value.number, len));
+            let text = std::str::from_utf8(draft.text(value, texts)).ok()?.to_owned();
+            let is_text = value.kind == Kind::Text;
+            return is_text.then(|| Source::Constant(constants.place(&text, texts)));
         };
+        let text = draft.text(value, texts);
         let at = *of_token.get(token as usize).filter(|at| **at != u32::MAX)?;
         let cell = outline.cell(tape, at)?;
         let is_its = value.is(&cell.value) || value.kind == Kind::Text;

@@ -45,10 +45,4 @@ impl<T: Copy> Ids<T> {
         }
         self.dense[at] = value;
     }
-
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        self.dense.clear();
-        self.sparse.clear();
-    }
 }

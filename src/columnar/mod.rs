@@ -8,12 +8,14 @@
 
 mod builder;
 mod column;
+mod constants;
 mod draft;
 mod encode;
 mod familiar;
 mod file;
 mod footer;
 mod ids;
+mod opening;
 mod overflow;
 mod reader;
 mod room;
@@ -33,13 +35,14 @@ mod tests;
 
 pub use builder::{Files, Part, Plan, PlannedPart};
 pub use footer::{Footer, FooterError, read_footer};
+pub use opening::{Finished, Home, Open};
 pub use overflow::{EventLeaves, Leaves};
 pub use reader::{Chunk, FileReader, ReadError};
 pub use room::Room;
 pub use schema::{Column, Schema, SchemaError, base_of_variant, type_name, type_of};
 pub use settings::{Compression, Pin, Settings, Standard};
 pub use sink::{Event, EventSink};
-pub use tables::{Finished, Home, Open, RouteId, Tables};
+pub use tables::{RouteId, Tables};
 
 use std::io;
 

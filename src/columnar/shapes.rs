@@ -60,7 +60,7 @@ struct Shape {
     wait: u32,
 }
 
-/// The shapes of a batch.
+/// Shapes, kept from batch to batch.
 #[derive(Debug)]
 pub(super) struct Shapes {
     hasher: RandomState,
@@ -141,6 +141,18 @@ impl Shapes {
         let hash_of = |&at: &u32| list.get(at as usize).map_or(0, |shape| shape.hash);
         self.table.insert_unique(hash, at, hash_of);
         number
+    }
+
+    /// Goes on to the next batch, whose columns are other ones: every shape without a way is tried.
+    pub(super) fn begin_batch(&mut self) {
+        for shape in self.list.iter_mut().filter(|shape| shape.way.is_none()) {
+            (shape.since, shape.wait) = (0, 1);
+        }
+    }
+
+    /// True if the next batch would better begin without any.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.list.len() > SHAPES_MAX / 2
     }
 
     /// Knows no shape from now on.

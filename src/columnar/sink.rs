@@ -10,9 +10,10 @@ use self::ways::Stores;
 use super::Error;
 use super::builder::Given;
 use super::draft::{Draft, Mark, Row};
+use super::opening::Opened;
 use super::overflow::Leaves;
 use super::shapes::Known;
-use super::tables::{Opened, RouteId, Tables, Targets, UnifiedTarget};
+use super::tables::{RouteId, Tables, Targets, UnifiedTarget};
 use crate::event::Tape;
 use crate::warehouse::{
     Cell, ColumnId, Compared, Names, Outline, Scalar, Sink, TABLE_LIMIT, TableId, TableKind,
@@ -98,7 +99,7 @@ impl<'t> EventSink<'t> {
         let finished = finish(tables, &event, &draft, names);
         if let (Ok(Some(shape)), Some((outline, compared))) = (&finished, like) {
             let Tables { familiar, shared, .. } = tables;
-            familiar.keep(event.route, outline, (*shape, &draft), (compared, &shared.texts));
+            familiar.keep(event.route, outline, (*shape, &draft), (compared, &mut shared.texts));
         }
         tables.draft = draft;
         finished.map(drop)
@@ -113,11 +114,11 @@ pub(super) fn give_familiar(
     tape: &Tape<'_>,
 ) -> Result<bool, Error> {
     tables.bound_stage();
-    let Tables { tables, shapes, shared, bytes, familiar, .. } = tables;
+    let Tables { opening, tables, shapes, shared, bytes, familiar, .. } = tables;
     let Some((shape, mut found)) = familiar.find(event.route, outline, tape) else {
         return Ok(false);
     };
-    ways::leave(Stores { tables, shapes, shared, bytes }, event, &mut found, shape)
+    ways::leave(Stores { opening, tables, shapes, shared, bytes }, event, &mut found, shape)
 }
 
 /// Gives the rows to their tables; returns the number of their shape, if they were left by its way.
@@ -131,11 +132,11 @@ fn finish(
     let left = match known {
         Known::Way(at) => {
             tables.bound_stage();
-            let is_left = leave(tables, event, draft, at)?;
-            if !is_left {
-                tables.shapes.drop_way(at);
+            if leave(tables, event, draft, at)? {
+                return Ok(Some(at));
             }
-            is_left.then_some(at)
+            tables.shapes.drop_way(at);
+            foresee(tables, event, draft, names)?
         }
         Known::Untried => foresee(tables, event, draft, names)?,
         Known::NoWay => None,
@@ -191,8 +192,8 @@ fn leave(
     draft: &Draft,
     shape: usize,
 ) -> Result<bool, Error> {
-    let Tables { tables, shapes, shared, bytes, .. } = tables;
-    ways::leave(Stores { tables, shapes, shared, bytes }, event, &mut &*draft, shape)
+    let Tables { opening, tables, shapes, shared, bytes, .. } = tables;
+    ways::leave(Stores { opening, tables, shapes, shared, bytes }, event, &mut &*draft, shape)
 }
 
 /// Starts a row in its own table and in the unified ones that have none of the event yet.

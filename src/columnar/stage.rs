@@ -6,6 +6,7 @@
 //! while an event that went to its columns at once would touch hundreds far apart.
 
 use super::builder::Slot;
+use super::constants::Constants;
 
 /// Texts that wait at most: 8 MiB of their numbers, those of some 40,000 events.
 const NUMBERS_MAX: usize = 2 << 20;
@@ -24,13 +25,13 @@ pub(super) struct To {
     from: u32,
 }
 
-/// Below this is what a place or the number of a text may be.
+/// Below this is what a place may be.
 const FROM_BITS: u32 = 30;
 
 impl To {
-    /// The value at place `from` among the event's values of that sort, or the text of that number.
+    /// The value at place `from` among the event's values of that sort, or among the constants.
     pub(super) const fn new(slot: Slot, what: What, from: u32) -> Self {
-        // A batch of 2^30 texts would take more memory than it may.
+        // Both are far fewer than 2^30.
         Self { slot, from: (what as u32) << FROM_BITS | from & ((1 << FROM_BITS) - 1) }
     }
 
@@ -44,7 +45,7 @@ impl To {
         }
     }
 
-    /// Its place among the event's values of that sort, or the number of the text itself.
+    /// Its place among the event's values of that sort, or among the constants.
     #[inline]
     pub(super) const fn from(self) -> u32 {
         self.from & ((1 << FROM_BITS) - 1)
@@ -62,6 +63,9 @@ pub(super) enum What {
     Constant,
 }
 
+/// A plan that none of a table's rows follow.
+pub(super) const NO_PLACE: u32 = u32::MAX;
+
 /// The values that wait, and where those of each kind of row go.
 #[derive(Debug, Default)]
 pub(super) struct Stage {
@@ -69,7 +73,11 @@ pub(super) struct Stage {
     pub(super) numbers: Vec<u32>,
     /// Values of 64 bits.
     pub(super) bits: Vec<i64>,
+    /// Texts that are the same in every row of a plan.
+    pub(super) constants: Constants,
     plans: Vec<Box<[To]>>,
+    /// Room for the place that each plan has among those of a table; none has one meanwhile.
+    places: Vec<u32>,
 }
 
 /// A row that waits.
@@ -129,8 +137,22 @@ impl Stage {
         self.plans.get(number as usize).map_or(&[][..], |plan| plan)
     }
 
+    /// Lends the room for the places of plans, each [`NO_PLACE`]; it comes back by
+    /// [`Stage::return_places`] as it was.
+    pub(super) fn lend_places(&mut self) -> Vec<u32> {
+        let mut places = std::mem::take(&mut self.places);
+        places.resize(self.plans.len(), NO_PLACE);
+        places
+    }
+
+    /// Takes it back.
+    pub(super) fn return_places(&mut self, places: Vec<u32>) {
+        self.places = places;
+    }
+
     /// Forgets all plans, too; no row may wait.
     pub(super) fn forget_plans(&mut self) {
         self.plans.clear();
+        self.constants.clear();
     }
 }

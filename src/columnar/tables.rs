@@ -4,102 +4,47 @@
 //! when the range ends. A row goes to its own table and to every unified table that wants it; no
 //! row objects in between.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::builder::{Files, Part, Plan, Pushes, Shared, Table, TableBuilder};
+use super::builder::{Pushes, Shared};
 use super::draft::{Draft, Mark};
 use super::familiar::Familiar;
+use super::opening::{Finished, Home, Open, Opened, Opening};
 use super::shapes::Shapes;
 use super::sink::{self, Event, EventSink};
-use super::unified_rows::UnifiedRows;
 use super::{Error, Settings};
 use crate::event::Tape;
 use crate::record::Route;
 use crate::unified::{self, Unified};
-use crate::warehouse::{ColumnType, DISCARDS, Names, OTHER_EVENTS, Outline, TableId, TableKind};
-
-/// Which table, and so which folder.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Home {
-    /// A table of a source's schema; names in lower case.
-    Schema {
-        /// The schema.
-        schema: String,
-        /// The table.
-        table: String,
-    },
-    /// A unified table.
-    Unified {
-        /// The environment.
-        environment: String,
-        /// Name of the block.
-        name: String,
-        /// Its generation.
-        generation: u32,
-    },
-}
-
-/// Opens tables: the loader's link to registry, plan and local disk.
-pub trait Open {
-    /// Gives the newest schema of the table, or its planned parts, and where its files go. Called
-    /// once a table and batch, when its first row comes.
-    ///
-    /// # Errors
-    /// Whatever kept the loader from it; the range is given up.
-    fn open(
-        &mut self,
-        home: &Home,
-    ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>>;
-
-    /// Whether the table of an event's name may be opened; if not, its rows go to
-    /// [`OTHER_EVENTS`]. Asked once a table and batch.
-    ///
-    /// # Errors
-    /// As [`Open::open`].
-    fn admits(&mut self, _home: &Home) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(true)
-    }
-}
+use crate::warehouse::{DISCARDS, Names, OTHER_EVENTS, Outline, TableId, TableKind};
 
 /// A source known to [`Tables`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RouteId(pub(super) u32);
-
-/// A table's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
-    /// Which table.
-    pub home: Home,
-    /// Its parts in order; none if it got no row.
-    pub parts: Vec<Part>,
-}
 
 /// Tables of sources in one batch: a burst of event names ends the range, whether they get tables of
 /// their own or not. Each takes some 200 bytes here and in the mapper.
 const TARGETS_MAX: usize = 65_536;
 
 /// Plans of rows that are kept: a few for each shape.
-const PLANS_MAX: usize = 32_768;
+pub(super) const PLANS_MAX: usize = 32_768;
 
 /// Bytes of texts that may stay beyond what the open row groups can hold.
 const TEXT_BYTES_KEPT: u64 = 4 << 20;
 
-/// The open tables of one batch.
+/// The tables of one batch.
 pub struct Tables {
-    settings: Arc<Settings>,
+    pub(super) opening: Opening,
     pub(super) unified: Arc<Unified>,
     /// Rows go to unified tables only.
     only_unified: bool,
-    open: Box<dyn Open + Send>,
     pub(super) routes: Vec<Route>,
+    /// Those that are open, and those of batches before.
     pub(super) tables: Vec<Opened>,
-    by_home: HashMap<Home, usize>,
-    targets: HashMap<(RouteId, RowOf), Targets, foldhash::fast::RandomState>,
-    /// Event tables that were not admitted; it stays so for the batch.
-    refused: HashSet<Home>,
-    /// Where rows of refused tables go besides, by the blocks that want them.
-    others: HashMap<(RouteId, Vec<usize>), Arc<[UnifiedTarget]>>,
+    pub(super) by_home: HashMap<Home, usize>,
+    pub(super) targets: AllTargets,
+    pub(super) others: Others,
     /// Rows in [`OTHER_EVENTS`] for want of a table of their own, by source.
     pub(super) without_table: BTreeMap<String, u64>,
     pub(super) bytes: u64,
@@ -117,30 +62,11 @@ pub struct Tables {
     pub(super) given: String,
 }
 
-/// One open table.
-#[derive(Debug)]
-pub(super) struct Opened {
-    home: Home,
-    pub(super) builder: TableBuilder,
-    /// What [`Tables::bytes`] holds of it.
-    bytes: u64,
-    /// Set for unified tables.
-    pub(super) unified: Option<UnifiedRows>,
-}
+/// Where the rows of all sources' tables go.
+pub(super) type AllTargets = HashMap<(RouteId, RowOf), Targets, foldhash::fast::RandomState>;
 
-impl Opened {
-    /// Closes the table and says what was written.
-    pub(super) fn finish(self, shared: &mut Shared) -> Result<Finished, Error> {
-        Ok(Finished { home: self.home, parts: self.builder.finish(shared)? })
-    }
-
-    /// Counts the builder's bytes anew.
-    pub(super) fn recount(&mut self, total: &mut u64) {
-        let now = self.builder.bytes();
-        *total = *total - self.bytes + now;
-        self.bytes = now;
-    }
-}
+/// Where those without a table of their own go besides, by the blocks that want them.
+pub(super) type Others = HashMap<(RouteId, Vec<usize>), Arc<[UnifiedTarget]>>;
 
 /// What decides where a row goes, besides its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -183,15 +109,13 @@ impl Tables {
     #[must_use]
     pub fn new(settings: Settings, unified: Arc<Unified>, open: Box<dyn Open + Send>) -> Self {
         Self {
-            settings: Arc::new(settings),
+            opening: Opening::new(settings, open),
             unified,
             only_unified: false,
-            open,
             routes: Vec::new(),
             tables: Vec::new(),
             by_home: HashMap::new(),
             targets: HashMap::default(),
-            refused: HashSet::new(),
             others: HashMap::new(),
             without_table: BTreeMap::new(),
             bytes: 0,
@@ -263,13 +187,13 @@ impl Tables {
             return Ok(many);
         }
         // The first of equals, so that the choice depends on the rows alone.
-        let largest = self
-            .tables
-            .iter_mut()
-            .filter(|table| table.builder.open_rows() > 0)
-            .rev()
-            .max_by_key(|table| table.builder.bytes());
-        if let Some(table) = largest {
+        let of_open = |at: &usize| {
+            let builder = &self.tables.get(*at)?.builder;
+            (builder.open_rows() > 0).then(|| (builder.bytes(), *at))
+        };
+        let open = self.opening.order.iter().rev().filter_map(of_open);
+        let largest = open.max_by_key(|(bytes, _)| *bytes);
+        if let Some(table) = largest.and_then(|(_, at)| self.tables.get_mut(at)) {
             table.builder.close_row_group(&mut self.shared)?;
             table.recount(&mut self.bytes);
             self.drop_texts();
@@ -284,15 +208,14 @@ impl Tables {
             return;
         }
         self.unstage();
-        // Plans hold numbers of texts as well.
-        self.shared.stage.forget_plans();
-        self.forget_shapes();
         self.draft.forget_texts();
-        let texts = &mut self.shared.texts;
+        let Shared { texts, stage, .. } = &mut self.shared;
         let mut renumbering = texts.renumber();
         for table in &mut self.tables {
             table.builder.renumber(&mut renumbering, texts);
         }
+        stage.constants.renumber(texts);
+        self.familiar.renumber(texts);
     }
 
     /// Gives the values of all rows that wait to their columns.
@@ -330,25 +253,14 @@ impl Tables {
 
     /// Tables that have reached 80 % of the cap on columns, with their number of columns.
     pub fn near_cap(&self) -> impl Iterator<Item = (&Home, usize)> {
-        self.tables.iter().filter_map(|table| Some((&table.home, table.builder.near_cap()?)))
+        let open = self.opening.order.iter().filter_map(|&at| self.tables.get(at));
+        open.filter_map(|table| Some((&table.home, table.builder.near_cap()?)))
     }
 
     /// Events so far that are in [`OTHER_EVENTS`] for want of a table of their own, by source.
     #[must_use]
     pub const fn without_table(&self) -> &BTreeMap<String, u64> {
         &self.without_table
-    }
-
-    /// Forgets the mapper's ids, when it gives them anew.
-    pub fn forget_ids(&mut self) {
-        self.targets.clear();
-        self.forget_shapes();
-        for table in &mut self.tables {
-            table.builder.forget_ids();
-            if let Some(unified) = &mut table.unified {
-                unified.forget_ids();
-            }
-        }
     }
 
     /// Closes all tables, in the order in which they were opened.
@@ -373,8 +285,9 @@ impl Tables {
         names: &dyn Names,
         route_id: RouteId,
     ) -> Result<Targets, Error> {
-        if let Some(targets) = self.targets.get(&(route_id, row)) {
-            return Ok(targets.clone());
+        if let Some(targets) = self.targets.get(&(route_id, row)).cloned() {
+            self.wake(&targets)?;
+            return Ok(targets);
         }
         let id = row.table;
         let route = self.routes.get(route_id.0 as usize).cloned().unwrap_or_default();
@@ -440,19 +353,7 @@ impl Tables {
 
     /// Whether the table of an event's name is open, or may be.
     fn admits(&mut self, home: &Home) -> Result<bool, Error> {
-        let Home::Schema { table, .. } = home else { return Ok(true) };
-        if self.only_unified || table == OTHER_EVENTS || self.by_home.contains_key(home) {
-            return Ok(true);
-        }
-        if self.refused.contains(home) {
-            return Ok(false);
-        }
-        let admitted = self.open.admits(home);
-        let admitted = admitted.map_err(|source| Error::Open { table: table.clone(), source })?;
-        if !admitted {
-            self.refused.insert(home.clone());
-        }
-        Ok(admitted)
+        Ok(self.only_unified || self.by_home.contains_key(home) || self.opening.admits(home)?)
     }
 
     /// The unified tables of these blocks, for rows that are in `table` of their schema.
@@ -480,6 +381,14 @@ impl Tables {
         Ok(targets.into())
     }
 
+    /// Opens the tables that were open in a batch before only, in the order of the first time.
+    fn wake(&mut self, targets: &Targets) -> Result<(), Error> {
+        let Self { opening, tables, bytes, .. } = self;
+        let unified = targets.unified.iter().map(|target| target.table);
+        let all = targets.discards.into_iter().chain(targets.table).chain(unified);
+        all.into_iter().try_for_each(|at| opening.wake(at, tables, bytes))
+    }
+
     /// The targets that were asked for before.
     pub(super) fn known_targets(&self, row: RowOf, route: RouteId) -> Option<Targets> {
         self.targets.get(&(route, row)).cloned()
@@ -491,61 +400,14 @@ impl Tables {
         kind: TableKind,
         block: Option<usize>,
     ) -> Result<usize, Error> {
+        let Self { opening, tables, bytes, .. } = self;
         if let Some(&at) = self.by_home.get(&home) {
+            opening.wake(at, tables, bytes)?;
             return Ok(at);
         }
-        let name = match &home {
-            Home::Schema { table, .. } => table.clone(),
-            Home::Unified { name, .. } => name.clone(),
-        };
-        let (plan, files) =
-            self.open.open(&home).map_err(|source| Error::Open { table: name.clone(), source })?;
-        let mut constants = Vec::new();
-        if kind != TableKind::MergeRules {
-            constants.push(("uuid_ts".to_owned(), self.settings.batch_time));
-            if self.settings.loaded_at {
-                constants.push(("loaded_at".to_owned(), self.settings.batch_time));
-            }
-        }
-        let initial = if block.is_some() {
-            unified::CORE
-                .iter()
-                .map(|&(name, column_type, required)| (name.to_owned(), column_type, required))
-                .collect()
-        } else {
-            first_columns(kind)
-        };
-        let table = Table { name, kind, initial, constants };
-        let builder = TableBuilder::open(Arc::clone(&self.settings), table, plan, files);
-        let unified = block.map(|block| UnifiedRows::new(&builder, block));
-        let bytes = builder.bytes();
-        self.bytes += bytes;
-        self.tables.push(Opened { home: home.clone(), builder, bytes, unified });
-        self.by_home.insert(home, self.tables.len() - 1);
-        Ok(self.tables.len() - 1)
-    }
-}
-
-/// The columns that every file of such a table has, whether a value comes or not, and which of them
-/// are never empty.
-fn first_columns(kind: TableKind) -> Vec<(String, ColumnType, bool)> {
-    let id = ("id".to_owned(), ColumnType::String, true);
-    let received_at = ("received_at".to_owned(), ColumnType::Datetime, true);
-    let texts = |names: &[&str]| -> Vec<_> {
-        names.iter().map(|name| ((*name).to_owned(), ColumnType::String, false)).collect()
-    };
-    match kind {
-        TableKind::MergeRules => texts(&[
-            "merge_property_1_type",
-            "merge_property_1_value",
-            "merge_property_2_type",
-            "merge_property_2_value",
-        ]),
-        TableKind::Discards => vec![received_at],
-        TableKind::Rejected => {
-            let names = ["reason", "detail", "type", "event", "user_id", "anonymous_id", "payload"];
-            [vec![id, received_at], texts(&names)].concat()
-        }
-        _ => vec![id, received_at],
+        let at = tables.len();
+        tables.push(opening.first(at, (&home, kind, block), bytes)?);
+        self.by_home.insert(home, at);
+        Ok(at)
     }
 }

@@ -75,10 +75,10 @@ impl Texts {
         number
     }
 
-    /// The number of `text`, which `last` may be.
+    /// The number of `text`, which `last` may be; it may also be none, or one of another batch.
     #[inline]
     pub(super) fn number_again(&mut self, last: u32, text: &str) -> u32 {
-        if last != UNNUMBERED && self.get(last) == text.as_bytes() {
+        if (last as usize) < self.ends.len() && self.get(last) == text.as_bytes() {
             last
         } else {
             self.number(text)

@@ -137,6 +137,11 @@ impl UnifiedRows {
         }
     }
 
+    /// Number of the block.
+    pub(super) const fn block(&self) -> usize {
+        self.block
+    }
+
     /// Starts a row and fills what is known before its cells.
     pub(super) fn begin_row(
         &mut self,
@@ -250,12 +255,6 @@ impl UnifiedRows {
             builder.cell_named(canonical, &mut Given::new(&cell), texts, leaves);
         }
         self.aliases = held;
-    }
-
-    /// Forgets the mapper's ids.
-    pub(super) fn forget_ids(&mut self) {
-        self.roles.clear();
-        self.extras.clear();
     }
 
     /// Keeps where a member's column goes, unless that has no column yet.

@@ -72,8 +72,8 @@ impl Open for Opener {
         let plan = match &mut self.planned {
             Some(planned) => Plan::Rewrite(planned.remove(&folder).unwrap_or_default()),
             None => Plan::Cut(match self.registry.latest(&folder)? {
-                Some(latest) => Schema::clone(&latest),
-                None => Schema::empty(),
+                Some(latest) => latest,
+                None => Schema::empty().into(),
             }),
         };
         let files = TableParts { parts: Arc::clone(&self.parts), table: self.opened };

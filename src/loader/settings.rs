@@ -2,6 +2,7 @@
 //! batch besides its records. No secret is among them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +115,7 @@ impl Settings {
     /// # Errors
     /// [`SettingError`] for the first setting that is none.
     pub fn unified(&self) -> Result<Unified, SettingError> {
-        Ok(Compiled::new(self)?.unified)
+        Ok(Unified::clone(&Compiled::new(self)?.unified))
     }
 }
 
@@ -133,7 +134,7 @@ pub struct SettingError {
 pub(super) struct Compiled {
     pub(super) dialect: Dialect,
     pub(super) layouts: BTreeMap<String, Layout>,
-    pub(super) unified: Unified,
+    pub(super) unified: Arc<Unified>,
     base: columnar::Settings,
 }
 
@@ -170,10 +171,10 @@ impl Compiled {
         Ok(Self {
             dialect,
             layouts: layouts.map(|(source, layout)| (source.clone(), layout.into())).collect(),
-            unified: Unified::new(
+            unified: Arc::new(Unified::new(
                 settings.unified.iter().map(Block::from).collect(),
                 escaped_names(dialect),
-            ),
+            )),
             base,
         })
     }
@@ -327,7 +328,8 @@ mod tests {
         );
         // There `event_date` is escaped too, which is no standard column but a property.
         let databricks = Settings { dialect: "databricks".into(), ..Settings::default() };
-        let escaped = Compiled::new(&databricks).unwrap().unified.escaped;
+        let compiled = Compiled::new(&databricks).unwrap();
+        let escaped = &compiled.unified.escaped;
         assert!(escaped.iter().all(|(name, _)| name != "_event_date"), "{escaped:?}");
     }
 }

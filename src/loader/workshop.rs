@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use super::{Error, SharedSettings};
 use crate::columnar::{Event, EventLeaves, Leaves, Room, RouteId, Tables};
 use crate::event::{Node, Parser, Tape, known};
 use crate::record::Route;
-use crate::storage::keys::Part;
+use crate::storage::keys::{Number, Part};
 use crate::storage::registry::Registry;
 use crate::warehouse::{Dialect, Layout, Mapper, Origin, Outline, Rejected, Sink, Unmappable};
 
@@ -41,8 +41,25 @@ struct Mapping {
     parser: Parser,
     mapper: Mapper,
     outline: Outline,
-    /// The memory of the last batch, unless one is open.
+    /// What the last batch left, unless one is open.
     room: Room,
+    /// What the events that the room knows were mapped with; `None` if it knows of none.
+    basis: Option<Basis>,
+}
+
+/// Settings in both forms.
+#[derive(Clone, Debug)]
+struct Basis {
+    settings: Arc<Settings>,
+    compiled: Arc<Compiled>,
+}
+
+impl Basis {
+    fn new(settings: Arc<Settings>, number: Number) -> Result<Self, Error> {
+        let compiled = Compiled::new(&settings)
+            .map_err(|error| Error::Plan { number: number.0, reason: error.to_string() })?;
+        Ok(Self { settings, compiled: Arc::new(compiled) })
+    }
 }
 
 impl Mapping {
@@ -52,6 +69,7 @@ impl Mapping {
             mapper: Mapper::new(dialect),
             outline: Outline::default(),
             room: Room::default(),
+            basis: None,
         }
     }
 }
@@ -69,39 +87,61 @@ impl Warehouse {
     /// Makes the rows of every event, as if none were like one before.
     #[cfg(test)]
     pub(super) fn know_no_outlines(&self) {
-        let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
-        mapping.outline = Outline::blind();
+        self.lock().outline = Outline::blind();
     }
 
-    fn rows(
+    /// The rows of a batch that is cut with `settings`; what is known of events holds as long as they are
+    /// the same.
+    fn cut_rows(
         &self,
         batch: &Batch,
-        settings: &Settings,
+        settings: Arc<Settings>,
         opener: Opener,
     ) -> Result<MappedRows, Error> {
-        let compiled = Compiled::new(settings)
-            .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
+        let known = self.lock().basis.clone();
+        let basis = match known.filter(|known| Arc::ptr_eq(&known.settings, &settings)) {
+            Some(known) => known,
+            None => {
+                self.lock().room.forget();
+                Basis::new(settings, batch.number)?
+            }
+        };
+        let rows = self.rows(batch, &basis.compiled, opener);
+        Ok(MappedRows { basis: Some(basis), ..rows })
+    }
+
+    /// The rows of a batch that leaves nothing known.
+    fn rows(&self, batch: &Batch, compiled: &Arc<Compiled>, opener: Opener) -> MappedRows {
         let room = {
-            let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut mapping = self.lock();
             if mapping.mapper.dialect() == compiled.dialect {
+                let generation = mapping.mapper.generation();
                 mapping.mapper.begin_batch();
+                if mapping.mapper.generation() != generation {
+                    mapping.room.forget();
+                }
             } else {
                 *mapping = Mapping::new(compiled.dialect);
             }
+            mapping.basis = None;
             std::mem::take(&mut mapping.room)
         };
-        let unified = Arc::new(compiled.unified.clone());
+        let unified = Arc::clone(&compiled.unified);
         let parts = opener.parts();
-        Ok(MappedRows {
+        MappedRows {
             tables: Tables::new(compiled.of_batch(batch), unified, Box::new(opener)).in_room(room),
             mapping: Arc::clone(&self.mapping),
+            basis: None,
             routes: HashMap::default(),
-            layouts: compiled.layouts,
+            compiled: Arc::clone(compiled),
             usual_layout: Layout::default(),
-            dialect: compiled.dialect,
             writer: batch.writer.clone(),
             parts,
-        })
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mapping> {
+        self.mapping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,12 +151,12 @@ impl Workshop for Warehouse {
     }
 
     fn cut(&mut self, batch: &Batch, registry: &Registry) -> Result<(Box<dyn Rows>, Value), Error> {
-        let settings = self.settings.load();
+        let settings = self.settings.load_full();
         let written = serde_json::to_value(&*settings)
             .map_err(|error| Error::Plan { number: batch.number.0, reason: error.to_string() })?;
         let tables_max = usize::try_from(settings.tables_max).unwrap_or(usize::MAX);
         let opener = Opener::cut(registry.clone(), batch.folder.clone(), tables_max);
-        Ok((Box::new(self.rows(batch, &settings, opener)?), written))
+        Ok((Box::new(self.cut_rows(batch, settings, opener)?), written))
     }
 
     fn rewrite(
@@ -132,7 +172,10 @@ impl Workshop for Warehouse {
                 reason: format!("its settings cannot be read: {error}"),
             })?;
         let opener = Opener::rewrite(registry.clone(), batch.folder.clone(), files)?;
-        Ok(Box::new(self.rows(batch, &settings, opener)?))
+        let Basis { compiled, .. } = Basis::new(Arc::new(settings), batch.number)?;
+        // The columns are those of the plan, which were the newest once.
+        self.lock().room.forget();
+        Ok(Box::new(self.rows(batch, &compiled, opener)))
     }
 }
 
@@ -140,11 +183,12 @@ impl Workshop for Warehouse {
 struct MappedRows {
     tables: Tables,
     mapping: Arc<Mutex<Mapping>>,
+    /// Set if what is known after the batch is of use for the next one.
+    basis: Option<Basis>,
     /// By the address of the route, which is kept beside so that it stays its own.
     routes: HashMap<usize, (Arc<Route>, RouteId), foldhash::fast::FixedState>,
-    layouts: std::collections::BTreeMap<String, Layout>,
+    compiled: Arc<Compiled>,
     usual_layout: Layout,
-    dialect: Dialect,
     writer: Part,
     parts: Arc<Parts>,
 }
@@ -298,7 +342,7 @@ impl Rows for MappedRows {
         let refused = match parser.parse(incoming.event.payload) {
             Err(_) => UNPARSABLE,
             Ok(tape) => {
-                let layout = self.layouts.get(&incoming.route.source_id);
+                let layout = self.compiled.layouts.get(&incoming.route.source_id);
                 let layout = layout.unwrap_or(&self.usual_layout);
                 let event_type = event_type(&tape);
                 let leaves = EventLeaves::new(&tape);
@@ -318,7 +362,7 @@ impl Rows for MappedRows {
                     source_id: &incoming.route.source_id,
                     source_type: &incoming.route.platform,
                     destination_id: DESTINATION,
-                    destination_type: self.dialect.name(),
+                    destination_type: self.compiled.dialect.name(),
                     received_at,
                     minted_id: &minted,
                 };
@@ -365,8 +409,14 @@ impl Rows for MappedRows {
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<LocalFile>, Error> {
-        let (finished, room) = self.tables.finish_and_clear().map_err(Error::Rows)?;
-        self.mapping.lock().unwrap_or_else(PoisonError::into_inner).room = room;
+        let (finished, mut room) = self.tables.finish_and_clear().map_err(Error::Rows)?;
+        if self.basis.is_none() {
+            room.forget();
+        }
+        {
+            let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+            (mapping.room, mapping.basis) = (room, self.basis);
+        }
         local_files(finished, &self.parts)
     }
 }

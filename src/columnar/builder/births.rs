@@ -3,14 +3,49 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Slot, TableBuilder};
+use super::{Files, Plan, Slot, Table, TableBuilder};
 use crate::clock::Timestamp;
+use crate::columnar::Settings;
 use crate::columnar::column::{Birth, Column};
 use crate::columnar::overflow::OVERFLOW;
 use crate::columnar::schema::{self, Schema};
 use crate::warehouse::{ColumnType, Scalar};
 
 impl TableBuilder {
+    /// Opens the table for another batch with the columns that it has. Gives the files back if those of
+    /// `schema`, the newest, are others: it is to be opened anew then. Only after
+    /// [`TableBuilder::finish`] of a cut.
+    pub(in crate::columnar) fn reopen(
+        &mut self,
+        settings: Arc<Settings>,
+        (constants, schema): (&[(&'static str, Timestamp)], &Arc<Schema>),
+        files: Box<dyn Files>,
+    ) -> Option<Box<dyn Files>> {
+        let is_its = Arc::ptr_eq(&self.schema, schema) || self.schema.columns == schema.columns;
+        // One that got no row may have columns that no file has.
+        if !is_its || self.columns.len() != schema.columns.len() {
+            return Some(files);
+        }
+        (self.settings, self.files) = (settings, files);
+        (self.base_version, self.schema) = (schema.version, Arc::clone(schema));
+        for &(name, time) in constants {
+            self.add_constant(name, time);
+        }
+        None
+    }
+
+    /// Opens the table anew, as [`TableBuilder::open`]: what was known of its rows does not hold.
+    pub(in crate::columnar) fn open_anew(
+        &mut self,
+        settings: Arc<Settings>,
+        table: Table,
+        plan: Plan,
+        files: Box<dyn Files>,
+    ) {
+        let turns = self.turns + 1;
+        *self = Self { turns, ..Self::open(settings, table, plan, files) };
+    }
+
     /// The column of that name in any case, if a cell can be given to it.
     pub(in crate::columnar) fn find(&self, name: &str) -> Option<Slot> {
         let name = lower(name);
@@ -95,12 +130,12 @@ impl TableBuilder {
     }
 
     /// Makes the columns those of `schema`, which widens what is there.
-    pub(super) fn adopt(&mut self, schema: Schema) {
+    pub(super) fn adopt(&mut self, schema: Arc<Schema>) {
         for column in schema.columns.iter().skip(self.columns.len()) {
             self.push_column(column.clone(), Birth::Known);
         }
         self.base_version = schema.version;
-        self.schema = Arc::new(schema);
+        self.schema = schema;
     }
 }
 

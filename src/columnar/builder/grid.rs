@@ -7,7 +7,7 @@
 
 use super::Slot;
 use crate::columnar::column::Column;
-use crate::columnar::stage::{Stage, To, Waiting, What};
+use crate::columnar::stage::{NO_PLACE, Stage, To, Waiting, What};
 
 /// Rows of a block: their values take some 200 KiB.
 const BLOCK_ROWS: usize = 512;
@@ -56,15 +56,20 @@ pub(super) struct Grid<'s> {
 }
 
 impl<'s> Grid<'s> {
-    /// `columns` is the number of columns of the table.
-    pub(super) fn new(stage: &'s Stage, rows: &'s [Waiting], columns: usize) -> Self {
-        let mut places = vec![u32::MAX; stage.plans_len()];
+    /// `columns` is the number of columns of the table; `places` are those that the stage lends, and
+    /// are left as they were.
+    pub(super) fn new(
+        stage: &'s Stage,
+        rows: &'s [Waiting],
+        columns: usize,
+        places: &mut [u32],
+    ) -> Self {
         let mut plans: Vec<Followed> = Vec::new();
         let mut by_row = Vec::with_capacity(rows.len());
         for waiting in rows {
             let Some(place) = places.get_mut(waiting.plan as usize) else { continue };
-            if *place == u32::MAX {
-                *place = u32::try_from(plans.len()).unwrap_or(u32::MAX);
+            if *place == NO_PLACE {
+                *place = u32::try_from(plans.len()).unwrap_or(NO_PLACE);
                 plans.push(Followed { plan: waiting.plan, rows: 0 });
             }
             by_row.push(*place);
@@ -74,6 +79,9 @@ impl<'s> Grid<'s> {
         }
         let mut values = vec![0; columns];
         for followed in &plans {
+            if let Some(place) = places.get_mut(followed.plan as usize) {
+                *place = NO_PLACE;
+            }
             for to in stage.plan(followed.plan) {
                 if let Some(count) = values.get_mut(to.slot.0 as usize) {
                     *count += followed.rows;
@@ -188,7 +196,7 @@ impl<'s> Grid<'s> {
     #[inline]
     fn number(&self, waiting: Waiting, to: To) -> u32 {
         if to.what() == What::Constant {
-            return to.from();
+            return self.stage.constants.number(to.from());
         }
         let at = waiting.numbers as usize + to.from() as usize;
         self.stage.numbers.get(at).copied().unwrap_or_default()

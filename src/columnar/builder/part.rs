@@ -17,7 +17,7 @@ pub(in crate::columnar) struct Table {
     /// Columns of every file, in order: name, type, required.
     pub(in crate::columnar) initial: Vec<(String, ColumnType, bool)>,
     /// Columns with the same time in every row.
-    pub(in crate::columnar) constants: Vec<(String, Timestamp)>,
+    pub(in crate::columnar) constants: Vec<(&'static str, Timestamp)>,
 }
 
 /// Makes the files of one table.
@@ -29,11 +29,20 @@ pub trait Files: Send {
     fn create(&mut self, part: u32) -> io::Result<Box<dyn io::Write + Send>>;
 }
 
+/// Where the files of a table go between two batches: it has none.
+pub(super) struct NoFiles;
+
+impl Files for NoFiles {
+    fn create(&mut self, _: u32) -> io::Result<Box<dyn io::Write + Send>> {
+        Err(io::Error::other("the table is not open"))
+    }
+}
+
 /// Where the schemas and the ends of row groups come from.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// From the rows; the newest schema is given, [`Schema::empty`] for a new table.
-    Cut(Schema),
+    Cut(Arc<Schema>),
     /// From a plan made before.
     Rewrite(Vec<PlannedPart>),
 }

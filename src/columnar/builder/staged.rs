@@ -9,6 +9,7 @@ use super::{Slot, TableBuilder};
 use crate::columnar::Error;
 use crate::columnar::builder::Shared;
 use crate::columnar::column::{Birth, Column, VALUE_BYTES};
+use crate::columnar::constants::Constants;
 use crate::columnar::draft::{Draft, Kind};
 use crate::columnar::overflow::ASIDE_BYTES;
 use crate::columnar::stage::{To, Waiting, What};
@@ -94,6 +95,7 @@ struct Seen {
 pub(in crate::columnar) struct Planning<'b> {
     builder: &'b TableBuilder,
     pushes: &'b mut Pushes,
+    constants: &'b mut Constants,
     texts: &'b mut Texts,
     seen: Vec<Seen>,
     to: Vec<To>,
@@ -122,12 +124,12 @@ impl<'b> Planning<'b> {
     pub(in crate::columnar) fn new(
         builder: &'b TableBuilder,
         pushes: &'b mut Pushes,
-        texts: &'b mut Texts,
+        (constants, texts): (&'b mut Constants, &'b mut Texts),
         values: usize,
     ) -> Self {
         let seen = vec![Seen::default(); builder.columns.len()];
         let (to, lengths) = (Vec::with_capacity(values), Vec::with_capacity(values));
-        Self { builder, pushes, texts, seen, to, bytes: 0, lengths }
+        Self { builder, pushes, constants, texts, seen, to, bytes: 0, lengths }
     }
 
     fn column(&self, slot: Slot) -> Result<&'b Column, Uncertain> {
@@ -239,7 +241,7 @@ impl<'b> Planning<'b> {
     pub(in crate::columnar) fn fill(&mut self, slot: Slot, text: &str) -> Result<(), Uncertain> {
         if self.fills(slot, ColumnType::String)? {
             self.bytes += VALUE_BYTES + text.len() as u64;
-            let from = self.texts.number(text);
+            let from = self.constants.place(text, self.texts);
             self.to.push(To::new(slot, What::Constant, from));
         }
         Ok(())
@@ -353,13 +355,15 @@ impl TableBuilder {
             return;
         }
         let Shared { stage, spare, .. } = shared;
-        let grid = Grid::new(stage, &self.staged, self.columns.len());
+        let mut places = stage.lend_places();
+        let grid = Grid::new(stage, &self.staged, self.columns.len(), &mut places);
         // No column is to grow step by step.
         for (column, count) in self.columns.iter_mut().zip(grid.values()) {
             column.reserve(*count, spare);
         }
         let waiting = u32::try_from(self.staged.len()).unwrap_or(u32::MAX);
         grid.give(self.row - waiting, &mut self.columns);
+        stage.return_places(places);
         self.staged.clear();
     }
 

@@ -24,9 +24,9 @@ fn file(values: &[Option<Value>], compression: Compression) -> Bytes {
         name: "t".to_owned(),
         kind: TableKind::Event,
         initial: Vec::new(),
-        constants: vec![("uuid_ts".to_owned(), settings.batch_time)],
+        constants: vec![("uuid_ts", settings.batch_time)],
     };
-    let plan = Plan::Cut(Schema::empty());
+    let plan = Plan::Cut(Schema::empty().into());
     let builder = TableBuilder::open(Arc::new(settings), table, plan, Box::new(files.clone()));
     let mut bench = Bench { builder, shared: Shared::default() };
     for value in values {

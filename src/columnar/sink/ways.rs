@@ -4,9 +4,10 @@ use super::Event;
 use crate::columnar::Error;
 use crate::columnar::builder::{Planned, Planning, Push, Pushes, Shared, Uncertain};
 use crate::columnar::draft::{Draft, Mark, Row};
+use crate::columnar::opening::{Opened, Opening};
 use crate::columnar::shapes::{Shapes, Way, WayRow};
 use crate::columnar::stage::Waiting;
-use crate::columnar::tables::{Opened, Tables};
+use crate::columnar::tables::Tables;
 use crate::columnar::texts::Texts;
 use crate::columnar::unified_rows::{self, Member};
 use crate::columnar::values::Values;
@@ -14,6 +15,7 @@ use crate::unified::{self, Platform, of_library, of_user_agent};
 
 /// What an event's values go to.
 pub(super) struct Stores<'t> {
+    pub(super) opening: &'t mut Opening,
     pub(super) tables: &'t mut [Opened],
     pub(super) shapes: &'t Shapes,
     pub(super) shared: &'t mut Shared,
@@ -22,14 +24,20 @@ pub(super) struct Stores<'t> {
 
 /// Leaves the values of an event to be given to their columns later; false if the way of its shape
 /// does not hold any more.
+///
+/// # Errors
+/// As [`Opening::wake`], and what a row group says that is full.
 pub(super) fn leave(
     stores: Stores<'_>,
     event: &Event<'_>,
     values: &mut impl Values,
     shape: usize,
 ) -> Result<bool, Error> {
-    let Stores { tables, shapes, shared, bytes } = stores;
+    let Stores { opening, tables, shapes, shared, bytes } = stores;
     let Some(way) = shapes.way(shape) else { return Ok(false) };
+    for row in &way.rows {
+        opening.wake(row.table, tables, bytes)?;
+    }
     let holds = |row: &WayRow| {
         tables.get(row.table).is_some_and(|table| table.builder.turns() == row.turns)
     };
@@ -126,14 +134,15 @@ fn find_row(
     let route = routes.get(event.route.0 as usize).ok_or(Uncertain)?;
     let len = cells.len();
     let cells = || cells.iter().map(|mark| mark.of_cell());
-    let texts = &mut shared.texts;
+    let Shared { texts, stage, .. } = shared;
     let mut keep = |table: usize, turns: u32, planning: Planning<'_>| {
         found.push(Found { table, turns, planned: planning.finish()? });
         Ok(())
     };
     if let Some(at) = targets.table {
         let builder = &tables.get(at).ok_or(Uncertain)?.builder;
-        let mut planning = Planning::new(builder, pushes, texts, len);
+        let constant = (&mut stage.constants, &mut *texts);
+        let mut planning = Planning::new(builder, pushes, constant, len);
         planning.own_cells(cells(), draft)?;
         keep(at, builder.turns(), planning)?;
     }
@@ -144,7 +153,9 @@ fn find_row(
         taken.push(target.table);
         let opened = tables.get(target.table).ok_or(Uncertain)?;
         let unified = opened.unified.as_ref().ok_or(Uncertain)?;
-        let mut planning = Planning::new(&opened.builder, pushes, texts, len + unified::CORE.len());
+        let len = len + unified::CORE.len();
+        let constant = (&mut stage.constants, &mut *texts);
+        let mut planning = Planning::new(&opened.builder, pushes, constant, len);
         let member = Member { kind: row.kind, event_type: event.event_type, route, target };
         unified.plan_row(&mut planning, plan, member, (cells(), draft))?;
         keep(target.table, opened.builder.turns(), planning)?;

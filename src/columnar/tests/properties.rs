@@ -109,7 +109,7 @@ fn opened(settings: &Settings, plan: Plan) -> (Bench, Memory) {
         ("id".to_owned(), ColumnType::String, true),
         ("received_at".to_owned(), ColumnType::Datetime, true),
     ];
-    table.constants = vec![("uuid_ts".to_owned(), settings.batch_time)];
+    table.constants = vec![("uuid_ts", settings.batch_time)];
     let settings = Arc::new(settings.clone());
     let builder = TableBuilder::open(settings, table, plan, Box::new(files.clone()));
     (Bench::new(builder), files)
@@ -174,7 +174,7 @@ proptest! {
         let mut schema = Schema::empty();
         // A second batch goes on from the schema of the first.
         for steps in [steps, later] {
-            let (mut live, files) = opened(&settings, Plan::Cut(schema.clone()));
+            let (mut live, files) = opened(&settings, Plan::Cut(schema.clone().into()));
             feed(&mut live, &steps, true).unwrap();
             let parts = live.finish().unwrap();
 

@@ -13,7 +13,7 @@ fn cut(rows: &[&[(&str, Scalar<'_>, &str)]]) -> (Vec<Part>, Vec<Vec<u8>>) {
 }
 
 fn cut_with(settings: Settings, rows: &[&[(&str, Scalar<'_>, &str)]]) -> (Vec<Part>, Vec<Vec<u8>>) {
-    let (mut builder, files) = open(settings, Plan::Cut(Schema::empty()));
+    let (mut builder, files) = open(settings, Plan::Cut(Schema::empty().into()));
     for cells in rows {
         row(&mut builder, cells);
     }
@@ -103,10 +103,10 @@ fn values_of_another_type_go_to_variants() {
 
 #[test]
 fn a_fraction_in_a_later_batch_never_rounds() {
-    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty().into()));
     row(&mut builder, &[("price", Scalar::Int(1), "1")]);
     let first = builder.finish().unwrap().remove(0);
-    let (mut builder, files) = open(settings(), Plan::Cut(Schema::clone(&first.schema)));
+    let (mut builder, files) = open(settings(), Plan::Cut(Arc::clone(&first.schema)));
     row(&mut builder, &[("price", Scalar::Float(1.5), "1.5")]);
     let second = builder.finish().unwrap().remove(0);
     assert_eq!((first.schema.version, second.schema.version), (1, 2));
@@ -132,7 +132,7 @@ fn variant_names_fit_the_identifier() {
 fn past_the_cap_keys_go_to_the_overflow() {
     let mut settings = settings();
     settings.columns_max = 3;
-    let (mut builder, files) = open(settings, Plan::Cut(Schema::empty()));
+    let (mut builder, files) = open(settings, Plan::Cut(Schema::empty().into()));
     row(&mut builder, &[("a", Scalar::Int(1), "1"), ("b", Scalar::Int(2), "2")]);
     assert_eq!(builder.near_cap(), None);
     row(&mut builder, &[("c", Scalar::Text("x\"y"), "x\"y"), ("a", Scalar::Bool(true), "true")]);
@@ -148,7 +148,7 @@ fn past_the_cap_keys_go_to_the_overflow() {
 fn the_cap_warns_at_four_fifths() {
     let mut settings = settings();
     settings.columns_max = 5;
-    let (mut builder, _) = open(settings, Plan::Cut(Schema::empty()));
+    let (mut builder, _) = open(settings, Plan::Cut(Schema::empty().into()));
     row(&mut builder, &[("a", Scalar::Int(1), "1"), ("b", Scalar::Int(2), "2")]);
     row(&mut builder, &[("c", Scalar::Int(1), "1")]);
     assert_eq!(builder.near_cap(), None);
@@ -158,7 +158,7 @@ fn the_cap_warns_at_four_fifths() {
 
 #[test]
 fn a_new_column_after_a_closed_row_group_starts_a_part() {
-    let (mut builder, files) = open(settings(), Plan::Cut(Schema::empty()));
+    let (mut builder, files) = open(settings(), Plan::Cut(Schema::empty().into()));
     row(&mut builder, &[("a", Scalar::Int(1), "1")]);
     builder.close_row_group().unwrap();
     row(&mut builder, &[("a", Scalar::Int(2), "2")]);
@@ -176,7 +176,7 @@ fn a_new_column_after_a_closed_row_group_starts_a_part() {
 fn longer_strings_widen_the_bound_once_a_part() {
     let long = "x".repeat(700);
     let longer = "x".repeat(3_000_000);
-    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty().into()));
     row(&mut builder, &[("a", Scalar::Text("short"), "short")]);
     builder.close_row_group().unwrap();
     row(&mut builder, &[("a", Scalar::Text(&long), &long)]);
@@ -215,14 +215,14 @@ fn the_layout_and_then_pins_decide_before_values() {
 #[test]
 fn the_span_of_a_part_is_that_of_its_column() {
     let moment = |micros: i64| ("received_at", Scalar::Datetime(micros), "");
-    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty().into()));
     for row_of in [&[moment(70)][..], &[moment(-5)], &[("a", Scalar::Int(1), "1")]] {
         row(&mut builder, row_of);
     }
     let parts = builder.finish().unwrap();
     let span = (parts[0].min_received_at.micros(), parts[0].max_received_at.micros());
     assert_eq!(span, (-5, 70));
-    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty().into()));
     row(&mut builder, &[("a", Scalar::Int(1), "1")]);
     let parts = builder.finish().unwrap();
     assert_eq!(parts[0].min_received_at.micros(), 1_000_000);
@@ -230,7 +230,7 @@ fn the_span_of_a_part_is_that_of_its_column() {
 
 #[test]
 fn a_plan_that_does_not_fit_is_refused() {
-    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty()));
+    let (mut builder, _) = open(settings(), Plan::Cut(Schema::empty().into()));
     for n in 0..3 {
         row(&mut builder, &[("a", Scalar::Int(n), "n")]);
     }
@@ -268,11 +268,11 @@ fn sample_file() -> Bytes {
         ("received_at".to_owned(), ColumnType::Datetime, true),
         ("event_date".to_owned(), ColumnType::Date, false),
     ];
-    table.constants = vec![("uuid_ts".to_owned(), settings.batch_time)];
+    table.constants = vec![("uuid_ts", settings.batch_time)];
     let mut builder = Bench::new(TableBuilder::open(
         Arc::new(settings),
         table,
-        Plan::Cut(Schema::empty()),
+        Plan::Cut(Schema::empty().into()),
         Box::new(files.clone()),
     ));
     let large = "some text of no great worth ".repeat(100);
@@ -363,7 +363,7 @@ fn required_columns_are_never_empty() {
         ("id".to_owned(), ColumnType::String, true),
         ("received_at".to_owned(), ColumnType::Datetime, true),
     ];
-    let plan = Plan::Cut(Schema::empty());
+    let plan = Plan::Cut(Schema::empty().into());
     let mut builder =
         Bench::new(TableBuilder::open(Arc::new(settings()), table, plan, Box::new(files.clone())));
     row(&mut builder, &[("received_at", Scalar::Text("soon"), "soon")]);

@@ -8,7 +8,7 @@ use super::*;
 use crate::columnar::draft::Kind;
 use crate::record::Route;
 use crate::unified::{Block, Unified};
-use crate::warehouse::{ColumnId, Names, Sink as _, TableId};
+use crate::warehouse::{ColumnId, ColumnType, Names, Sink as _, TableId};
 
 /// Names that meet core columns, variants, aliases, constants and each other.
 const NAMES: [&str; 24] = [
@@ -133,7 +133,10 @@ impl Open for Lake {
     ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
         let mut all = self.0.lock().unwrap();
         let (plan, files) = all.entry(home.clone()).or_default();
-        Ok((plan.clone().unwrap_or_else(|| Plan::Cut(Schema::empty())), Box::new(files.clone())))
+        Ok((
+            plan.clone().unwrap_or_else(|| Plan::Cut(Schema::empty().into())),
+            Box::new(files.clone()),
+        ))
     }
 }
 
@@ -163,6 +166,21 @@ fn tables(lake: &Lake, knows_shapes: bool) -> Tables {
         tables.shapes.know_none();
     }
     tables
+}
+
+/// A column that another writer may add to the schema.
+fn added_by_another(schema: &Schema) -> Option<Column> {
+    let is_new = |name: &&&str| {
+        **name != "_overflow" && !schema.columns.iter().any(|column| *column.name == ***name)
+    };
+    let name = NAMES.iter().filter(|name| **name == name.to_lowercase()).find(is_new)?;
+    Some(Column {
+        name: (*name).to_owned(),
+        column_type: ColumnType::Boolean,
+        required: false,
+        first_seen: settings().batch_time,
+        max_bytes: 0,
+    })
 }
 
 /// Gives the events to the tables; every ninth time they are relieved of some memory.
@@ -215,20 +233,23 @@ proptest! {
         first in traffic(),
         second in traffic(),
         memory in prop_oneof![Just(u64::MAX), 20_000_u64..60_000],
+        another in 0_usize..4,
     ) {
         let mut schemas: HashMap<Home, Plan> = HashMap::new();
-        // A second batch goes on from the schemas of the first.
-        for traffic in [first, second] {
+        let mut room = Room::default();
+        // Each batch goes on from the schemas of the one before, and from what is known since then.
+        for (batch, traffic) in [&first, &second, &first].into_iter().enumerate() {
             let live = Lake::of(schemas.clone());
-            let mut cut = tables(&live, true);
-            feed(&mut cut, &traffic, memory);
-            let finished = cut.finish().unwrap();
+            let mut cut = tables(&live, true).in_room(room);
+            feed(&mut cut, traffic, memory);
+            let (finished, left) = cut.finish_and_clear().unwrap();
+            room = left;
             let plans: HashMap<Home, Plan> =
                 finished.iter().map(|table| (table.home.clone(), planned(&table.parts))).collect();
             for knows_shapes in [false, true] {
                 let copies = Lake::of(plans.clone());
                 let mut again = tables(&copies, knows_shapes);
-                feed(&mut again, &traffic, u64::MAX);
+                feed(&mut again, traffic, u64::MAX);
                 prop_assert_eq!(&again.finish().unwrap(), &finished);
                 let (copies, live) = (copies.files(), live.files());
                 let written = |files: &BTreeMap<Home, Vec<Vec<u8>>>| {
@@ -240,7 +261,13 @@ proptest! {
             }
             for table in finished {
                 if let Some(part) = table.parts.last() {
-                    schemas.insert(table.home, Plan::Cut(Schema::clone(&part.schema)));
+                    let mut schema = Schema::clone(&part.schema);
+                    if another == batch {
+                        // Another writer was there.
+                        schema.version += 1;
+                        schema.columns.extend(added_by_another(&schema));
+                    }
+                    schemas.insert(table.home, Plan::Cut(schema.into()));
                 }
             }
         }
@@ -265,12 +292,28 @@ fn a_shape_waits_once_its_columns_are_there() {
     let of_both = |events| traffic(vec![template.clone(), other.clone()], events);
     feed(&mut tables, &of_both(vec![(1, 3), (1, 3)]), u64::MAX);
     assert_eq!(tables.waiting(), 4);
-    let finished = tables.finish().unwrap();
+    let (finished, room) = tables.finish_and_clear().unwrap();
     assert_eq!(finished.iter().map(|table| table.parts[0].rows()).sum::<u64>(), 4 * 8);
     // In the next batch they are from the start.
-    let schema = |part: &Part| Plan::Cut(Schema::clone(&part.schema));
+    let schema = |part: &Part| Plan::Cut(Arc::clone(&part.schema));
     let known = finished.iter().map(|table| (table.home.clone(), schema(&table.parts[0])));
-    let mut tables = self::tables(&Lake::of(known.collect()), true);
+    let known: HashMap<Home, Plan> = known.collect();
+    let mut tables = self::tables(&Lake::of(known.clone()), true);
     feed(&mut tables, &of_both(vec![(0, 1), (1, 1)]), u64::MAX);
     assert_eq!(tables.waiting(), 8);
+    // In the room of the first, their ways are known, too: no plan is made.
+    let mut tables = self::tables(&Lake::of(known), true).in_room(room);
+    let plans = tables.shared.stage.plans_len();
+    feed(&mut tables, &of_both(vec![(0, 3), (1, 3)]), u64::MAX);
+    assert_eq!((tables.waiting(), tables.shared.stage.plans_len()), (8, plans));
+    // Another writer's column may be where one of theirs would come.
+    let (finished, room) = tables.finish_and_clear().unwrap();
+    let wider = finished.iter().map(|table| {
+        let mut schema = Schema::clone(&table.parts[0].schema);
+        schema.columns.extend(added_by_another(&schema));
+        (table.home.clone(), Plan::Cut(schema.into()))
+    });
+    let mut tables = self::tables(&Lake::of(wider.collect()), true).in_room(room);
+    feed(&mut tables, &of_both(vec![(0, 3)]), u64::MAX);
+    assert_eq!((tables.waiting(), tables.shared.stage.plans_len()), (4, plans + 4));
 }

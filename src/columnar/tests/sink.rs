@@ -46,7 +46,7 @@ impl Open for Lake {
         let files = Memory::default();
         let twice = self.0.lock().unwrap().insert(home.clone(), files.clone());
         assert!(twice.is_none(), "{home:?} opened twice");
-        Ok((Plan::Cut(Schema::empty()), Box::new(files)))
+        Ok((Plan::Cut(Schema::empty().into()), Box::new(files)))
     }
 
     fn admits(&mut self, home: &Home) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
@@ -358,21 +358,63 @@ fn a_table_that_cannot_be_opened_fails_the_event() {
     assert_eq!(error.to_string(), "cannot open table broken");
 }
 
+/// A lake that takes no further tables for events, or does.
+struct Full(Lake, bool);
+
+impl Open for Full {
+    fn open(
+        &mut self,
+        home: &Home,
+    ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
+        self.0.open(home)
+    }
+
+    fn admits(&mut self, _: &Home) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(!self.1)
+    }
+}
+
 #[test]
-fn new_ids_after_forgetting_find_the_same_columns() {
+fn a_name_that_had_no_table_may_have_one_in_the_next_batch() {
+    let mut bench = Bench::new(Vec::new());
+    let mut room = Room::default();
+    let route = route("prod", "webapp", "web");
+    let done: Cells<'_> = &[("id", text("m1"), "m1"), ("event", text("done"), "done")];
+    for (is_full, table) in [(true, "other_events"), (false, "done")] {
+        let unified = Arc::clone(&bench.tables.unified);
+        bench.lake = Lake::default();
+        let open = Full(bench.lake.clone(), is_full);
+        bench.tables = Tables::new(settings(), unified, Box::new(open)).in_room(room);
+        for _ in 0..2 {
+            bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
+        }
+        let unified = Arc::clone(&bench.tables.unified);
+        let next = Tables::new(settings(), unified, Box::new(Lake::default()));
+        room = std::mem::replace(&mut bench.tables, next).finish_and_clear().unwrap().1;
+        assert_eq!(bench.lake.rows(&schema_home("webapp_prod", table)).len(), 2);
+    }
+}
+
+#[test]
+fn new_ids_in_a_room_that_forgot_the_old_ones_find_the_same_columns() {
     let mut bench = Bench::new(Vec::new());
     let route = route("prod", "webapp", "web");
     let done: Cells<'_> = &[("id", text("m1"), "m1"), ("price", Scalar::Int(1), "1")];
     bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
-    bench.names = Interned::default();
-    bench.tables.forget_ids();
+    let (_, mut room) = bench.tables.finish_and_clear().unwrap();
+    room.forget();
+    let mut bench = Bench::new(Vec::new());
+    bench.tables = bench.tables.in_room(room);
     let other: Cells<'_> = &[("price", Scalar::Int(2), "2"), ("id", text("m2"), "m2")];
-    bench.event(&route, "track", &[("done", TableKind::Event, other)]).unwrap();
+    for _ in 0..3 {
+        bench.event(&route, "track", &[("done", TableKind::Event, other)]).unwrap();
+    }
     bench.tables.finish().unwrap();
     for home in [schema_home("webapp_prod", "done"), unified_home("prod", "user_events")] {
-        let rows = bench.lake.rows(&home);
-        assert_eq!(rows[1]["id"], Value::Text("m2".into()));
-        assert_eq!(rows[1]["price"], Value::Int(2));
+        for row in bench.lake.rows(&home) {
+            assert_eq!(row["id"], Value::Text("m2".into()));
+            assert_eq!(row["price"], Value::Int(2));
+        }
     }
 }
 
@@ -440,7 +482,7 @@ fn a_thousand_columns_without_values_stay_cheap() {
             initial: vec![("id".into(), ColumnType::String, true)],
             constants: Vec::new(),
         };
-        let plan = Plan::Cut(Schema { version: 1, columns });
+        let plan = Plan::Cut(Schema { version: 1, columns }.into());
         let builder =
             TableBuilder::open(Arc::new(settings()), table, plan, Box::new(files.clone()));
         let mut builder = super::Bench::new(builder);

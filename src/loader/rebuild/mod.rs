@@ -367,12 +367,13 @@ impl Rebuild {
         (settings, batch): (&Settings, &Batch),
         opener: Opener,
     ) -> Result<Tables, Error> {
-        let mut compiled = Compiled::new(settings).map_err(|error| super::Error::Plan {
+        let compiled = Compiled::new(settings).map_err(|error| super::Error::Plan {
             number: batch.number.0,
             reason: error.to_string(),
         })?;
-        compiled.unified.blocks.retain(|block| block.name == self.block.name);
-        let unified = Arc::new(compiled.unified.clone());
+        let mut unified = Unified::clone(&compiled.unified);
+        unified.blocks.retain(|block| block.name == self.block.name);
+        let unified = Arc::new(unified);
         let columns = compiled.of_batch(batch);
         let mut tables = Tables::only_unified(columns, Arc::clone(&unified), Box::new(opener));
         let block = unified.blocks.first().unwrap_or(&self.block);

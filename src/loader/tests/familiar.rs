@@ -188,8 +188,9 @@ fn read(files: &[LocalFile]) -> Vec<File> {
     files.iter().map(|file| (file.folder.to_string(), file.part, bytes(file))).collect()
 }
 
-/// The files of two batches of the events, in which schemas are new and known. Each batch is made
-/// again from what its plan would say, by a program that has just been started.
+/// The files of three batches of the events, in which schemas are new and known, and events are known
+/// since the same batch or one before. Each batch is made again from what its plan would say, by a
+/// program that has just been started.
 fn files(events: &[String], how: How) -> Result<Vec<File>, TestCaseError> {
     let store = Store::new(Arc::new(Memory::default()), Options::default());
     let registry = Registry::new(store);
@@ -201,7 +202,8 @@ fn files(events: &[String], how: How) -> Result<Vec<File>, TestCaseError> {
     let source = Source::new();
     let folder = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
-    for number in 1..=2 {
+    let (half, rest) = events.split_at(events.len() / 2);
+    for (number, events) in (1..).zip([half, events, rest]) {
         let batch = Batch {
             writer: Part::new("test").unwrap(),
             number: Number(number),
