@@ -1,9 +1,10 @@
 //! Latencies and counts, over the whole run and per slice of it.
 //!
-//! The main figure runs from the moment a request was *due* to its answer. A request that had to
-//! wait for a connection, because the server stalled, is charged that wait: the error known as
+//! The main figure runs from the moment a request was *due* to its acknowledgement. A request that had
+//! to wait for a connection, because the server stalled, is charged that wait: the error known as
 //! coordinated omission would leave it out. Beside it the time on the wire alone, and how late the
-//! generator itself was, which tells a slow server from a slow generator.
+//! generator itself was, which tells a slow server from a slow generator. What was refused or broke is
+//! no acknowledgement and has figures of its own: a server that refuses fast is not a fast server.
 
 use std::time::Duration;
 
@@ -28,6 +29,17 @@ pub(crate) enum Fate {
     Cut,
 }
 
+/// Which try of a request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Try {
+    /// The first, whose moment the schedule decided.
+    First,
+    /// A later one, after a refusal or a failure.
+    Retry,
+    /// One of a request that was acknowledged before.
+    Duplicate,
+}
+
 /// The times of one try, as offsets from the start of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -39,7 +51,7 @@ pub(crate) struct Times {
     pub(crate) ended: Duration,
 }
 
-/// Counts of tries and events.
+/// Counts of tries and events, of those tries that were sent in the measured time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
     /// Requests that got any answer or failed.
@@ -130,10 +142,10 @@ pub(crate) struct Slice {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     latency: Histogram<u64>,
-    wire: Histogram<u64>,
     lag: Histogram<u64>,
     accepted: Histogram<u64>,
     refused: Histogram<u64>,
+    broken: Histogram<u64>,
     /// Counts since the start.
     pub(crate) counts: Counts,
     slices: Vec<Slice>,
@@ -151,10 +163,10 @@ impl Recorder {
         let fine = || Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3);
         Ok(Self {
             latency: fine()?,
-            wire: fine()?,
             lag: fine()?,
             accepted: fine()?,
             refused: fine()?,
+            broken: fine()?,
             counts: Counts::default(),
             slices: Vec::new(),
             slice: Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 2)?,
@@ -163,25 +175,31 @@ impl Recorder {
         })
     }
 
-    /// Notes one first try that got an answer or failed.
-    pub(crate) fn note(&mut self, times: Times, fate: Fate, events: u32) {
+    /// Notes one try that got an answer or failed. A retry that is taken is charged from the moment
+    /// its request was first due, pauses included; a duplicate was due at no moment.
+    pub(crate) fn note(&mut self, times: Times, kind: Try, fate: Fate, events: u32) {
         self.close_slices(times.ended);
-        let latency = micros(times.ended.saturating_sub(times.due));
-        self.latency.saturating_record(latency);
-        self.slice.saturating_record(latency);
+        if fate == Fate::Taken && kind != Try::Duplicate {
+            let latency = micros(times.ended.saturating_sub(times.due));
+            self.latency.saturating_record(latency);
+            self.slice.saturating_record(latency);
+        }
         let wire = micros(times.ended.saturating_sub(times.sent));
-        self.wire.saturating_record(wire);
         match fate {
             Fate::Taken => self.accepted.saturating_record(wire),
             Fate::Refused(_) => self.refused.saturating_record(wire),
-            Fate::Broken | Fate::TimedOut | Fate::Cut => {}
+            Fate::Broken | Fate::TimedOut => self.broken.saturating_record(wire),
+            Fate::Cut => {}
         }
-        self.lag.saturating_record(micros(times.sent.saturating_sub(times.due)));
+        match kind {
+            Try::First => self.lag.saturating_record(micros(times.sent.saturating_sub(times.due))),
+            Try::Retry => self.counts.retries += 1,
+            Try::Duplicate => self.counts.duplicates += 1,
+        }
         self.count(fate, events);
     }
 
-    /// Counts a try whose latency says nothing about the schedule: a retry, a duplicate.
-    pub(crate) fn count(&mut self, fate: Fate, events: u32) {
+    fn count(&mut self, fate: Fate, events: u32) {
         self.counts.requests += 1;
         match fate {
             Fate::Taken => {
@@ -242,7 +260,7 @@ impl Recorder {
 
     /// The slices so far; the open one is closed.
     pub(crate) fn finish(&mut self) -> Vec<Slice> {
-        if !self.slice.is_empty() {
+        if !self.slice.is_empty() || self.open.events + self.open.failed > 0 {
             self.close_slice();
         }
         self.slices.clone()
@@ -253,14 +271,9 @@ impl Recorder {
         (self.latency.value_at_quantile(0.5), self.latency.value_at_quantile(0.99))
     }
 
-    /// Latency from due to answered.
+    /// Latency from due to 200.
     pub(crate) fn latency(&self) -> Percentiles {
         percentiles(&self.latency, true)
-    }
-
-    /// Latency from written to answered.
-    pub(crate) fn wire(&self) -> Percentiles {
-        percentiles(&self.wire, false)
     }
 
     /// Latency from written to 200.
@@ -271,6 +284,11 @@ impl Recorder {
     /// Latency from written to a refusal.
     pub(crate) fn refused(&self) -> Percentiles {
         percentiles(&self.refused, false)
+    }
+
+    /// From written to the end of a connection that broke, or of the sender's patience.
+    pub(crate) fn broken(&self) -> Percentiles {
+        percentiles(&self.broken, false)
     }
 
     /// From due to written: the generator's own lateness and the wait for a connection.
@@ -325,9 +343,9 @@ mod tests {
             let sent = free_at.max(due);
             let ended = if number == 500 { sent + ms(1_000) } else { sent + ms(1) };
             free_at = ended;
-            recorder.note(Times { due, sent, ended }, Fate::Taken, 1);
+            recorder.note(Times { due, sent, ended }, Try::First, Fate::Taken, 1);
         }
-        let (latency, wire) = (recorder.latency(), recorder.wire());
+        let (latency, wire) = (recorder.latency(), recorder.accepted());
         assert!(wire.p99 < 2_000, "the wire saw one slow answer: {}", wire.p99);
         assert!(latency.p99 > 850_000, "{}", latency.p99);
         assert!(latency.p90 > 100_000 && latency.p50 < 2_000);
@@ -340,7 +358,8 @@ mod tests {
     #[test]
     fn a_request_never_sent_still_counts_its_wait() {
         let mut recorder = Recorder::new(ms(1_000)).unwrap();
-        recorder.note(Times { due: ms(0), sent: ms(0), ended: ms(1) }, Fate::Taken, 1);
+        let times = Times { due: ms(0), sent: ms(0), ended: ms(1) };
+        recorder.note(times, Try::First, Fate::Taken, 1);
         recorder.abandon(ms(100), ms(5_100));
         assert_eq!(recorder.counts.abandoned, 1);
         assert!(recorder.latency().max >= 5_000_000);
@@ -355,5 +374,30 @@ mod tests {
         let counts = &recorder.counts;
         assert_eq!((counts.events_taken, counts.events_refused, counts.broken), (10, 20, 1));
         assert_eq!(counts.failed(), 2);
+    }
+
+    #[test]
+    fn only_acknowledgements_are_in_their_latency() {
+        let mut recorder = Recorder::new(ms(1_000)).unwrap();
+        let at = |due, sent, ended| Times { due: ms(due), sent: ms(sent), ended: ms(ended) };
+        for number in 0..100 {
+            let fast = at(number, number, number + 1);
+            recorder.note(fast, Try::First, Fate::Refused(503), 1);
+            recorder.note(fast, Try::First, Fate::Broken, 1);
+        }
+        recorder.note(at(0, 0, 5_000), Try::First, Fate::TimedOut, 1);
+        recorder.note(at(0, 10, 50), Try::First, Fate::Taken, 1);
+        recorder.note(at(0, 180, 200), Try::Retry, Fate::Taken, 1);
+        recorder.note(at(0, 300, 301), Try::Duplicate, Fate::Taken, 1);
+        let (latency, accepted) = (recorder.latency(), recorder.accepted());
+        assert_eq!((latency.count, accepted.count), (2, 3));
+        assert!((49_000..51_000).contains(&latency.p50), "{}", latency.p50);
+        assert!((199_000..201_000).contains(&latency.max), "its pause is charged: {}", latency.max);
+        let (refused, broken) = (recorder.refused(), recorder.broken());
+        assert!(refused.count == 100 && refused.max < 1_100, "{refused:?}");
+        assert!(broken.count == 101 && broken.max > 4_900_000, "{broken:?}");
+        assert_eq!((recorder.counts.retries, recorder.counts.duplicates), (1, 1));
+        let slices = recorder.finish();
+        assert_eq!(slices.iter().map(|slice| slice.failed).sum::<u64>(), 201, "{slices:?}");
     }
 }

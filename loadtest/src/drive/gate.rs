@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -85,8 +84,6 @@ pub(super) struct Gate {
     rules: Rules,
     open: Semaphore,
     state: Mutex<State>,
-    retries: AtomicU64,
-    duplicates: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -137,13 +134,7 @@ impl Gate {
             rng: Rng::lane(rules.seed, 0x6A7E),
             numbers: 0,
         };
-        Self {
-            rules,
-            open: Semaphore::new(0),
-            state: Mutex::new(state),
-            retries: AtomicU64::new(0),
-            duplicates: AtomicU64::new(0),
-        }
+        Self { rules, open: Semaphore::new(0), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -229,7 +220,6 @@ impl Gate {
         let pause = asked.unwrap_or_else(|| doubled.min(rules.cap.0));
         // A tenth at random on top, so that clients refused together do not come back together.
         let pause = pause.mul_f64(1.0 + 0.1 * state.rng.unit());
-        self.retries.fetch_add(1, Ordering::Relaxed);
         let at = self.now() + pause;
         state.wait(at, attempt);
         Ok(())
@@ -239,7 +229,6 @@ impl Gate {
     pub(super) fn repeat(&self, attempt: Attempt) {
         let mut state = self.state();
         if state.waiting.len() < self.rules.retry.queue {
-            self.duplicates.fetch_add(1, Ordering::Relaxed);
             let pause = Duration::from_millis(state.rng.below(500));
             let at = self.now() + pause;
             state.wait(at, Attempt { duplicate: true, tries: 0, ..attempt });
@@ -275,14 +264,6 @@ impl Gate {
                 each(due);
             }
         }
-    }
-
-    pub(super) fn retries(&self) -> u64 {
-        self.retries.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn duplicates(&self) -> u64 {
-        self.duplicates.load(Ordering::Relaxed)
     }
 
     /// Lets through what is due; answers how long the pacer may sleep, none when the run is over.

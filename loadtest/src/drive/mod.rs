@@ -101,18 +101,16 @@ pub(crate) struct Outcome {
     pub(crate) requests_due_per_second: Option<f64>,
     /// Counts of the measured time.
     pub(crate) counts: Counts,
-    /// Due to answered.
+    /// Due to answered 200, and what the abandoned had waited.
     pub(crate) latency: Percentiles,
-    /// Written to answered.
-    pub(crate) wire: Percentiles,
-    /// Due to written.
+    /// Due to written, first tries.
     pub(crate) lag: Percentiles,
     /// Written to answered 200.
-    #[serde(default)]
     pub(crate) accepted: Percentiles,
     /// Written to refused.
-    #[serde(default)]
     pub(crate) refused: Percentiles,
+    /// Written to broken, or to the end of the wait for an answer.
+    pub(crate) broken: Percentiles,
     /// The run by slices.
     pub(crate) slices: Vec<Slice>,
     /// The server's process over time.
@@ -266,8 +264,6 @@ fn conclude(shared: &Shared, pace: Pace, ended: Duration, mut view: View) -> Out
             recorder.abandon(due, measured);
         }
     });
-    recorder.counts.retries = shared.gate.retries();
-    recorder.counts.duplicates = shared.gate.duplicates();
     let seconds = measured.as_secs_f64();
     Outcome {
         seconds,
@@ -278,10 +274,10 @@ fn conclude(shared: &Shared, pace: Pace, ended: Duration, mut view: View) -> Out
         slices: recorder.finish(),
         counts: recorder.counts.clone(),
         latency: recorder.latency(),
-        wire: recorder.wire(),
         lag: recorder.lag(),
         accepted: recorder.accepted(),
         refused: recorder.refused(),
+        broken: recorder.broken(),
         server_rss_peak: view.server.as_ref().map_or(0, Watch::rss_peak),
         generator_cpu: view.generator_cpu(),
         server: std::mem::take(&mut view.samples),

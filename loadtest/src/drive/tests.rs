@@ -91,7 +91,10 @@ async fn refused_requests_are_retried_and_end_acknowledged_once() {
     let counts = &outcome.counts;
     assert_eq!((counts.refused.get(&503), counts.retries), (Some(&7), 7), "{counts:?}");
     assert_eq!((counts.given_up, counts.unexpected, counts.broken), (0, 0, 0), "{counts:?}");
-    assert!(outcome.owed.is_empty() && outcome.latency.count + 7 >= counts.requests);
+    assert!(outcome.owed.is_empty());
+    // Seven refusals, and every request acknowledged once: each has its own figures.
+    assert_eq!((outcome.refused.count, outcome.accepted.count), (7, counts.requests - 7));
+    assert_eq!(outcome.latency.count, outcome.accepted.count);
     let mut ids = std::collections::BTreeSet::new();
     ledger::read(&path, |line| {
         assert_eq!(line.outcome, Known::Acknowledged);
@@ -109,7 +112,7 @@ async fn a_stall_shows_in_the_latency_of_an_open_loop() {
     let socket = serve(Arc::new(Stub { stall_at: 20, stall, ..Stub::default() }));
     let profile = profile(2);
     let outcome = run(options(&profile, socket, Pace::Open(200.0))).await.unwrap();
-    let (latency, wire) = (&outcome.latency, &outcome.wire);
+    let (latency, wire) = (&outcome.latency, &outcome.accepted);
     assert!(latency.max >= 290_000, "{latency:?}");
     // About half of the run's requests were due while the server stood still.
     assert!(latency.p90 > 100_000, "{} of a stall", latency.p90);
@@ -151,6 +154,31 @@ async fn what_is_refused_last_is_sent_again_all_the_same() {
     let outcome = run(options).await.unwrap();
     assert_eq!((outcome.counts.taken, stub.seen.load(Ordering::Relaxed)), (4, 13));
     assert!(outcome.owed.is_empty() && outcome.counts.given_up == 0);
+}
+
+#[tokio::test]
+async fn what_the_warm_up_did_is_in_no_figure() {
+    let stub = Arc::new(Stub { refusals: 60, ..Stub::default() });
+    let socket = serve(Arc::clone(&stub));
+    let mut profile = profile(4);
+    profile.retry.tries = 2;
+    profile.traffic.duplicates = 1.0;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut options = options(&profile, socket, Pace::Open(400.0));
+    // It ends amid the warm-up, when all kinds of things have happened.
+    options.warm_up = Duration::from_secs(3_600);
+    options.stop = Some(stopped);
+    let stopping = async {
+        while stub.seen.load(Ordering::Relaxed) < 300 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.send_replace(true);
+    };
+    let (outcome, ()) = tokio::join!(run(options), stopping);
+    let outcome = outcome.unwrap();
+    let counts = &outcome.counts;
+    assert_eq!((counts.requests, counts.taken, outcome.latency.count), (0, 0, 0), "{counts:?}");
+    assert_eq!((counts.retries, counts.given_up, counts.duplicates), (0, 0, 0), "{counts:?}");
 }
 
 #[tokio::test]

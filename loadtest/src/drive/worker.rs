@@ -7,7 +7,7 @@ use super::gate::{Attempt, Work};
 use super::{Feed, Shared};
 use crate::client::{Answer, Connection};
 use crate::clock;
-use crate::latency::{Fate, Times};
+use crate::latency::{Fate, Times, Try};
 use crate::ledger::Outcome;
 use crate::payload::{Expect, Renderer, Request};
 use crate::rng::Rng;
@@ -83,13 +83,15 @@ async fn send(
         Ok(Ok(Some(answer))) if answer.status == 200 => (Fate::Taken, Some(answer)),
         Ok(Ok(Some(answer))) => (Fate::Refused(answer.status), Some(answer)),
     };
-    note(shared, &attempt, Times { due: attempt.due, sent, ended }, fate);
     let retry_after = answer.and_then(|answer| answer.retry_after);
-    if matches!(fate, Fate::Refused(429 | 503)) && retry_after.is_none() {
+    let measured = note(shared, &attempt, Times { due: attempt.due, sent, ended }, fate);
+    if measured && matches!(fate, Fate::Refused(429 | 503)) && retry_after.is_none() {
         shared.recorder().counts.without_pause += 1;
     }
     let refused_to_connect = fate == Fate::Broken && connection.is_none();
-    settle(shared, attempt, fate, retry_after, rng)?;
+    if settle(shared, attempt, fate, retry_after, rng)? && measured {
+        shared.recorder().counts.given_up += 1;
+    }
     if refused_to_connect {
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }
@@ -115,23 +117,25 @@ async fn exchange(
     Ok(Some(answer))
 }
 
-fn note(shared: &Shared, attempt: &Attempt, times: Times, fate: Fate) {
-    let Some(sent) = times.sent.checked_sub(shared.warm_up) else { return };
+/// Records a try; answers whether it belongs to the measured time, which it does by when it was sent.
+fn note(shared: &Shared, attempt: &Attempt, times: Times, fate: Fate) -> bool {
+    let Some(sent) = times.sent.checked_sub(shared.warm_up) else { return false };
     let events = attempt.request.events;
     let mut recorder = shared.recorder();
     recorder.counts.bytes += u64::try_from(attempt.request.bytes.len()).unwrap_or(0);
-    let first = attempt.tries == 1 && !attempt.duplicate;
-    if first {
-        // What was due in the warm-up and had to wait until now is charged from the start.
-        let due = times.due.saturating_sub(shared.warm_up);
-        let ended = times.ended.saturating_sub(shared.warm_up);
-        recorder.note(Times { due, sent, ended }, fate, events);
-    } else {
-        recorder.count(fate, events);
-    }
+    let kind = match attempt {
+        Attempt { duplicate: true, .. } => Try::Duplicate,
+        Attempt { tries: 1, .. } => Try::First,
+        Attempt { .. } => Try::Retry,
+    };
+    // What was due in the warm-up and had to wait until now is charged from the start.
+    let due = times.due.saturating_sub(shared.warm_up);
+    let ended = times.ended.saturating_sub(shared.warm_up);
+    recorder.note(Times { due, sent, ended }, kind, fate, events);
     if !expected(attempt.request.expect, fate) {
         recorder.counts.unexpected += 1;
     }
+    true
 }
 
 /// Whether `fate` is what a right server may do; being overloaded or away is judged elsewhere.
@@ -145,13 +149,15 @@ const fn expected(expect: Expect, fate: Fate) -> bool {
     }
 }
 
+/// Decides what follows from a try; answers whether its request is given up.
 fn settle(
     shared: &Shared,
     mut attempt: Attempt,
     fate: Fate,
     retry_after: Option<Duration>,
     rng: &mut Rng,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
+    let mut given_up = false;
     let outcome = match fate {
         Fate::Taken => Outcome::Acknowledged,
         // Nobody tries again what was cut short on purpose, and nothing of it may be taken.
@@ -161,17 +167,16 @@ fn settle(
             // 429 and 503 say that nothing was kept; any other failure leaves it open.
             attempt.uncertain |= !matches!(fate, Fate::Refused(429 | 503));
             match shared.gate.retry(attempt, retry_after) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(false),
                 Err(back) => {
-                    attempt = back;
-                    shared.recorder().counts.given_up += 1;
+                    (attempt, given_up) = (back, true);
                     attempt.last_known()
                 }
             }
         }
     };
     if attempt.duplicate {
-        return Ok(());
+        return Ok(given_up);
     }
     if let Some(ledger) = &shared.ledger {
         let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +185,7 @@ fn settle(
     if fate == Fate::Taken && rng.chance(shared.profile.traffic.duplicates) {
         shared.gate.repeat(attempt);
     }
-    Ok(())
+    Ok(given_up)
 }
 
 #[cfg(test)]

@@ -84,10 +84,15 @@ pub(crate) fn run_text(report: &RunReport) -> String {
     );
     for (name, times) in [
         ("latency (from due)", &outcome.latency),
-        ("on the wire", &outcome.wire),
+        ("on the wire", &outcome.accepted),
         ("late to send", &outcome.lag),
+        ("refused, on the wire", &outcome.refused),
+        ("broken, on the wire", &outcome.broken),
     ] {
-        row(name, times_text(times));
+        // Refusals and failures have a line where there are any.
+        if times.count > 0 || !name.contains(',') {
+            row(name, times_text(times));
+        }
     }
     row("requests", format!("{}, {} MB", counts.requests, counts.bytes / 1_000_000));
     let refused: Vec<String> =

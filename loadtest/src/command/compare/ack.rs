@@ -88,7 +88,7 @@ pub(super) async fn round(
         failed: outcome.counts.failed(),
         p50_ms: ms(outcome.latency.p50),
         p99_ms: ms(outcome.latency.p99),
-        wire_p99_ms: ms(outcome.wire.p99),
+        wire_p99_ms: ms(outcome.accepted.p99),
         raw_sync_ms: (before + raw_sync_us(folder)?) / 2_000.0,
     })
 }
