@@ -1,6 +1,6 @@
 //! The ledger: what became of every message id, as the sender knows it. One JSON line a request,
-//! written as requests end, so that a run of any length needs no memory for it. Written by `run`
-//! and `crash`, read by `verify`.
+//! written as requests end, so that a run of any length needs no memory for it; a last line says how
+//! the run ended. Written by `run` and `crash`, read by `verify`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -19,6 +19,22 @@ pub(crate) enum Outcome {
     Unknown,
     /// Answered 200: must be loaded once.
     Acknowledged,
+}
+
+/// How what is noted came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum End {
+    /// As planned.
+    Complete,
+    /// By a signal, before its time; all that was sent is noted.
+    CutShort,
+}
+
+/// The last line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Last {
+    end: End,
 }
 
 /// One request's line.
@@ -60,28 +76,35 @@ impl Writer {
         self.file.write_all(b"\n").context("write the ledger")
     }
 
-    /// Hands everything to the file.
+    /// Notes the end and hands everything to the file.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+    pub(crate) fn finish(mut self, end: End) -> anyhow::Result<()> {
+        serde_json::to_writer(&mut self.file, &Last { end }).context("write the ledger")?;
+        self.file.write_all(b"\n").context("write the ledger")?;
         self.file.flush().context("write the ledger")
     }
 }
 
-/// Calls `each` for every line of the ledger at `path`.
+/// Calls `each` for every request's line of the ledger at `path`; answers how it ended, none for one
+/// whose writer died.
 ///
 /// # Errors
 /// When the file cannot be read or a line is not a ledger's.
-pub(crate) fn read(path: &Path, mut each: impl FnMut(Line)) -> anyhow::Result<()> {
+pub(crate) fn read(path: &Path, mut each: impl FnMut(Line)) -> anyhow::Result<Option<End>> {
+    let mut end = None;
     let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.with_context(|| format!("read {}", path.display()))?;
-        let line = serde_json::from_str(&line)
-            .with_context(|| format!("{} line {}", path.display(), number + 1))?;
-        each(line);
+        let at = || format!("{} line {}", path.display(), number + 1);
+        if line.starts_with(r#"{"end""#) {
+            end = Some(serde_json::from_str::<Last>(&line).with_context(at)?.end);
+        } else {
+            each(serde_json::from_str(&line).with_context(at)?);
+        }
     }
-    Ok(())
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -96,11 +119,15 @@ mod tests {
         writer.note(Outcome::Acknowledged, b"a\nb\n").unwrap();
         writer.note(Outcome::Refused, b"").unwrap();
         writer.note(Outcome::Unknown, b"c\n").unwrap();
-        writer.finish().unwrap();
+        writer.finish(End::CutShort).unwrap();
         let mut seen = Vec::new();
-        read(&path, |line| seen.push((line.outcome, line.ids.join(",")))).unwrap();
+        let end = read(&path, |line| seen.push((line.outcome, line.ids.join(",")))).unwrap();
+        assert_eq!(end, Some(End::CutShort));
         let expected =
             [(Outcome::Acknowledged, "a,b".to_owned()), (Outcome::Unknown, "c".to_owned())];
         assert_eq!(seen, expected);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.lines().next().unwrap()).unwrap();
+        assert_eq!(read(&path, |_| {}).unwrap(), None, "its writer died");
     }
 }

@@ -1,7 +1,7 @@
-//! Where the harness writes: answers go to standard output, which is locked once per command, and
-//! progress goes to standard error and only to a terminal, so that a pipe gets the answer alone.
+//! Where the harness writes: answers go to standard output, each whole at once, and progress goes to
+//! standard error and only to a terminal, so that a pipe gets the answer alone.
 
-use std::io::{self, IsTerminal, StderrLock, StdoutLock, Write};
+use std::io::{self, IsTerminal, StderrLock, Write};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -9,14 +9,14 @@ use serde::Serialize;
 /// Standard output, in the form the caller asked for.
 #[derive(Debug)]
 pub(crate) struct Output {
-    out: StdoutLock<'static>,
+    out: io::Stdout,
     json: bool,
 }
 
 impl Output {
-    /// Takes standard output for the rest of the command.
+    /// Standard output.
     pub(crate) fn new(json: bool) -> Self {
-        Self { out: io::stdout().lock(), json }
+        Self { out: io::stdout(), json }
     }
 
     /// Prints `value` as JSON if a program reads the answer, else the text that `human` makes.
@@ -37,9 +37,9 @@ impl Output {
     /// # Errors
     /// When standard output cannot be written.
     pub(crate) fn line(&mut self, text: &str) -> anyhow::Result<()> {
-        self.out.write_all(text.as_bytes()).context("write standard output")?;
-        self.out.write_all(b"\n").context("write standard output")?;
-        self.out.flush().context("write standard output")
+        let mut out = self.out.lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+        written.and_then(|()| out.flush()).context("write standard output")
     }
 }
 
@@ -81,5 +81,10 @@ fn write_over(err: &mut StderrLock<'_>, text: &str) -> io::Result<()> {
 /// Says on standard error why the command failed. If that cannot be written either, the exit code
 /// still says it.
 pub(crate) fn failed(fault: &anyhow::Error) {
-    drop(io::stderr().lock().write_all(format!("loadtest: {fault:#}\n").as_bytes()));
+    say(&format!("{fault:#}"));
+}
+
+/// Says `text` on standard error; a terminal that went away is no reason to stop.
+pub(crate) fn say(text: &str) {
+    drop(io::stderr().lock().write_all(format!("loadtest: {text}\n").as_bytes()));
 }

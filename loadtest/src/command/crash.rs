@@ -13,6 +13,7 @@ use super::figures::Spread;
 use crate::cli::CrashArgs;
 use crate::clock;
 use crate::drive::{self, Attempt, Feed, Ledger, Options, Outcome, Pace};
+use crate::interrupt::{Limit, Until};
 use crate::lake::verify::{self, Report};
 use crate::ledger;
 use crate::output::Progress;
@@ -29,6 +30,8 @@ const EARLY_DEATHS: u64 = 4;
 pub(crate) struct Crashed {
     /// Lives that were ended by SIGKILL.
     pub(crate) kills: u32,
+    /// Whether a signal ended it before all lives that were asked for.
+    pub(crate) cut_short: bool,
     /// The seed, to do the same again.
     pub(crate) seed: u64,
     /// Events acknowledged over all lives, repeats included.
@@ -60,8 +63,9 @@ impl Crashed {
 
     /// The report for a person.
     pub(crate) fn text(&self) -> String {
+        let cut = if self.cut_short { "CUT SHORT by a signal\n" } else { "" };
         let mut text = format!(
-            "{} kills (seed {}), {} events acknowledged in {} lives, {} wrong answers\n\
+            "{cut}{} kills (seed {}), {} events acknowledged in {} lives, {} wrong answers\n\
              last start {:.0} ms, SIGTERM ended it with {:?} in {:.0} ms\n",
             self.kills,
             self.seed,
@@ -110,11 +114,11 @@ struct Bench<'a> {
     lives_with_events: u32,
 }
 
-/// Runs the lives and the proof.
+/// Runs the lives and the proof. When a signal asks for an end, the last life comes next.
 ///
 /// # Errors
 /// When the server cannot be started or something cannot be read.
-pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
+pub(crate) async fn run(args: &CrashArgs, limit: &Limit) -> anyhow::Result<Crashed> {
     let workplace = Workplace::new(args.data.as_deref())?;
     let profile = profile(args.rate)?;
     let mut setup = Setup::new(workplace.path(), &profile.sources);
@@ -139,21 +143,27 @@ pub(crate) async fn run(args: &CrashArgs) -> anyhow::Result<Crashed> {
     let mut lives = Vec::new();
     let mut progress = Progress::new();
     for round in 0..args.rounds {
+        if *limit.borrow() > Until::Planned {
+            break;
+        }
         progress.show(&format!("life {} of {}, {} events", round + 1, args.rounds, bench.taken));
         let (life, early) = bench.life();
         lives.push(life.as_secs_f64() * 1_000.0);
         owed = bench.live_and_die(u64::from(round), (life, early), owed).await?;
     }
     progress.end();
+    let kills = u32::try_from(lives.len())?;
     let (mut server, started) = bench.last_life(owed).await?;
     super::caught_up(&server, &bench.setup.lake(), bench.taken).await;
     let ended = server.stop().await?;
     let Bench { ledger, setup, taken, unexpected, lives_with_events, .. } = bench;
+    let end = if kills < args.rounds { ledger::End::CutShort } else { ledger::End::Complete };
     if let Some(ledger) = Arc::into_inner(ledger) {
-        ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+        ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish(end)?;
     }
     let mut crashed = Crashed {
-        kills: args.rounds,
+        kills,
+        cut_short: kills < args.rounds,
         seed: args.seed,
         events_taken: taken,
         lives_with_events,
@@ -189,14 +199,14 @@ impl Bench<'_> {
         owed: Vec<Attempt>,
     ) -> anyhow::Result<Vec<Attempt>> {
         let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports).await?;
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Until::Planned);
         let socket = server.address.socket;
         let death = async {
             let ready = if early { Ok(()) } else { server.ready().await };
             tokio::time::sleep(life).await;
             let killed = server.kill();
             // Only now may the senders give up, so that they see the connections break.
-            stop.send_replace(true);
+            stop.send_replace(Until::Now);
             ready.and(killed)
         };
         let feed = self.feed(round);
@@ -233,7 +243,7 @@ impl Bench<'_> {
         socket: std::net::SocketAddr,
         feed: Feed,
         round: u64,
-        (duration, stop): (Duration, Option<watch::Receiver<bool>>),
+        (duration, limit): (Duration, Option<Limit>),
         owed: Vec<Attempt>,
     ) -> Options<'_> {
         Options {
@@ -248,7 +258,7 @@ impl Bench<'_> {
             ledger: Some(Arc::clone(&self.ledger)),
             pid: None,
             owed,
-            stop,
+            limit,
             title: String::new(),
         }
     }

@@ -125,7 +125,7 @@ pub(crate) async fn load(
         ledger: None,
         pid: Some(server.pid()),
         owed: Vec::new(),
-        stop: None,
+        limit: None,
         title: String::new(),
     });
     outcome.await.context("load the server")

@@ -10,6 +10,7 @@ use super::Workplace;
 use crate::cli::RunArgs;
 use crate::client::{self, Address};
 use crate::drive::{self, Feed, Ledger, Options, Outcome, Pace};
+use crate::interrupt::Limit;
 use crate::lake::verify::{self, Report};
 use crate::payload::Renderer;
 use crate::process::Machine;
@@ -39,11 +40,12 @@ struct Place {
     _workplace: Workplace,
 }
 
-/// Runs the profile and writes the reports that were asked for.
+/// Runs the profile and writes the reports that were asked for. When a signal asks for an end, its
+/// schedule ends and the rest goes on: what was sent is waited for, proven if asked, and reported.
 ///
 /// # Errors
 /// When the profile is wrong, or the server cannot be reached at all.
-pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<Ran> {
+pub(crate) async fn run(args: &RunArgs, limit: &Limit) -> anyhow::Result<Ran> {
     let (profile, invented) = profile(args)?;
     let mut place = match &args.keelrow {
         Some(program) => Some(start(args, program, &profile, &invented).await?),
@@ -62,9 +64,10 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<Ran> {
         Some(path) => Some(Arc::new(Mutex::new(ledger::Writer::create(path)?))),
         None => None,
     };
-    let report = measure(args, &profile, &address, pid, ledger.as_ref()).await?;
+    let report = measure(args, &profile, &address, pid, ledger.as_ref(), limit).await?;
     if let Some(ledger) = ledger.and_then(Arc::into_inner) {
-        ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+        let end = if report.cut_short { ledger::End::CutShort } else { ledger::End::Complete };
+        ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish(end)?;
     }
     let mut conservation = None;
     if let Some(place) = &mut place {
@@ -129,12 +132,14 @@ async fn measure(
     address: &Address,
     pid: Option<u32>,
     ledger: Option<&Arc<Ledger>>,
+    limit: &Limit,
 ) -> anyhow::Result<RunReport> {
     let renderer = Arc::new(Renderer::new(profile, &address.target, args.seed)?);
     let began = clock::iso(clock::wall_millis());
     let version = client::get(address, "/version", PATIENCE).await.ok();
     let each = renderer.mean_events();
-    let mut lap = Lap { args, profile, address, pid, ledger, renderer, laps: 0 };
+    let mut lap =
+        Lap { args, profile, address, pid, ledger, limit, renderer, laps: 0, cut_short: false };
     let (outcome, rate, steps, pace) = if args.ramp {
         let (outcome, rate, steps) = climb(&mut lap, each).await?;
         (outcome, Some(rate), steps, "ramp")
@@ -158,6 +163,7 @@ async fn measure(
         profile: profile.clone(),
         seed: args.seed,
         pace: pace.to_owned(),
+        cut_short: lap.cut_short,
         events_due_per_second: rate,
         events_per_second: outcome.events_per_second(),
         server_cpu_us_per_event: outcome.server_cpu_us_per_event(),
@@ -173,8 +179,11 @@ struct Lap<'a> {
     address: &'a Address,
     pid: Option<u32>,
     ledger: Option<&'a Arc<Ledger>>,
+    limit: &'a Limit,
     renderer: Arc<Renderer>,
     laps: u64,
+    /// Whether the last one was ended before its time.
+    cut_short: bool,
 }
 
 impl Lap<'_> {
@@ -200,10 +209,11 @@ impl Lap<'_> {
             ledger: self.ledger.map(Arc::clone),
             pid: self.pid,
             owed: Vec::new(),
-            stop: None,
+            limit: Some(self.limit.clone()),
             title: title.to_owned(),
         })
         .await?;
+        self.cut_short = outcome.cut_short;
         if let Some(ledger) = self.ledger {
             drive::settle(ledger, &outcome.owed)?;
         }
@@ -222,6 +232,11 @@ async fn climb(lap: &mut Lap<'_>, each: f64) -> anyhow::Result<(Outcome, f64, Ve
         let title = format!("ramp: {rate:.0} events/s");
         let warm_up = Duration::from_secs(1);
         let outcome = lap.run(Pace::Open(rate / each), warm_up, rules.step.0, &title).await?;
+        if lap.cut_short {
+            // Half a step says nothing about its rate.
+            best = best.or(Some((outcome, rate, false)));
+            break;
+        }
         let why_not = ramp::verdict(&rules, &outcome);
         let sustained = why_not.is_none();
         search.note(rate, sustained);

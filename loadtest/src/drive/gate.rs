@@ -68,7 +68,7 @@ pub(super) struct Rules {
     pub(super) schedule: Option<Schedule>,
     /// The start.
     pub(super) start: Instant,
-    /// No request is due from here on.
+    /// No request is due from here on, unless the run is ended before.
     pub(super) end: Duration,
     /// How long retries may go on after the end.
     pub(super) drain: Duration,
@@ -95,6 +95,8 @@ struct State {
     waiting: BinaryHeap<Reverse<Later>>,
     ready: VecDeque<Attempt>,
     in_flight: u64,
+    /// Where the schedule ends.
+    end: Duration,
     rng: Rng,
     numbers: u64,
 }
@@ -131,6 +133,7 @@ impl Gate {
             waiting: BinaryHeap::new(),
             ready: VecDeque::new(),
             in_flight: 0,
+            end: rules.end,
             rng: Rng::lane(rules.seed, 0x6A7E),
             numbers: 0,
         };
@@ -162,10 +165,10 @@ impl Gate {
 
     fn next_closed(&self) -> Option<Work> {
         let now = self.now();
-        if self.open.is_closed() || now >= self.rules.end {
+        let mut state = self.state();
+        if self.open.is_closed() || now >= state.end {
             return None;
         }
-        let mut state = self.state();
         state.in_flight += 1;
         if state.waiting.peek().is_some_and(|Reverse(later)| later.at <= now) {
             return state.waiting.pop().map(|Reverse(later)| Work::Again(later.attempt));
@@ -181,11 +184,11 @@ impl Gate {
         }
         loop {
             let now = self.now();
-            if self.open.is_closed() || now >= self.rules.end {
-                return None;
-            }
             let pause = {
                 let mut state = self.state();
+                if self.open.is_closed() || now >= state.end {
+                    return None;
+                }
                 let at = state.waiting.peek().map(|Reverse(later)| later.at)?;
                 if at <= now {
                     state.in_flight += 1;
@@ -243,6 +246,19 @@ impl Gate {
         }
     }
 
+    /// Ends the schedule now, if it has not ended: what is due is still sent, what failed tried again.
+    pub(super) fn end_now(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        state.end = state.end.min(now);
+    }
+
+    /// Where the schedule ends, and whether that is before its time.
+    pub(super) fn end(&self) -> (Duration, bool) {
+        let end = self.state().end;
+        (end, end < self.rules.end)
+    }
+
     /// Ends the run: no connection gets anything more to do.
     pub(super) fn close(&self) {
         self.open.close();
@@ -269,8 +285,8 @@ impl Gate {
     /// Lets through what is due; answers how long the pacer may sleep, none when the run is over.
     fn tick(&self, schedule: &mut std::iter::Peekable<Schedule>) -> Option<Duration> {
         let now = self.now();
-        let end = self.rules.end;
         let mut state = self.state();
+        let end = state.end;
         let mut permits = 0;
         let mut wake = now + PACER_SLEEP_MAX;
         while let Some(due) = schedule.peek().copied().filter(|due| *due < end) {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::clock;
+use crate::interrupt::{self, Limit, Until};
 use crate::latency::{Counts, Percentiles, Recorder, Slice};
 use crate::ledger;
 use crate::output::Progress;
@@ -83,8 +84,8 @@ pub(crate) struct Options<'a> {
     pub(crate) pid: Option<u32>,
     /// Attempts of an earlier run that are still owed.
     pub(crate) owed: Vec<Attempt>,
-    /// Ends the run early when it becomes true.
-    pub(crate) stop: Option<tokio::sync::watch::Receiver<bool>>,
+    /// Ends the run early: its schedule, or all of it.
+    pub(crate) limit: Option<Limit>,
     /// Words before the live figures.
     pub(crate) title: String,
 }
@@ -99,6 +100,9 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     /// Requests due a second; none in a closed loop.
     pub(crate) requests_due_per_second: Option<f64>,
+    /// Whether it was ended before its time.
+    #[serde(default)]
+    pub(crate) cut_short: bool,
     /// Counts of the measured time.
     pub(crate) counts: Counts,
     /// Due to answered 200, and what the abandoned had waited.
@@ -210,20 +214,21 @@ pub(crate) async fn run(options: Options<'_>) -> anyhow::Result<Outcome> {
     }
     let pacer = gate::Pacer::start(Arc::clone(&gate))?;
     let mut view = View::new(options.pid, options.title);
-    let worked = attend(&shared, &mut workers, options.stop, &mut view).await;
-    let ended = shared.now().min(end);
+    let worked = attend(&shared, &mut workers, options.limit, &mut view).await;
+    let (last, cut_short) = gate.end();
+    let ended = shared.now().min(last);
     gate.close();
     pacer.join()?;
     worked?;
     view.sample(&shared);
-    Ok(conclude(&shared, options.pace, ended, view))
+    Ok(Outcome { cut_short, ..conclude(&shared, options.pace, ended, view) })
 }
 
 /// Watches over the workers until the last has ended.
 async fn attend(
     shared: &Shared,
     workers: &mut JoinSet<anyhow::Result<()>>,
-    mut stop: Option<tokio::sync::watch::Receiver<bool>>,
+    mut limit: Option<Limit>,
     view: &mut View,
 ) -> anyhow::Result<()> {
     let first = tokio::time::Instant::from_std(shared.start + shared.warm_up);
@@ -231,10 +236,11 @@ async fn attend(
     if shared.warm_up.is_zero() {
         view.sample(shared);
     }
+    let mut until = Until::Planned;
     loop {
-        let stopped = async {
-            match &mut stop {
-                Some(stop) => drop(stop.wait_for(|stop| *stop).await),
+        let moved = async {
+            match &mut limit {
+                Some(limit) => interrupt::beyond(limit, until).await,
                 None => std::future::pending().await,
             }
         };
@@ -247,9 +253,16 @@ async fn attend(
                 view.sample(shared);
                 view.show(shared);
             }
-            () = stopped => {
-                shared.gate.close();
-                stop = None;
+            moved = moved => {
+                until = moved;
+                match until {
+                    Until::Planned => {}
+                    Until::Early => shared.gate.end_now(),
+                    Until::Now => {
+                        shared.gate.end_now();
+                        shared.gate.close();
+                    }
+                }
             }
         }
     }
@@ -267,6 +280,7 @@ fn conclude(shared: &Shared, pace: Pace, ended: Duration, mut view: View) -> Out
     let seconds = measured.as_secs_f64();
     Outcome {
         seconds,
+        cut_short: false,
         requests_due_per_second: match pace {
             Pace::Open(rate) => Some(rate),
             Pace::Closed => None,

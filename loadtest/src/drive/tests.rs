@@ -64,7 +64,7 @@ fn options(profile: &Profile, socket: std::net::SocketAddr, pace: Pace) -> Optio
         ledger: None,
         pid: Some(std::process::id()),
         owed: Vec::new(),
-        stop: None,
+        limit: None,
         title: String::new(),
     }
 }
@@ -87,7 +87,7 @@ async fn refused_requests_are_retried_and_end_acknowledged_once() {
     let mut options = options(&profile, socket, Pace::Open(100.0));
     options.ledger = Some(Arc::clone(&ledger));
     let outcome = run(options).await.unwrap();
-    Arc::into_inner(ledger).unwrap().into_inner().unwrap().finish().unwrap();
+    Arc::into_inner(ledger).unwrap().into_inner().unwrap().finish(ledger::End::Complete).unwrap();
     let counts = &outcome.counts;
     assert_eq!((counts.refused.get(&503), counts.retries), (Some(&7), 7), "{counts:?}");
     assert_eq!((counts.given_up, counts.unexpected, counts.broken), (0, 0, 0), "{counts:?}");
@@ -163,16 +163,16 @@ async fn what_the_warm_up_did_is_in_no_figure() {
     let mut profile = profile(4);
     profile.retry.tries = 2;
     profile.traffic.duplicates = 1.0;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (stop, stopped) = tokio::sync::watch::channel(Until::Planned);
     let mut options = options(&profile, socket, Pace::Open(400.0));
     // It ends amid the warm-up, when all kinds of things have happened.
     options.warm_up = Duration::from_secs(3_600);
-    options.stop = Some(stopped);
+    options.limit = Some(stopped);
     let stopping = async {
         while stub.seen.load(Ordering::Relaxed) < 300 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        stop.send_replace(true);
+        stop.send_replace(Until::Now);
     };
     let (outcome, ()) = tokio::join!(run(options), stopping);
     let outcome = outcome.unwrap();
@@ -186,17 +186,48 @@ async fn a_server_that_is_away_leaves_everything_owed_and_in_doubt() {
     // Bound and dropped: nobody listens there.
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let profile = profile(2);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (stop, stopped) = tokio::sync::watch::channel(Until::Planned);
     let mut options = options(&profile, socket, Pace::Open(50.0));
     options.duration = Duration::from_secs(3_600);
-    options.stop = Some(stopped);
+    options.limit = Some(stopped);
     let stopping = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        stop.send_replace(true);
+        stop.send_replace(Until::Now);
     };
     let (outcome, ()) = tokio::join!(run(options), stopping);
     let outcome = outcome.unwrap();
     assert_eq!(outcome.counts.taken, 0);
     assert!(outcome.counts.broken > 0 && !outcome.owed.is_empty());
     assert!(outcome.owed.iter().all(|attempt| attempt.last_known() == Known::Unknown));
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_ended_early_is_measured_as_far_as_it_went() {
+    // What was sent before the end is refused first: it is still tried again.
+    let stub = Arc::new(Stub { refusals: 30, ..Stub::default() });
+    let socket = serve(Arc::clone(&stub));
+    let mut profile = profile(4);
+    profile.retry.tries = 20;
+    for pace in [Pace::Open(200.0), Pace::Closed] {
+        let before = stub.seen.load(Ordering::Relaxed);
+        let (ask, asked) = tokio::sync::watch::channel(Until::Planned);
+        let mut options = options(&profile, socket, pace);
+        options.duration = Duration::from_secs(3_600);
+        options.limit = Some(asked);
+        let asking = async {
+            while stub.seen.load(Ordering::Relaxed) < before + 20 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            ask.send_replace(Until::Early);
+        };
+        let (outcome, ()) = tokio::join!(run(options), asking);
+        let outcome = outcome.unwrap();
+        let counts = &outcome.counts;
+        assert!(outcome.cut_short && outcome.seconds < 3_000.0, "{}", outcome.seconds);
+        assert!(counts.taken > 0 && counts.abandoned == 0, "{counts:?}");
+        if pace != Pace::Closed {
+            assert!(outcome.owed.is_empty() && counts.given_up == 0, "{counts:?}");
+            assert!(counts.retries > 0, "the first were refused");
+        }
+    }
 }

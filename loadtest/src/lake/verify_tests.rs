@@ -73,7 +73,7 @@ impl Lake {
         for (outcome, ids) in lines {
             writer.note(*outcome, ids.replace(' ', "\n").as_bytes()).unwrap();
         }
-        writer.finish().unwrap();
+        writer.finish(ledger::End::Complete).unwrap();
         path
     }
 }

@@ -39,7 +39,11 @@ pub(crate) fn page(report: &RunReport) -> anyhow::Result<String> {
         escape(&title),
         escape(&report.profile.description),
         escape(&report.began),
-        escape(&report.pace),
+        escape(&if report.cut_short {
+            format!("{}, CUT SHORT by a signal", report.pace)
+        } else {
+            report.pace.clone()
+        }),
         machine.processors,
         escape(&machine.processor),
         escape(&machine.kernel),

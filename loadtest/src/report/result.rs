@@ -30,6 +30,9 @@ pub(crate) struct RunReport {
     pub(crate) seed: u64,
     /// How fast requests came: open or closed.
     pub(crate) pace: String,
+    /// Whether a signal ended it before its time.
+    #[serde(default)]
+    pub(crate) cut_short: bool,
     /// Events a second that were asked for; none in a closed loop.
     pub(crate) events_due_per_second: Option<f64>,
     /// Events a second that were acknowledged.
@@ -71,6 +74,9 @@ pub(crate) fn run_text(report: &RunReport) -> String {
         "{}: {}\n{} at {}\n\n",
         report.name, report.profile.description, report.pace, report.url
     );
+    if report.cut_short {
+        text.push_str(&format!("CUT SHORT by a signal after {:.1} s\n\n", outcome.seconds));
+    }
     let mut row = |name: &str, value: String| text.push_str(&format!("{name:<24}{value}\n"));
     if let Some(due) = report.events_due_per_second {
         row("events due", format!("{due:.0}/s"));

@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) transforms: bool,
     /// Write key of a webhook source beside the others.
     pub(crate) webhook: Option<String>,
+    /// Whether it ends with this program in any case, which takes some milliseconds of its start.
+    pub(crate) tied: bool,
 }
 
 impl Setup {
@@ -41,6 +43,7 @@ impl Setup {
             max_age: "5m".to_owned(),
             transforms: true,
             webhook: None,
+            tied: true,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod process;
+pub(crate) mod tied;
 
 pub(crate) use config::{Setup, sources_of};
 pub(crate) use process::{Server, free_ports};

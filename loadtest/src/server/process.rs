@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::config::Setup;
+use super::tied;
 use crate::client::{self, Address, Connection};
 use crate::clock;
 use crate::rng::Rng;
@@ -81,7 +82,7 @@ impl Server {
         let output = append(&log)?;
         let errors = output.try_clone().context("share the log")?;
         let program = std::path::absolute(program).context("find the program")?;
-        let mut command = Command::new(&program);
+        let mut command = tied::command(&program, setup.tied);
         command.arg("serve").arg("--config").arg(&config);
         command.envs(setup.environment(port, admin_port)).envs(extra.iter().cloned());
         command.stdin(Stdio::null()).stdout(output).stderr(errors).current_dir(&setup.folder);

@@ -79,7 +79,7 @@ pub(super) async fn round(
         ledger: None,
         pid: None,
         owed: Vec::new(),
-        stop: None,
+        limit: None,
         title: String::new(),
     })
     .await?;

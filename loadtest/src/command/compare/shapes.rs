@@ -1,7 +1,7 @@
 //! The shapes of requests: rounds of each against keelrow and against the bare server in turn.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -15,7 +15,7 @@ use crate::drive::{self, Feed, Options, Outcome, Pace, Stack};
 use crate::payload::{Renderer, Request, Target};
 use crate::process::{self, Watch};
 use crate::profile::{Profile, Send};
-use crate::server::{Server, free_ports};
+use crate::server::{Server, free_ports, tied};
 
 /// What is compared: a profile, the bare server's work, and its share of the events.
 pub(super) const SHAPES: [Shape; 3] = [
@@ -82,7 +82,8 @@ pub(super) async fn bare_server(
     threads: usize,
 ) -> anyhow::Result<Server> {
     let [port] = free_ports()?;
-    let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    let this = std::env::current_exe().context("find this program")?;
+    let mut command = tied::command(&this, true);
     command.args(["--threads", &threads.to_string(), "baseline", "--port", &port.to_string()]);
     command.args(["--work", work]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -168,7 +169,7 @@ pub(in crate::command) async fn send(
         ledger: None,
         pid: None,
         owed: Vec::new(),
-        stop: None,
+        limit: None,
         title: String::new(),
     })
     .await?;

@@ -15,7 +15,8 @@ pub(super) async fn measure(
     round: usize,
     profile: &Profile,
 ) -> anyhow::Result<f64> {
-    let setup = Setup::new(&folder.join(format!("start{round}")), &profile.sources);
+    let mut setup = Setup::new(&folder.join(format!("start{round}")), &profile.sources);
+    setup.tied = false;
     let target = Target { authority: "127.0.0.1".to_owned(), prefix: String::new() };
     let request = Renderer::new(profile, &target, 9)?.request(clock::wall_millis())?;
     let mut server = Server::start(&args.keelrow, &setup, &[]).await?;

@@ -1,0 +1,181 @@
+//! The program from outside: signals and exit codes. Needs the keelrow program beside it,
+//! which a build of the whole workspace makes.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn keelrow() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_loadtest")).with_file_name("keelrow");
+    assert!(path.is_file(), "build the whole workspace: {} is not there", path.display());
+    path
+}
+
+fn loadtest(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until `look` finds something, a minute at most.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..6_000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what}: not within a minute");
+}
+
+/// Name, state and parent of a process.
+fn process(id: u32) -> Option<(String, String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (front, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let (state, parent) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
+    Some((front.split_once('(')?.1.to_owned(), state, parent))
+}
+
+/// The keelrow that the process `parent` started.
+fn child_of(parent: u32) -> Option<u32> {
+    fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let (name, _, its) = process(id)?;
+        (name == "keelrow" && its == parent).then_some(id)
+    })
+}
+
+/// Nobody may be there to collect what a dead parent left, so that a zombie is as good as gone.
+fn is_gone(id: u32) -> bool {
+    process(id).is_none_or(|(name, state, _)| name != "keelrow" || state == "Z")
+}
+
+/// The admin address that a keelrow was told; a process that is only just becoming one has none yet.
+fn admin_of(server: u32) -> Option<String> {
+    let environment = text(&fs::read(format!("/proc/{server}/environ")).ok()?);
+    let mut lines = environment.split('\0');
+    lines.find_map(|line| line.strip_prefix("KEELROW__HTTP__ADMIN_LISTEN=")).map(str::to_owned)
+}
+
+/// Events that the server at `admin` has taken.
+fn received(admin: &str) -> Option<u64> {
+    let mut stream = TcpStream::connect(admin).ok()?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let line = answer
+        .lines()
+        .find(|line| line.starts_with("keelrow_events_total") && line.contains("\"received\""))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+/// A run of an hour against a keelrow of its own, which has taken some events.
+struct Running {
+    run: Child,
+    words: BufReader<ChildStderr>,
+    server: u32,
+    folder: TempDir,
+}
+
+impl Running {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let program = keelrow().display().to_string();
+        let mut command = loadtest(&["run", "single", "--keelrow", &program, "--json"]);
+        command.args(["--rate", "300", "--duration", "1h", "--warm-up", "0s"]);
+        command.args(["--data", &at("data"), "--ledger", &at("ledger"), "--out", &at("out")]);
+        let mut run = command.args(["--html", &at("html")]).spawn().unwrap();
+        let server = until("a server", || child_of(run.id()));
+        let admin = until("its address", || admin_of(server));
+        until("events", || received(&admin).filter(|count| *count > 50));
+        let words = BufReader::new(run.stderr.take().unwrap());
+        Self { run, words, server, folder }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.run), signal).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.words.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+#[test]
+fn the_first_signal_ends_the_schedule_and_all_that_was_sent_is_reported() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut running = Running::start();
+        running.signal(signal);
+        assert!(running.line().contains("ends early"));
+        let mut out = String::new();
+        running.run.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(running.run.wait().unwrap().code(), Some(130));
+        assert!(is_gone(running.server));
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let counts = &report["outcome"]["counts"];
+        assert_eq!(report["cut_short"], true);
+        assert!(counts["events_taken"].as_u64().unwrap() > 50, "{counts}");
+        assert_eq!((&counts["given_up"], &counts["abandoned"]), (&0.into(), &0.into()), "{counts}");
+        let written: Value =
+            serde_json::from_slice(&fs::read(running.file("out")).unwrap()).unwrap();
+        assert_eq!(written["cut_short"], true);
+        assert!(fs::read_to_string(running.file("html")).unwrap().contains("CUT SHORT"));
+        // What the ledger says is what the lake has, one by one.
+        let (ledger, lake) = (running.file("ledger"), running.file("data/lake"));
+        let (ledger, lake) = (ledger.display().to_string(), lake.display().to_string());
+        let proof = loadtest(&["verify", "--ledger", &ledger, "--lake", &lake, "--json"]);
+        let proof = answered(proof);
+        assert_eq!(proof.status.code(), Some(0), "{}", text(&proof.stdout));
+        let proof: Value = serde_json::from_slice(&proof.stdout).unwrap();
+        assert!(proof["loaded_once"].as_u64().unwrap() > 50, "{proof}");
+    }
+}
+
+#[test]
+fn the_second_signal_ends_everything_at_once() {
+    let mut running = Running::start();
+    // A server that stands still gives no answer that could be waited for.
+    kill_process(Pid::from_raw(running.server.try_into().unwrap()).unwrap(), Signal::STOP).unwrap();
+    running.signal(Signal::INT);
+    assert!(running.line().contains("ends early"));
+    running.signal(Signal::INT);
+    assert!(running.line().contains("ended at once"));
+    assert_eq!(running.run.wait().unwrap().code(), Some(130));
+    assert!(is_gone(running.server));
+    let mut out = String::new();
+    running.run.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "", "there is no report");
+}
+
+#[test]
+fn a_server_does_not_outlive_a_harness_that_is_killed() {
+    let mut running = Running::start();
+    running.run.kill().unwrap();
+    running.run.wait().unwrap();
+    until("the server's end", || is_gone(running.server).then_some(()));
+}
+
+fn answered(mut command: Command) -> Output {
+    command.output().unwrap()
+}
