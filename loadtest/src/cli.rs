@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::baseline::Work;
 use crate::profile::Seconds;
+use crate::tls::Trust;
 
 /// Load-testing harness for keelrow and any RudderStack-compatible endpoint.
 #[derive(Debug, Parser)]
@@ -68,16 +70,16 @@ pub(crate) struct RunArgs {
     #[arg(long, conflicts_with = "url")]
     pub(crate) journal: Option<PathBuf>,
     /// Events a second.
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     pub(crate) rate: Option<f64>,
     /// How long it is measured.
-    #[arg(long)]
+    #[arg(long, value_parser = lasting)]
     pub(crate) duration: Option<Seconds>,
     /// How long the load runs before.
     #[arg(long)]
     pub(crate) warm_up: Option<Seconds>,
     /// Connections.
-    #[arg(long)]
+    #[arg(long, value_parser = some)]
     pub(crate) connections: Option<usize>,
     /// Closed loop: as fast as answers come, for CPU figures rather than latency.
     #[arg(long, conflicts_with_all = ["rate", "ramp"])]
@@ -97,6 +99,8 @@ pub(crate) struct RunArgs {
     /// Verifies conservation afterwards; needs --keelrow.
     #[arg(long, conflicts_with = "url")]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
     /// Writes the report as a web page.
     #[arg(long)]
     pub(crate) html: Option<PathBuf>,
@@ -140,16 +144,16 @@ pub(crate) struct CompareArgs {
     #[arg(long)]
     pub(crate) keelrow: PathBuf,
     /// Interleaved rounds.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_parser = some, default_value_t = 5)]
     pub(crate) rounds: usize,
     /// Single events of a round; batches send five times as many.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, value_parser = some, default_value_t = 20_000)]
     pub(crate) events: usize,
     /// Connections of single events; batches use a quarter.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, value_parser = some, default_value_t = 64)]
     pub(crate) connections: usize,
     /// Threads of the bare server.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_parser = some, default_value_t = 1)]
     pub(crate) baseline_threads: usize,
     /// Events of the batches that the loader is measured with; 0 leaves it out.
     #[arg(long, value_delimiter = ',', default_values_t = [33_000, 1_650])]
@@ -161,10 +165,10 @@ pub(crate) struct CompareArgs {
     #[arg(long, default_value = "/dev/shm")]
     pub(crate) memory: PathBuf,
     /// Events a second of the whole product.
-    #[arg(long, default_value_t = 30_000.0)]
+    #[arg(long, value_parser = positive, default_value_t = 30_000.0)]
     pub(crate) product_rate: f64,
     /// How long the whole product is loaded, at that rate and as fast as it goes.
-    #[arg(long, default_value = "15s")]
+    #[arg(long, value_parser = lasting, default_value = "15s")]
     pub(crate) product_time: Seconds,
     /// Only these measures; default: all.
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -188,13 +192,13 @@ pub(crate) struct CostArgs {
     #[arg(long)]
     pub(crate) keelrow: PathBuf,
     /// Interleaved rounds.
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, value_parser = some, default_value_t = 9)]
     pub(crate) rounds: usize,
     /// Events of a round.
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, value_parser = some, default_value_t = 50_000)]
     pub(crate) events: usize,
     /// Connections.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, value_parser = some, default_value_t = 16)]
     pub(crate) connections: usize,
 }
 
@@ -205,16 +209,16 @@ pub(crate) struct OverloadArgs {
     #[arg(long)]
     pub(crate) keelrow: PathBuf,
     /// Rounds, each with a server of its own.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, value_parser = some, default_value_t = 3)]
     pub(crate) rounds: usize,
     /// What is asked for, in units of the highest rate.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, value_parser = positive, default_value_t = 2.0)]
     pub(crate) factor: f64,
     /// How long each rate is measured.
-    #[arg(long, default_value = "10s")]
+    #[arg(long, value_parser = lasting, default_value = "10s")]
     pub(crate) duration: Seconds,
     /// Connections that look for the highest rate.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, value_parser = some, default_value_t = 16)]
     pub(crate) connections: usize,
 }
 
@@ -225,7 +229,7 @@ pub(crate) struct LoaderArgs {
     #[arg(long)]
     pub(crate) keelrow: PathBuf,
     /// Rounds, each with a server of its own.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_parser = some, default_value_t = 5)]
     pub(crate) rounds: usize,
     /// Events of a batch.
     #[arg(long, value_delimiter = ',', default_values_t = [33_000, 1_650])]
@@ -247,6 +251,8 @@ pub(crate) struct VerifyArgs {
     /// The admin address, such as http://127.0.0.1:8081, to check the books on /metrics as well.
     #[arg(long)]
     pub(crate) admin: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// Options of `crash`.
@@ -262,10 +268,10 @@ pub(crate) struct CrashArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Events a second.
-    #[arg(long, default_value_t = 3_000.0)]
+    #[arg(long, value_parser = positive, default_value_t = 3_000.0)]
     pub(crate) rate: f64,
     /// Longest life.
-    #[arg(long, default_value = "600ms")]
+    #[arg(long, value_parser = lasting, default_value = "600ms")]
     pub(crate) life: Seconds,
     /// Keeps everything in this folder; default: a temporary one.
     #[arg(long)]
@@ -293,4 +299,22 @@ pub(crate) struct PrivacyArgs {
     /// Keeps everything in this folder; default: a temporary one.
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> anyhow::Result<f64> {
+    let value: f64 = text.parse()?;
+    ensure!(value > 0.0 && value.is_finite(), "it must be above 0");
+    Ok(value)
+}
+
+fn lasting(text: &str) -> anyhow::Result<Seconds> {
+    let value: Seconds = text.parse()?;
+    ensure!(!value.0.is_zero(), "it must be above 0");
+    Ok(value)
+}
+
+fn some(text: &str) -> anyhow::Result<usize> {
+    let value: usize = text.parse()?;
+    ensure!(value > 0, "it must be above 0");
+    Ok(value)
 }

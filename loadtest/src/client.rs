@@ -1,18 +1,24 @@
 //! One HTTP/1.1 connection: writes bytes that are already a request, reads one answer. Smaller than
 //! a general client on purpose: the generator shares the machine with what it measures, so every
-//! microsecond here is one less there. Keep-alive, Content-Length and chunked answers; no TLS.
+//! microsecond here is one less there. Keep-alive, Content-Length and chunked answers, TLS if asked.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
+use crate::misuse::misuse;
 use crate::payload::Target;
+use crate::tls::{Tls, Trust};
 
 /// Longest answer that is kept; admin answers are the longest we ask for.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// How long a look whether somebody listens may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// A server's address.
 #[derive(Clone, Debug)]
@@ -21,29 +27,82 @@ pub(crate) struct Address {
     pub(crate) socket: SocketAddr,
     /// What the request line and the Host header say.
     pub(crate) target: Target,
+    /// How connections are secured; none for http://.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Address {
-    /// Reads `http://host[:port][/prefix]` and resolves the host once.
+    /// A server of our own on `port` of the loopback.
+    pub(crate) fn loopback(port: u16) -> Self {
+        let target = Target { authority: format!("127.0.0.1:{port}"), prefix: String::new() };
+        Self { socket: (Ipv4Addr::LOCALHOST, port).into(), target, tls: None }
+    }
+
+    /// Reads `http[s]://host[:port][/prefix]` and resolves the host once, to the first of its addresses
+    /// that is listened on.
     ///
     /// # Errors
-    /// When it is no such address, or the host is unknown.
-    pub(crate) async fn resolve(url: &str) -> anyhow::Result<Self> {
-        let Some(rest) = url.strip_prefix("http://") else {
-            bail!("{url}: only http:// addresses are supported");
-        };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = path.trim_end_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-        let named = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let host = if named { authority.to_owned() } else { format!("{authority}:80") };
-        let socket = tokio::net::lookup_host(&host)
-            .await
-            .with_context(|| format!("resolve {host}"))?
-            .next()
-            .with_context(|| format!("{host} has no address"))?;
-        Ok(Self { socket, target: Target { authority: authority.to_owned(), prefix } })
+    /// When it is no such address, the host is unknown, or nobody listens there.
+    pub(crate) async fn resolve(url: &str, trust: &Trust) -> anyhow::Result<Self> {
+        let Parts { authority, host, port, prefix, secured } =
+            parts(url).with_context(|| format!("{url} is no address")).map_err(misuse)?;
+        let tls = secured.then(|| Tls::new(host, trust)).transpose().map_err(misuse)?;
+        let found = tokio::net::lookup_host(format!("{host}:{port}"));
+        let mut fault = anyhow::anyhow!("{host} has no address");
+        for socket in found.await.with_context(|| format!("resolve {host}"))? {
+            match tokio::time::timeout(CONNECT_MAX, TcpStream::connect(socket)).await {
+                Ok(Ok(stream)) => {
+                    if let Some(tls) = &tls {
+                        // Else a certificate that is not believed shows as broken connections only.
+                        let shaken = tls.secure(stream).await;
+                        shaken.with_context(|| format!("cannot reach {url}"))?;
+                    }
+                    let target = Target { authority: authority.to_owned(), prefix };
+                    return Ok(Self { socket, target, tls });
+                }
+                Ok(Err(refused)) => fault = refused.into(),
+                Err(_) => fault = anyhow::anyhow!("{socket} does not answer"),
+            }
+        }
+        Err(fault.context(format!("cannot reach {url}")))
     }
+
+    /// The address as a URL.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.target.authority, self.target.prefix)
+    }
+}
+
+/// The parts of a URL.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts<'a> {
+    authority: &'a str,
+    host: &'a str,
+    port: u16,
+    prefix: String,
+    secured: bool,
+}
+
+fn parts(url: &str) -> anyhow::Result<Parts<'_>> {
+    let (rest, secured) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+        (Some(rest), _) => (rest, false),
+        (_, Some(rest)) => (rest, true),
+        _ => bail!("it must begin with http:// or https://"),
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    ensure!(!authority.contains('@'), "a user in it is not supported, --write-key gives a key");
+    ensure!(!path.contains(['?', '#']), "it must end with its path");
+    // The colons of an IPv6 address lie within brackets.
+    let named = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    let (host, port) = match named {
+        Some((host, port)) => (host, port.parse().with_context(|| format!("{port} is no port"))?),
+        None => (authority, if secured { 443 } else { 80 }),
+    };
+    ensure!(!host.is_empty() && port > 0, "it needs a host, and a port above 0 if any");
+    let prefix = path.trim_end_matches('/');
+    let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+    Ok(Parts { authority, host, port, prefix, secured })
 }
 
 /// What the server said.
@@ -60,9 +119,27 @@ pub(crate) struct Answer {
 /// A connection that may be used again.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
     usable: bool,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes).await,
+            Self::Secured(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
 }
 
 struct Head {
@@ -84,10 +161,14 @@ impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// When the server cannot be reached.
-    pub(crate) async fn open(socket: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(socket).await.context("connect")?;
+    /// When the server cannot be reached, or its certificate is not believed.
+    pub(crate) async fn open(address: &Address) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address.socket).await.context("connect")?;
         stream.set_nodelay(true).context("connect")?;
+        let stream = match &address.tls {
+            Some(tls) => Stream::Secured(Box::new(tls.secure(stream).await?)),
+            None => Stream::Plain(stream),
+        };
         Ok(Self { stream, buffer: Vec::with_capacity(4_096), usable: true })
     }
 
@@ -101,7 +182,7 @@ impl Connection {
     /// # Errors
     /// When they cannot be written.
     pub(crate) async fn cut(mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.stream.write_all(bytes).await.context("write request")
+        self.stream.write(bytes).await.context("write request")
     }
 
     /// Sends one request and reads its answer.
@@ -112,7 +193,7 @@ impl Connection {
         self.usable = false;
         self.buffer.clear();
         // A server may refuse amid the body and close: then its answer is still there to read.
-        let written = self.stream.write_all(request).await;
+        let written = self.stream.write(request).await;
         let head = match self.head().await {
             Ok(head) => head,
             Err(fault) => return Err(written.err().map_or(fault, anyhow::Error::from)),
@@ -124,8 +205,11 @@ impl Connection {
 
     async fn fill(&mut self) -> anyhow::Result<bool> {
         ensure!(self.buffer.len() < ANSWER_BYTES_MAX, "the answer is too long");
-        let count = self.stream.read_buf(&mut self.buffer).await.context("read answer")?;
-        Ok(count > 0)
+        let count = match &mut self.stream {
+            Stream::Plain(stream) => stream.read_buf(&mut self.buffer).await,
+            Stream::Secured(stream) => stream.read_buf(&mut self.buffer).await,
+        };
+        Ok(count.context("read answer")? > 0)
     }
 
     async fn head(&mut self) -> anyhow::Result<Head> {
@@ -230,8 +314,7 @@ pub(crate) async fn get(
     let Target { authority, prefix } = &address.target;
     let head =
         format!("GET {prefix}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
-    let exchange =
-        async { Connection::open(address.socket).await?.exchange(head.as_bytes()).await };
+    let exchange = async { Connection::open(address).await?.exchange(head.as_bytes()).await };
     tokio::time::timeout(timeout, exchange).await.context("no answer in time")?
 }
 
@@ -262,12 +345,37 @@ mod tests {
         assert!(unchunk(b"zz\r\n").is_err());
     }
 
+    #[test]
+    fn addresses_are_read_with_and_without_their_parts() {
+        let rows = [
+            ("http://127.0.0.1:81", "127.0.0.1", 81, "", false),
+            ("http://127.0.0.1/a/b/", "127.0.0.1", 80, "/a/b", false),
+            ("https://events.example.com/in", "events.example.com", 443, "/in", true),
+            ("https://[::1]:8443", "[::1]", 8443, "", true),
+            ("http://[::1]", "[::1]", 80, "", false),
+        ];
+        for (url, host, port, prefix, secured) in rows {
+            let read = parts(url).unwrap();
+            let seen = (read.host, read.port, read.prefix.as_str(), read.secured);
+            assert_eq!(seen, (host, port, prefix, secured), "{url}");
+        }
+        for wrong in
+            ["127.0.0.1:80", "ftp://a", "http://", "http://a:b", "http://a:0", "http://k@a"]
+        {
+            assert!(parts(wrong).is_err(), "{wrong}");
+        }
+    }
+
     #[tokio::test]
-    async fn addresses_are_read_with_and_without_a_prefix() {
-        let plain = Address::resolve("http://127.0.0.1:81").await.unwrap();
-        assert_eq!((plain.socket.port(), plain.target.prefix.as_str()), (81, ""));
-        let under = Address::resolve("http://127.0.0.1/a/b/").await.unwrap();
-        assert_eq!((under.socket.port(), under.target.prefix.as_str()), (80, "/a/b"));
-        assert!(Address::resolve("https://127.0.0.1").await.is_err());
+    async fn of_a_hosts_addresses_the_one_that_is_listened_on_is_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // `localhost` may be ::1 first, where nobody listens.
+        let url = format!("http://localhost:{port}/in");
+        let address = Address::resolve(&url, &Trust::default()).await.unwrap();
+        assert_eq!((address.socket, address.url()), (listener.local_addr().unwrap(), url.clone()));
+        drop(listener);
+        let fault = Address::resolve(&url, &Trust::default()).await.unwrap_err();
+        assert!(format!("{fault:#}").starts_with("cannot reach http://localhost"), "{fault:#}");
     }
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::misuse::misuse;
+
 /// What a sender knows of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,7 +96,8 @@ impl Writer {
 /// When the file cannot be read or a line is not a ledger's.
 pub(crate) fn read(path: &Path, mut each: impl FnMut(Line)) -> anyhow::Result<Option<End>> {
     let mut end = None;
-    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let file = File::open(path).with_context(|| format!("open {}", path.display()));
+    let file = file.map_err(misuse)?;
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.with_context(|| format!("read {}", path.display()))?;
         let at = || format!("{} line {}", path.display(), number + 1);

@@ -15,6 +15,7 @@ mod lake;
 mod latency;
 mod ledger;
 mod metrics;
+mod misuse;
 mod output;
 mod payload;
 mod process;
@@ -24,6 +25,7 @@ mod report;
 mod rng;
 mod schedule;
 mod server;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,9 @@ use crate::output::{Output, failed, say};
 
 /// Done, but what was to be proven does not hold; or the command failed.
 const FAILED: u8 = 1;
+
+/// The caller asked for what cannot be; the same as of a wrong option.
+const MISUSED: u8 = 2;
 
 /// How a command ended that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +70,7 @@ fn main() -> ExitCode {
         Ok(End::CutShort) => ExitCode::from(interrupt::CUT_SHORT),
         Err(fault) => {
             failed(&fault);
-            ExitCode::from(FAILED)
+            ExitCode::from(if misuse::is_misuse(&fault) { MISUSED } else { FAILED })
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::misuse::misuse;
 use crate::payload::Client;
 use crate::schedule::Arrivals;
 
@@ -197,6 +198,10 @@ impl Profile {
     /// # Errors
     /// When there is neither, or it does not hold what a profile must.
     pub(crate) fn open(name: &str) -> anyhow::Result<Self> {
+        Self::find(name).map_err(misuse)
+    }
+
+    fn find(name: &str) -> anyhow::Result<Self> {
         if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
             return Self::parse(text).with_context(|| format!("read the shipped profile {name}"));
         }
@@ -230,12 +235,22 @@ impl Profile {
     /// Names the first field that is out of its range.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(self.rate > 0.0 && self.rate.is_finite(), "rate must be above 0");
+        let lasts = [
+            ("duration", self.duration),
+            ("request_timeout", self.request_timeout),
+            ("ramp.step", self.ramp.step),
+            ("ramp.p99_max", self.ramp.p99_max),
+        ];
+        for (name, time) in lasts {
+            ensure!(!time.0.is_zero(), "{name} must be above 0");
+        }
         ensure!((1..=50_000).contains(&self.connections), "connections must be 1 to 50000");
         ensure!((1..=10_000).contains(&self.traffic.batch), "batch must be 1 to 10000");
         ensure!(self.traffic.gzip_level <= 9, "gzip_level must be 0 to 9");
         ensure!(self.retry.tries >= 1, "retry.tries must be at least 1");
-        ensure!(self.ramp.factor > 1.0, "ramp.factor must be above 1");
-        ensure!(self.ramp.start > 0.0, "ramp.start must be above 0");
+        let Ramp { factor, start, .. } = self.ramp;
+        ensure!(factor > 1.0 && factor.is_finite(), "ramp.factor must be above 1");
+        ensure!(start > 0.0 && start.is_finite(), "ramp.start must be above 0");
         ensure!(!self.sources.is_empty(), "a profile needs a [[source]]");
         ensure!(self.sources.iter().any(|source| source.weight > 0), "all weights are 0");
         let shares = [
@@ -341,7 +356,10 @@ mod tests {
         assert!(Profile::parse(base).is_ok());
         let rows = [
             ("connections = 0\n", "connections"),
-            ("rate = -1.0\n", "rate"),
+            ("rate = -1.0\n", "rate must be above 0"),
+            ("rate = nan\n", "rate must be above 0"),
+            ("duration = '0s'\n", "duration must be above 0"),
+            ("request_timeout = '0ms'\n", "request_timeout must be above 0"),
             ("duration = '5'\n", "unit"),
             ("no_such = 1\n", "no_such"),
         ];

@@ -1,4 +1,4 @@
-//! The program from outside: signals and exit codes. Needs the keelrow program beside it,
+//! The program from outside: signals, exit codes, servers behind TLS. Needs the keelrow program beside it,
 //! which a build of the whole workspace makes.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -178,4 +178,154 @@ fn a_server_does_not_outlive_a_harness_that_is_killed() {
 
 fn answered(mut command: Command) -> Output {
     command.output().unwrap()
+}
+
+#[test]
+fn a_wrong_use_ends_with_2_and_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let url = "--url=http://127.0.0.1:1";
+    let wrong = put(
+        "wrong.toml",
+        "description = ''\nrate = 0.0\n[traffic]\n[[source]]\nname = 'a'\nclient = 'web'\n",
+    );
+    let empty = put("empty.pem", "");
+    let far = format!("--html={}/no/such/page.html", folder.path().display());
+    let (program, ca) = (keelrow().display().to_string(), format!("--ca={empty}"));
+    let rows: [(&[&str], &str); 18] = [
+        (&["run", "nope", url], "no profile nope"),
+        (&["run", &wrong, url], "rate must be above 0"),
+        (&["run", "single", "--url=127.0.0.1:80"], "must begin with http"),
+        (&["run", "single", "--url=http://127.0.0.1:x"], "x is no port"),
+        (&["run", "single", url, "--rate=0"], "--rate"),
+        (&["run", "single", url, "--rate=inf"], "--rate"),
+        (&["run", "single", url, "--duration=0s"], "--duration"),
+        (&["run", "single", url, "--duration=5"], "needs a unit"),
+        (&["run", "single", url, "--connections=0"], "--connections"),
+        (&["run", "single", url, "--connections=60000"], "connections must be"),
+        (&["run", "single", url, "--config=/no/such.toml"], "/no/such.toml"),
+        (&["run", "single", url, &far], "its folder is not there"),
+        (&["run", "single", "--url=https://127.0.0.1:1", &ca], "holds no certificate"),
+        (&["run", "single", "--keelrow=/no/such/program"], "/no/such/program is no program"),
+        (&["verify", "--lake=/no/such/lake"], "is no lake"),
+        (&["verify", "--ledger=/no/such/ledger", "--lake", &program], "is no lake"),
+        (&["compare", "--keelrow", &program, "--rounds=0"], "--rounds"),
+        (&["crash", "--keelrow", &program, "--rate=-1"], "--rate"),
+    ];
+    for (words, expected) in rows {
+        let output = answered(loadtest(words));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains(expected), "{words:?}: {said}");
+        assert_eq!(text(&output.stdout), "", "{words:?}");
+    }
+    // What is right and does not work is another thing.
+    let output = answered(loadtest(&["run", "single", url]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("cannot reach http://127.0.0.1:1"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// A keelrow that speaks TLS, until it is dropped.
+struct Secured {
+    child: Child,
+    port: String,
+}
+
+fn certificate() -> String {
+    golden("certificate.pem")
+}
+
+fn golden(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.join("tests/golden/http").join(name).display().to_string()
+}
+
+/// A configuration with the profile's source, and TLS.
+fn configuration(folder: &Path) -> String {
+    let (certificate, key, at) = (certificate(), golden("key.pem"), folder.display());
+    format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+         tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n\
+         [journal]\npath = \"{at}/journal\"\n[storage]\nurl = \"{at}/lake\"\n\
+         [[source]]\nname = \"secure\"\nenvironment = \"prod\"\nwrite_key = \"wk\"\n"
+    )
+}
+
+impl Secured {
+    fn start(folder: &Path) -> Self {
+        let file = folder.join("keelrow.toml");
+        fs::write(&file, configuration(folder)).unwrap();
+        let mut command = Command::new(keelrow());
+        command.args(["serve", "--log-json", "--config"]).arg(&file);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = log.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let told = log.find(|line| line["fields"]["message"] == "accepting events").unwrap();
+        let public = told["fields"]["public"].as_str().unwrap();
+        let port = public.rsplit_once(':').unwrap().1.to_owned();
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || log.count());
+        Self { child, port }
+    }
+
+    /// A short run against it.
+    fn run(&self, host: &str, words: &[&str]) -> Output {
+        let url = format!("--url=https://{host}:{}", self.port);
+        let mut command = loadtest(&["run", "batch50-gzip", &url, "--write-key=wk", "--json"]);
+        command.args(["--rate=2000", "--connections=4", "--duration=500ms", "--warm-up=0s"]);
+        command.args(words);
+        answered(command)
+    }
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_server_behind_tls_is_measured_and_its_certificate_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Secured::start(folder.path());
+    let ca = format!("--ca={}", certificate());
+    // The name is in the certificate, the address is not.
+    for (host, words) in [("localhost", ca.as_str()), ("127.0.0.1", "--insecure")] {
+        let output = server.run(host, &[words]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (counts, url) = (&report["outcome"]["counts"], &report["url"]);
+        assert!(counts["events_taken"].as_u64().unwrap() >= 50, "{counts}");
+        assert_eq!((&counts["broken"], &counts["unexpected"]), (&0.into(), &0.into()), "{counts}");
+        assert!(url.as_str().unwrap().starts_with("https://"), "{url}");
+        assert!(report["server"]["version"].is_string(), "{}", report["server"]);
+    }
+    for (host, words) in [("localhost", &[][..]), ("127.0.0.1", &[ca.as_str()][..])] {
+        let output = server.run(host, words);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        assert!(text(&output.stderr).contains("certificate"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_configuration_with_tls_is_served_and_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.toml");
+    fs::write(&file, configuration(folder.path())).unwrap();
+    let (file, program) = (file.display().to_string(), keelrow().display().to_string());
+    let mut command = loadtest(&["run", "batch50", "--keelrow", &program, "--config", &file]);
+    command.args(["--verify", "--rate=1000", "--duration=500ms", "--warm-up=0s", "--json"]);
+    let output = answered(command);
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["conservation"]["loaded_once"].as_u64().unwrap() >= 50);
 }

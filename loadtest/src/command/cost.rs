@@ -66,7 +66,7 @@ pub(crate) async fn run(args: &CostArgs) -> anyhow::Result<Cost> {
         let folder = workplace.path().join(if on { "on" } else { "off" });
         let mut setup = Setup::new(&folder, &profile.sources);
         setup.transforms = on;
-        let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
+        let mut server = Server::start(&args.keelrow, &setup, &[])?;
         server.ready().await?;
         servers.push(server);
     }

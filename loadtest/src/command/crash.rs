@@ -11,11 +11,13 @@ use tokio::sync::watch;
 use super::Workplace;
 use super::figures::Spread;
 use crate::cli::CrashArgs;
+use crate::client::Address;
 use crate::clock;
 use crate::drive::{self, Attempt, Feed, Ledger, Options, Outcome, Pace};
 use crate::interrupt::{Limit, Until};
 use crate::lake::verify::{self, Report};
 use crate::ledger;
+use crate::misuse::misuse;
 use crate::output::Progress;
 use crate::payload::{Renderer, Target};
 use crate::profile::{Faults, Profile};
@@ -97,7 +99,7 @@ fn profile(rate: f64) -> anyhow::Result<Profile> {
     profile.retry.tries = 10_000;
     profile.retry.base = "10ms".parse()?;
     profile.retry.cap = "100ms".parse()?;
-    profile.check()?;
+    profile.check().map_err(misuse)?;
     Ok(profile)
 }
 
@@ -198,9 +200,9 @@ impl Bench<'_> {
         (life, early): (Duration, bool),
         owed: Vec<Attempt>,
     ) -> anyhow::Result<Vec<Attempt>> {
-        let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports).await?;
+        let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports)?;
         let (stop, stopped) = watch::channel(Until::Planned);
-        let socket = server.address.socket;
+        let address = server.address.clone();
         let death = async {
             let ready = if early { Ok(()) } else { server.ready().await };
             tokio::time::sleep(life).await;
@@ -211,7 +213,7 @@ impl Bench<'_> {
         };
         let feed = self.feed(round);
         let options =
-            self.options(socket, feed, round, (Duration::from_secs(3_600), Some(stopped)), owed);
+            self.options(address, feed, round, (Duration::from_secs(3_600), Some(stopped)), owed);
         let (outcome, killed) = tokio::join!(drive::run(options), death);
         killed?;
         Ok(self.note(outcome?))
@@ -219,14 +221,14 @@ impl Bench<'_> {
 
     /// The life that is allowed to finish: what is owed is sent, and some more.
     async fn last_life(&mut self, owed: Vec<Attempt>) -> anyhow::Result<(Server, Duration)> {
-        let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports).await?;
+        let mut server = Server::start_at(&self.args.keelrow, &self.setup, &[], self.ports)?;
         let began = clock::monotonic();
         server.ready().await?;
         let started = began.elapsed();
         let round = u64::from(self.args.rounds);
-        let socket = server.address.socket;
+        let address = server.address.clone();
         let feed = self.feed(round);
-        let options = self.options(socket, feed, round, (Duration::from_secs(1), None), owed);
+        let options = self.options(address, feed, round, (Duration::from_secs(1), None), owed);
         let outcome = drive::run(options).await?;
         let owed = self.note(outcome);
         drive::settle(&self.ledger, &owed)?;
@@ -240,7 +242,7 @@ impl Bench<'_> {
 
     fn options(
         &self,
-        socket: std::net::SocketAddr,
+        address: Address,
         feed: Feed,
         round: u64,
         (duration, limit): (Duration, Option<Limit>),
@@ -248,7 +250,7 @@ impl Bench<'_> {
     ) -> Options<'_> {
         Options {
             profile: &self.profile,
-            socket,
+            address,
             feed,
             pace: Pace::Open(self.profile.rate / self.renderer.mean_events()),
             warm_up: Duration::ZERO,

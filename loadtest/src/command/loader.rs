@@ -137,7 +137,7 @@ async fn round(work: &Work<'_>, number: usize, folder: &Path) -> anyhow::Result<
     let (batches, age) =
         if work.events < SMALL_EVENTS { (SMALL_BATCHES, 1) } else { (LARGE_BATCHES, 6) };
     setup.max_age = format!("{age}s");
-    let mut server = Server::start(work.keelrow, &setup, &[]).await?;
+    let mut server = Server::start(work.keelrow, &setup, &[])?;
     server.ready().await?;
     // The second makes the room that a batch of this size takes.
     let mut sizes = vec![FIRST_EVENTS, work.events];

@@ -115,7 +115,7 @@ pub(crate) async fn load(
     let (warm_up, duration) = times;
     let outcome = drive::run(Options {
         profile,
-        socket: server.address.socket,
+        address: server.address.clone(),
         feed: Feed::Live(renderer.into()),
         pace,
         warm_up,

@@ -163,7 +163,7 @@ async fn round(args: &OverloadArgs, number: u64, found: &mut Overloaded) -> anyh
     let workplace = Workplace::new(None)?;
     let hot = Profile::open("overload")?;
     let setup = Setup::new(workplace.path(), &hot.sources);
-    let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
+    let mut server = Server::start(&args.keelrow, &setup, &[])?;
     server.ready().await?;
     let mut calm = hot.clone();
     calm.sources.retain(|source| source.weight == 0);

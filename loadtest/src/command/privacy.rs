@@ -14,6 +14,7 @@ use crate::canary::search::{Find, Search};
 use crate::canary::value::Kind;
 use crate::cli::PrivacyArgs;
 use crate::client::{self, Connection};
+use crate::misuse::misuse;
 use crate::output::Progress;
 use crate::profile::Profile;
 use crate::rng::Rng;
@@ -128,7 +129,7 @@ pub(crate) async fn run(args: &PrivacyArgs) -> anyhow::Result<Proof> {
         webhook: None,
     };
     if let Some(own) = &args.config {
-        let (sources, invented) = server::sources_of(own)?;
+        let (sources, invented) = server::sources_of(own).map_err(misuse)?;
         (setup.own, extra) = (Some(own.clone()), invented);
         keys.sdk = sources.into_iter().map(|source| source.write_key).collect();
     } else {
@@ -148,7 +149,7 @@ pub(crate) async fn run(args: &PrivacyArgs) -> anyhow::Result<Proof> {
         from = to;
         // Until the last life the events stay in the journal, where they are searched for.
         setup.max_age = if death.is_some() { "1h" } else { "1s" }.to_owned();
-        let mut server = Server::start(&args.keelrow, &setup, &extra).await?;
+        let mut server = Server::start(&args.keelrow, &setup, &extra)?;
         server.ready().await?;
         taken += deliver(&mut server, letters, death.is_some()).await?;
         if death.is_none() {
@@ -222,7 +223,7 @@ async fn deliver(server: &mut Server, letters: &[Letter], death: bool) -> anyhow
     let mut connection = None;
     let mut taken = 0;
     let authority = server.address.target.authority.clone();
-    let socket = server.address.socket;
+    let address = server.address.clone();
     for (number, letter) in letters.iter().enumerate() {
         let Letter { line, headers, body, kept } = letter;
         let head = format!(
@@ -232,7 +233,7 @@ async fn deliver(server: &mut Server, letters: &[Letter], death: bool) -> anyhow
         let request = [head.as_bytes(), body].concat();
         let mut own = match connection.take() {
             Some(own) => own,
-            None => Connection::open(socket).await?,
+            None => Connection::open(&address).await?,
         };
         if death && number + 1 == letters.len() {
             let (_, killed) = tokio::join!(own.exchange(&request), async { server.kill() });

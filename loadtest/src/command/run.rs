@@ -12,6 +12,7 @@ use crate::client::{self, Address};
 use crate::drive::{self, Feed, Ledger, Options, Outcome, Pace};
 use crate::interrupt::Limit;
 use crate::lake::verify::{self, Report};
+use crate::misuse::misuse;
 use crate::payload::Renderer;
 use crate::process::Machine;
 use crate::profile::Profile;
@@ -47,13 +48,17 @@ struct Place {
 /// When the profile is wrong, or the server cannot be reached at all.
 pub(crate) async fn run(args: &RunArgs, limit: &Limit) -> anyhow::Result<Ran> {
     let (profile, invented) = profile(args)?;
+    // Found out before the run, not after it.
+    for path in [&args.html, &args.out].into_iter().flatten() {
+        writable(path).map_err(misuse)?;
+    }
     let mut place = match &args.keelrow {
         Some(program) => Some(start(args, program, &profile, &invented).await?),
         None => None,
     };
     let address = match (&place, &args.url) {
         (Some(place), _) => place.server.address.clone(),
-        (None, Some(url)) => Address::resolve(url).await?,
+        (None, Some(url)) => Address::resolve(url, &args.trust).await?,
         (None, None) => anyhow::bail!("--url or --keelrow is needed"),
     };
     let pid = args.pid.or_else(|| place.as_ref().map(|place| place.server.pid()));
@@ -94,7 +99,7 @@ fn profile(args: &RunArgs) -> anyhow::Result<(Profile, Vec<(String, String)>)> {
     let mut profile = Profile::open(&args.profile)?;
     let mut invented = Vec::new();
     if let Some(config) = &args.config {
-        (profile.sources, invented) = server::sources_of(config)?;
+        (profile.sources, invented) = server::sources_of(config).map_err(misuse)?;
     }
     if let Some(key) = &args.write_key {
         for source in &mut profile.sources {
@@ -105,7 +110,7 @@ fn profile(args: &RunArgs) -> anyhow::Result<(Profile, Vec<(String, String)>)> {
     profile.duration = args.duration.unwrap_or(profile.duration);
     profile.warm_up = args.warm_up.unwrap_or(profile.warm_up);
     profile.connections = args.connections.unwrap_or(profile.connections);
-    profile.check()?;
+    profile.check().map_err(misuse)?;
     Ok((profile, invented))
 }
 
@@ -121,7 +126,7 @@ async fn start(
     setup.own.clone_from(&args.config);
     // Long enough for batches of a size worth loading, short enough that a run sees some.
     setup.max_age = "10s".to_owned();
-    let mut server = Server::start(program, &setup, invented).await?;
+    let mut server = Server::start(program, &setup, invented)?;
     server.ready().await?;
     Ok(Place { setup, server, _workplace: workplace })
 }
@@ -157,7 +162,7 @@ async fn measure(
         began,
         command: command_line(std::env::args()),
         machine: Machine::read(),
-        url: format!("http://{}{}", address.target.authority, address.target.prefix),
+        url: address.url(),
         server: version.and_then(|answer| serde_json::from_slice(&answer.body).ok()),
         name: args.profile.clone(),
         profile: profile.clone(),
@@ -199,7 +204,7 @@ impl Lap<'_> {
         self.laps += 1;
         let outcome = drive::run(Options {
             profile: self.profile,
-            socket: self.address.socket,
+            address: self.address.clone(),
             feed: Feed::Live(Arc::new(self.renderer.reseeded(seed))),
             pace,
             warm_up,
@@ -269,6 +274,14 @@ fn write_reports(args: &RunArgs, report: &RunReport) -> anyhow::Result<()> {
         std::fs::write(path, serde_json::to_vec_pretty(report)?)
             .with_context(|| format!("write {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// Whether a report can be put there, as far as its folder tells.
+fn writable(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let there = folder.is_none_or(Path::is_dir) && !path.is_dir();
+    anyhow::ensure!(there, "cannot write {}: its folder is not there", path.display());
     Ok(())
 }
 

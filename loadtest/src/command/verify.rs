@@ -17,7 +17,7 @@ use crate::metrics;
 pub(crate) async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let ledgers: Vec<&Path> = args.ledger.iter().map(AsRef::as_ref).collect();
     let Some(admin) = &args.admin else { return verify::verify(&args.lake, &ledgers) };
-    let address = Address::resolve(admin).await?;
+    let address = Address::resolve(admin, &args.trust).await?;
     let before = shown(&address).await?;
     let mut report = verify::verify(&args.lake, &ledgers)?;
     let after = shown(&address).await?;

@@ -14,6 +14,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::client::Address;
 use crate::clock;
 use crate::interrupt::{self, Limit, Until};
 use crate::latency::{Counts, Percentiles, Recorder, Slice};
@@ -65,7 +66,7 @@ pub(crate) struct Options<'a> {
     /// What is sent.
     pub(crate) profile: &'a Profile,
     /// Where.
-    pub(crate) socket: std::net::SocketAddr,
+    pub(crate) address: Address,
     /// Where requests come from.
     pub(crate) feed: Feed,
     /// How fast.
@@ -158,7 +159,7 @@ impl Outcome {
 #[derive(Debug)]
 struct Shared {
     profile: Profile,
-    socket: std::net::SocketAddr,
+    address: Address,
     gate: Arc<gate::Gate>,
     recorder: Mutex<Recorder>,
     ledger: Option<Arc<Ledger>>,
@@ -200,7 +201,7 @@ pub(crate) async fn run(options: Options<'_>) -> anyhow::Result<Outcome> {
     let width = (options.duration / 300).max(Duration::from_millis(500));
     let shared = Arc::new(Shared {
         profile: options.profile.clone(),
-        socket: options.socket,
+        address: options.address,
         gate: Arc::clone(&gate),
         recorder: Mutex::new(Recorder::new(width)?),
         ledger: options.ledger,

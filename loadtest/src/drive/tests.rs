@@ -10,7 +10,6 @@ use axum::routing::any;
 
 use super::*;
 use crate::ledger::Outcome as Known;
-use crate::payload::Target;
 
 /// Answers the first `refusals` requests with 503, and stalls once for `stall`.
 #[derive(Debug, Default)]
@@ -34,10 +33,10 @@ async fn answer(State(stub): State<Arc<Stub>>, _body: axum::body::Bytes) -> Resp
 }
 
 /// Serves `stub` from a thread of its own until the process ends.
-fn serve(stub: Arc<Stub>) -> std::net::SocketAddr {
+fn serve(stub: Arc<Stub>) -> Address {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = Address::loopback(listener.local_addr().unwrap().port());
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -49,12 +48,11 @@ fn serve(stub: Arc<Stub>) -> std::net::SocketAddr {
     address
 }
 
-fn options(profile: &Profile, socket: std::net::SocketAddr, pace: Pace) -> Options<'_> {
-    let target = Target { authority: socket.to_string(), prefix: String::new() };
-    let renderer = Renderer::new(profile, &target, 1).unwrap();
+fn options(profile: &Profile, address: Address, pace: Pace) -> Options<'_> {
+    let renderer = Renderer::new(profile, &address.target, 1).unwrap();
     Options {
         profile,
-        socket,
+        address,
         feed: Feed::Live(Arc::new(renderer)),
         pace,
         warm_up: Duration::ZERO,
@@ -78,13 +76,13 @@ fn profile(connections: usize) -> Profile {
 
 #[tokio::test]
 async fn refused_requests_are_retried_and_end_acknowledged_once() {
-    let socket = serve(Arc::new(Stub { refusals: 7, ..Stub::default() }));
+    let address = serve(Arc::new(Stub { refusals: 7, ..Stub::default() }));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger");
     let ledger = Arc::new(Mutex::new(ledger::Writer::create(&path).unwrap()));
     let mut profile = profile(4);
     profile.retry.tries = 20;
-    let mut options = options(&profile, socket, Pace::Open(100.0));
+    let mut options = options(&profile, address.clone(), Pace::Open(100.0));
     options.ledger = Some(Arc::clone(&ledger));
     let outcome = run(options).await.unwrap();
     Arc::into_inner(ledger).unwrap().into_inner().unwrap().finish(ledger::End::Complete).unwrap();
@@ -109,9 +107,9 @@ async fn refused_requests_are_retried_and_end_acknowledged_once() {
 #[tokio::test]
 async fn a_stall_shows_in_the_latency_of_an_open_loop() {
     let stall = Duration::from_millis(300);
-    let socket = serve(Arc::new(Stub { stall_at: 20, stall, ..Stub::default() }));
+    let address = serve(Arc::new(Stub { stall_at: 20, stall, ..Stub::default() }));
     let profile = profile(2);
-    let outcome = run(options(&profile, socket, Pace::Open(200.0))).await.unwrap();
+    let outcome = run(options(&profile, address.clone(), Pace::Open(200.0))).await.unwrap();
     let (latency, wire) = (&outcome.latency, &outcome.accepted);
     assert!(latency.max >= 290_000, "{latency:?}");
     // About half of the run's requests were due while the server stood still.
@@ -122,12 +120,11 @@ async fn a_stall_shows_in_the_latency_of_an_open_loop() {
 #[tokio::test]
 async fn a_closed_loop_sends_ready_requests_until_each_is_taken_once() {
     let stub = Arc::new(Stub { refusals: 7, ..Stub::default() });
-    let socket = serve(Arc::clone(&stub));
+    let address = serve(Arc::clone(&stub));
     let mut profile = profile(3);
     profile.retry.tries = 20;
-    let mut options = options(&profile, socket, Pace::Closed);
-    let target = Target { authority: socket.to_string(), prefix: String::new() };
-    let mut renderer = Renderer::new(&profile, &target, 1).unwrap();
+    let mut options = options(&profile, address.clone(), Pace::Closed);
+    let mut renderer = Renderer::new(&profile, &address.target, 1).unwrap();
     let ready = (0..200).map(|_| renderer.request(0).unwrap()).collect();
     options.feed = Feed::Ready(Stack::new(ready));
     options.duration = Duration::from_secs(60);
@@ -143,12 +140,11 @@ async fn a_closed_loop_sends_ready_requests_until_each_is_taken_once() {
 async fn what_is_refused_last_is_sent_again_all_the_same() {
     // More refusals than requests: when the first try of each is over, all of them are owed.
     let stub = Arc::new(Stub { refusals: 9, ..Stub::default() });
-    let socket = serve(Arc::clone(&stub));
+    let address = serve(Arc::clone(&stub));
     let mut profile = profile(2);
     profile.retry.tries = 20;
-    let mut options = options(&profile, socket, Pace::Closed);
-    let target = Target { authority: socket.to_string(), prefix: String::new() };
-    let mut renderer = Renderer::new(&profile, &target, 1).unwrap();
+    let mut options = options(&profile, address.clone(), Pace::Closed);
+    let mut renderer = Renderer::new(&profile, &address.target, 1).unwrap();
     options.feed = Feed::Ready(Stack::new((0..4).map(|_| renderer.request(0).unwrap()).collect()));
     options.duration = Duration::from_secs(60);
     let outcome = run(options).await.unwrap();
@@ -159,12 +155,12 @@ async fn what_is_refused_last_is_sent_again_all_the_same() {
 #[tokio::test]
 async fn what_the_warm_up_did_is_in_no_figure() {
     let stub = Arc::new(Stub { refusals: 60, ..Stub::default() });
-    let socket = serve(Arc::clone(&stub));
+    let address = serve(Arc::clone(&stub));
     let mut profile = profile(4);
     profile.retry.tries = 2;
     profile.traffic.duplicates = 1.0;
     let (stop, stopped) = tokio::sync::watch::channel(Until::Planned);
-    let mut options = options(&profile, socket, Pace::Open(400.0));
+    let mut options = options(&profile, address.clone(), Pace::Open(400.0));
     // It ends amid the warm-up, when all kinds of things have happened.
     options.warm_up = Duration::from_secs(3_600);
     options.limit = Some(stopped);
@@ -184,10 +180,11 @@ async fn what_the_warm_up_did_is_in_no_figure() {
 #[tokio::test]
 async fn a_server_that_is_away_leaves_everything_owed_and_in_doubt() {
     // Bound and dropped: nobody listens there.
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = Address::loopback(nobody.port());
     let profile = profile(2);
     let (stop, stopped) = tokio::sync::watch::channel(Until::Planned);
-    let mut options = options(&profile, socket, Pace::Open(50.0));
+    let mut options = options(&profile, address.clone(), Pace::Open(50.0));
     options.duration = Duration::from_secs(3_600);
     options.limit = Some(stopped);
     let stopping = async {
@@ -205,13 +202,13 @@ async fn a_server_that_is_away_leaves_everything_owed_and_in_doubt() {
 async fn a_schedule_that_is_ended_early_is_measured_as_far_as_it_went() {
     // What was sent before the end is refused first: it is still tried again.
     let stub = Arc::new(Stub { refusals: 30, ..Stub::default() });
-    let socket = serve(Arc::clone(&stub));
+    let address = serve(Arc::clone(&stub));
     let mut profile = profile(4);
     profile.retry.tries = 20;
     for pace in [Pace::Open(200.0), Pace::Closed] {
         let before = stub.seen.load(Ordering::Relaxed);
         let (ask, asked) = tokio::sync::watch::channel(Until::Planned);
-        let mut options = options(&profile, socket, pace);
+        let mut options = options(&profile, address.clone(), pace);
         options.duration = Duration::from_secs(3_600);
         options.limit = Some(asked);
         let asking = async {

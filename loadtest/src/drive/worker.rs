@@ -106,7 +106,7 @@ async fn exchange(
 ) -> anyhow::Result<Option<Answer>> {
     let mut own = match connection.take() {
         Some(connection) => connection,
-        None => Connection::open(shared.socket).await?,
+        None => Connection::open(&shared.address).await?,
     };
     if let Some(at) = request.cut_at {
         own.cut(request.bytes.get(..at).unwrap_or_default()).await?;

@@ -10,13 +10,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{self, Books, Committed};
 use super::table;
 use crate::ledger::{self, Outcome};
+use crate::misuse::misuse;
 
 /// Tables in which every event has its one row: one per kind of event, and the rejected.
 const HOME_TABLES: [&str; 7] =
@@ -149,7 +150,10 @@ impl Ids {
 /// When something cannot be read; what can be read and is wrong is in the report.
 pub(crate) fn verify(lake: &Path, ledgers: &[&Path]) -> anyhow::Result<Report> {
     let ours = lake.join("_keelrow");
-    ensure!(ours.is_dir(), "{} is no lake: it has no folder _keelrow", lake.display());
+    if !ours.is_dir() {
+        let fault = anyhow!("{} is no lake: it has no folder _keelrow", lake.display());
+        return Err(misuse(fault));
+    }
     let mut report = Report::default();
     let mut ids = Ids::new();
     for path in ledgers {

@@ -98,6 +98,13 @@ impl Setup {
         text
     }
 
+    /// Whether its public listener speaks TLS, which only a configuration of the user's own makes it do.
+    pub(crate) fn secured(&self) -> bool {
+        let text = self.own.as_ref().and_then(|own| std::fs::read_to_string(own).ok());
+        let table = text.and_then(|text| text.parse::<toml::Table>().ok()).unwrap_or_default();
+        table.get("http").is_some_and(|http| http.get("tls").is_some())
+    }
+
     /// Environment variables that put addresses and folders where we want them.
     pub(crate) fn environment(&self, port: u16, admin_port: u16) -> Vec<(String, String)> {
         let mut pairs = vec![
@@ -221,6 +228,11 @@ mod tests {
             write_keys = ["first", "second"]"#;
         std::fs::write(&path, text).unwrap();
         let (sources, invented) = sources_of(&path).unwrap();
+        let mut setup = Setup::new(folder.path(), &sources);
+        setup.own = Some(path.clone());
+        assert!(!setup.secured());
+        std::fs::write(&path, "[http.tls]\ncertificate = \"c\"\nkey = \"k\"\n").unwrap();
+        assert!(setup.secured());
         let keys: Vec<&str> = sources.iter().map(|source| source.write_key.as_str()).collect();
         assert_eq!(keys, ["x-loadtest-loadtest_no_such_a", "first"]);
         assert_eq!(sources[0].client, Client::Mobile);

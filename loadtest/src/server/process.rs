@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::config::Setup;
 use super::tied;
 use crate::client::{self, Address, Connection};
 use crate::clock;
+use crate::misuse::misuse;
 use crate::rng::Rng;
+use crate::tls::{Tls, Trust};
 
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_millis(2);
@@ -59,19 +61,19 @@ impl Server {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub(crate) async fn start(
+    pub(crate) fn start(
         program: &Path,
         setup: &Setup,
         extra: &[(String, String)],
     ) -> anyhow::Result<Self> {
-        Self::start_at(program, setup, extra, free_ports()?.into()).await
+        Self::start_at(program, setup, extra, free_ports()?.into())
     }
 
     /// The same on ports that an earlier life had.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub(crate) async fn start_at(
+    pub(crate) fn start_at(
         program: &Path,
         setup: &Setup,
         extra: &[(String, String)],
@@ -82,18 +84,26 @@ impl Server {
         let output = append(&log)?;
         let errors = output.try_clone().context("share the log")?;
         let program = std::path::absolute(program).context("find the program")?;
+        if !program.is_file() {
+            return Err(misuse(anyhow!("{} is no program", program.display())));
+        }
         let mut command = tied::command(&program, setup.tied);
         command.arg("serve").arg("--config").arg(&config);
         command.envs(setup.environment(port, admin_port)).envs(extra.iter().cloned());
         command.stdin(Stdio::null()).stdout(output).stderr(errors).current_dir(&setup.folder);
-        Self::spawn(command, port, admin_port, log).await
+        let mut server = Self::spawn(command, port, admin_port, log)?;
+        if setup.secured() {
+            // Whose certificate it is does not matter: we know whom we started.
+            server.address.tls = Some(Tls::new("localhost", &Trust::anyone())?);
+        }
+        Ok(server)
     }
 
     /// Starts `command`, which is told the ports already.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(crate) async fn spawn(
+    pub(crate) fn spawn(
         mut command: Command,
         port: u16,
         admin_port: u16,
@@ -103,8 +113,7 @@ impl Server {
         let child = command
             .spawn()
             .with_context(|| format!("start {}", command.get_program().to_string_lossy()))?;
-        let address = Address::resolve(&format!("http://127.0.0.1:{port}")).await?;
-        let admin = Address::resolve(&format!("http://127.0.0.1:{admin_port}")).await?;
+        let (address, admin) = (Address::loopback(port), Address::loopback(admin_port));
         Ok(Self { child, address, admin, log, started })
     }
 
@@ -119,8 +128,7 @@ impl Server {
     /// When the server ends first, or takes too long.
     pub(crate) async fn accepted(&mut self, request: &[u8]) -> anyhow::Result<Duration> {
         loop {
-            let answer =
-                async { Connection::open(self.address.socket).await?.exchange(request).await };
+            let answer = async { Connection::open(&self.address).await?.exchange(request).await };
             if answer.await.is_ok_and(|answer| answer.status == 200) {
                 return Ok(self.started.elapsed());
             }

@@ -69,7 +69,7 @@ pub(super) async fn round(
     let before = raw_sync_us(folder)?;
     let outcome = drive::run(Options {
         profile: &profile,
-        socket: server.address.socket,
+        address: server.address.clone(),
         feed: Feed::Ready(Stack::new(made)),
         pace: Pace::Open(rate),
         warm_up: WARM_UP,

@@ -158,7 +158,7 @@ async fn served(
 ) -> anyhow::Result<Server> {
     let mut setup = Setup::new(&folder.join(name), &Profile::open("single")?.sources);
     setup.journal = journal.map(|folder| folder.path().join("journal"));
-    let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
+    let mut server = Server::start(&args.keelrow, &setup, &[])?;
     server.ready().await?;
     Ok(server)
 }

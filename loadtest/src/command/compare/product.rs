@@ -70,7 +70,7 @@ pub(super) async fn round(
     profile.connections = args.connections.div_ceil(4);
     let mut setup = Setup::new(&folder.join(format!("product{number}")), &profile.sources);
     setup.max_age = format!("{}s", MAX_AGE.as_secs());
-    let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
+    let mut server = Server::start(&args.keelrow, &setup, &[])?;
     server.ready().await?;
     let seed = Rng::lane(11, u64::try_from(number)?).next();
     let (rate, times) = (args.product_rate, (Duration::ZERO, args.product_time.0));

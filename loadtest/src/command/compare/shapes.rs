@@ -87,7 +87,7 @@ pub(super) async fn bare_server(
     command.args(["--threads", &threads.to_string(), "baseline", "--port", &port.to_string()]);
     command.args(["--work", work]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut server = Server::spawn(command, port, port, folder.join("bare.log")).await?;
+    let mut server = Server::spawn(command, port, port, folder.join("bare.log"))?;
     server.ready().await?;
     Ok(server)
 }
@@ -159,7 +159,7 @@ pub(in crate::command) async fn send(
     let count = u64::try_from(requests.len())?;
     let outcome = drive::run(Options {
         profile,
-        socket: server.address.socket,
+        address: server.address.clone(),
         feed: Feed::Ready(Stack::new(requests)),
         pace: Pace::Closed,
         warm_up: Duration::ZERO,

@@ -19,7 +19,7 @@ pub(super) async fn measure(
     setup.tied = false;
     let target = Target { authority: "127.0.0.1".to_owned(), prefix: String::new() };
     let request = Renderer::new(profile, &target, 9)?.request(clock::wall_millis())?;
-    let mut server = Server::start(&args.keelrow, &setup, &[]).await?;
+    let mut server = Server::start(&args.keelrow, &setup, &[])?;
     let took = server.accepted(&request.bytes).await?;
     server.stop().await?;
     Ok(took.as_secs_f64() * 1_000.0)
