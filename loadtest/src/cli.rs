@@ -87,9 +87,13 @@ pub(crate) struct RunArgs {
     /// Climbs until a rate is not sustained and reports the highest that was.
     #[arg(long)]
     pub(crate) ramp: bool,
-    /// Seed of the traffic; the same seed sends the same events.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// Seed of the traffic; the same seed sends the same events, which a lake that has them leaves out as
+    /// repeats. Default: from the clock; the report tells it.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The admin address of the server at --url, to tell how many events it had already.
+    #[arg(long, requires = "url")]
+    pub(crate) admin: Option<String>,
     /// The server's process, for its CPU and memory.
     #[arg(long)]
     pub(crate) pid: Option<u32>,

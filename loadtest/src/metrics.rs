@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lake::manifest::Books;
+use crate::report::Settled;
 
 /// The books of one source, by outcome; `waiting` among them.
 type Book = BTreeMap<String, u64>;
@@ -69,6 +70,19 @@ pub(crate) fn faults_against(
         ));
     }
     faults
+}
+
+/// What became of events so far, over all sources; none if the server does not say.
+pub(crate) fn settled(text: &str) -> Option<Settled> {
+    let books = books(text);
+    let mut sum = Settled::default();
+    for (outcome, count) in books.values().flatten() {
+        let settles = !matches!(outcome.as_str(), "received" | "split" | "waiting");
+        sum.events += if settles { *count } else { 0 };
+        sum.repeats += if outcome == "duplicate" { *count } else { 0 };
+        sum.rejected += if outcome == "rejected" { *count } else { 0 };
+    }
+    (!books.is_empty()).then_some(sum)
 }
 
 /// The value of a metric without labels.
@@ -159,6 +173,8 @@ mod tests {
         assert!(faults_of_books(&wrong)[0].contains("books of a"));
         assert_eq!(faults_of_books("").len(), 1);
         assert_eq!((waiting(right), waiting("")), (Some(3), None));
+        assert_eq!(settled(right), Some(Settled { events: 8, repeats: 1, rejected: 0 }));
+        assert_eq!(settled(""), None);
         assert_eq!(label("a=\"x\\\"y\",b=\"z\"", "b"), Some("z".to_owned()));
     }
 }

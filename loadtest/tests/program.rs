@@ -137,6 +137,7 @@ fn the_first_signal_ends_the_schedule_and_all_that_was_sent_is_reported() {
         assert_eq!(report["cut_short"], true);
         assert!(counts["events_taken"].as_u64().unwrap() > 50, "{counts}");
         assert_eq!((&counts["given_up"], &counts["abandoned"]), (&0.into(), &0.into()), "{counts}");
+        assert!(report["seed"].as_u64().unwrap() > 1, "for the same events once more");
         let written: Value =
             serde_json::from_slice(&fs::read(running.file("out")).unwrap()).unwrap();
         assert_eq!(written["cut_short"], true);
@@ -328,4 +329,22 @@ fn a_configuration_with_tls_is_served_and_proven() {
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["conservation"]["loaded_once"].as_u64().unwrap() >= 50);
+}
+
+#[test]
+fn a_seed_that_was_sent_before_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let program = keelrow().display().to_string();
+    let run = || {
+        let mut command = loadtest(&["run", "batch50", "--keelrow", &program, "--seed=7"]);
+        command.args(["--data", &data, "--rate=1000", "--duration=500ms", "--warm-up=0s"]);
+        command.arg("--connections=1");
+        let output = answered(command);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(!run().contains("REPEATS"));
+    let again = run();
+    assert!(again.contains("REPEATS") && again.contains("seed                    7"), "{again}");
 }

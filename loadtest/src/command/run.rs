@@ -11,16 +11,18 @@ use crate::cli::RunArgs;
 use crate::client::{self, Address};
 use crate::drive::{self, Feed, Ledger, Options, Outcome, Pace};
 use crate::interrupt::Limit;
+use crate::lake::manifest::{self, Books};
 use crate::lake::verify::{self, Report};
 use crate::misuse::misuse;
+use crate::output::Progress;
 use crate::payload::Renderer;
 use crate::process::Machine;
 use crate::profile::Profile;
 use crate::ramp::{self, Search};
-use crate::report::{RunReport, Step};
+use crate::report::{RunReport, Settled, Step};
 use crate::rng::Rng;
 use crate::server::{self, Server, Setup};
-use crate::{clock, ledger};
+use crate::{clock, ledger, metrics};
 
 /// How long a server may take to answer a question about itself.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,6 +50,7 @@ struct Place {
 /// When the profile is wrong, or the server cannot be reached at all.
 pub(crate) async fn run(args: &RunArgs, limit: &Limit) -> anyhow::Result<Ran> {
     let (profile, invented) = profile(args)?;
+    let seed = args.seed.unwrap_or_else(|| clock::wall_millis().unsigned_abs());
     // Found out before the run, not after it.
     for path in [&args.html, &args.out].into_iter().flatten() {
         writable(path).map_err(misuse)?;
@@ -69,14 +72,22 @@ pub(crate) async fn run(args: &RunArgs, limit: &Limit) -> anyhow::Result<Ran> {
         Some(path) => Some(Arc::new(Mutex::new(ledger::Writer::create(path)?))),
         None => None,
     };
-    let report = measure(args, &profile, &address, pid, ledger.as_ref(), limit).await?;
+    let admin = match &args.admin {
+        Some(admin) => Some(Address::resolve(admin, &args.trust).await?),
+        None => None,
+    };
+    let before = settled(admin.as_ref(), place.as_ref()).await;
+    let stage = Stage { args, profile: &profile, address: &address, pid, limit, seed };
+    let mut report = stage.measure(ledger.as_ref()).await?;
     if let Some(ledger) = ledger.and_then(Arc::into_inner) {
         let end = if report.cut_short { ledger::End::CutShort } else { ledger::End::Complete };
         ledger.into_inner().unwrap_or_else(PoisonError::into_inner).finish(end)?;
     }
     let mut conservation = None;
+    let mut progress = Progress::new();
     if let Some(place) = &mut place {
         if args.verify {
+            progress.show("waits until all is loaded");
             super::caught_up(
                 &place.server,
                 &place.setup.lake(),
@@ -84,13 +95,29 @@ pub(crate) async fn run(args: &RunArgs, limit: &Limit) -> anyhow::Result<Ran> {
             )
             .await;
         }
+        progress.show("stops the server");
         place.server.stop().await?;
+        progress.end();
         if let Some(path) = ledger_path.as_deref().filter(|_| args.verify) {
             conservation = Some(verify::verify(&place.setup.lake(), &[path])?);
         }
     }
+    let after = settled(admin.as_ref(), place.as_ref()).await;
+    report.settled = before.zip(after).map(|(before, after)| after.since(before));
     write_reports(args, &report)?;
     Ok(Ran { report, conservation })
+}
+
+/// What became of events so far: by the lake's books for a server of our own, by its metrics for
+/// another; none if nobody tells.
+async fn settled(admin: Option<&Address>, place: Option<&Place>) -> Option<Settled> {
+    if let Some(place) = place {
+        let books = manifest::books(&place.setup.lake()).ok()?;
+        let Books { duplicate: repeats, rejected, .. } = books;
+        return Some(Settled { events: books.received + books.split, repeats, rejected });
+    }
+    let metrics = client::get(admin?, "/metrics", PATIENCE).await.ok()?;
+    metrics::settled(&String::from_utf8_lossy(&metrics.body))
 }
 
 /// The profile with every change of the command line, and environment variables that a
@@ -131,60 +158,62 @@ async fn start(
     Ok(Place { setup, server, _workplace: workplace })
 }
 
-async fn measure(
-    args: &RunArgs,
-    profile: &Profile,
-    address: &Address,
-    pid: Option<u32>,
-    ledger: Option<&Arc<Ledger>>,
-    limit: &Limit,
-) -> anyhow::Result<RunReport> {
-    let renderer = Arc::new(Renderer::new(profile, &address.target, args.seed)?);
-    let began = clock::iso(clock::wall_millis());
-    let version = client::get(address, "/version", PATIENCE).await.ok();
-    let each = renderer.mean_events();
-    let mut lap =
-        Lap { args, profile, address, pid, ledger, limit, renderer, laps: 0, cut_short: false };
-    let (outcome, rate, steps, pace) = if args.ramp {
-        let (outcome, rate, steps) = climb(&mut lap, each).await?;
-        (outcome, Some(rate), steps, "ramp")
-    } else if args.closed {
-        let duration = profile.duration.0;
-        let outcome = lap.run(Pace::Closed, profile.warm_up.0, duration, "closed loop").await?;
-        (outcome, None, Vec::new(), "closed loop")
-    } else {
-        let pace = Pace::Open(profile.rate / each);
-        let outcome = lap.run(pace, profile.warm_up.0, profile.duration.0, "open loop").await?;
-        (outcome, Some(profile.rate), Vec::new(), "open loop")
-    };
-    Ok(RunReport {
-        loadtest: env!("CARGO_PKG_VERSION").to_owned(),
-        began,
-        command: command_line(std::env::args()),
-        machine: Machine::read(),
-        url: address.url(),
-        server: version.and_then(|answer| serde_json::from_slice(&answer.body).ok()),
-        name: args.profile.clone(),
-        profile: profile.clone(),
-        seed: args.seed,
-        pace: pace.to_owned(),
-        cut_short: lap.cut_short,
-        events_due_per_second: rate,
-        events_per_second: outcome.events_per_second(),
-        server_cpu_us_per_event: outcome.server_cpu_us_per_event(),
-        outcome,
-        steps,
-    })
-}
-
-/// What every lap of a run shares.
-struct Lap<'a> {
+/// What a run is made with.
+struct Stage<'a> {
     args: &'a RunArgs,
     profile: &'a Profile,
     address: &'a Address,
     pid: Option<u32>,
-    ledger: Option<&'a Arc<Ledger>>,
     limit: &'a Limit,
+    seed: u64,
+}
+
+impl Stage<'_> {
+    async fn measure(&self, ledger: Option<&Arc<Ledger>>) -> anyhow::Result<RunReport> {
+        let Stage { args, profile, address, seed, .. } = *self;
+        let renderer = Arc::new(Renderer::new(profile, &address.target, seed)?);
+        let began = clock::iso(clock::wall_millis());
+        let version = client::get(address, "/version", PATIENCE).await.ok();
+        let each = renderer.mean_events();
+        let mut lap = Lap { stage: self, ledger, renderer, laps: 0, cut_short: false };
+        let (outcome, rate, steps, pace) = if args.ramp {
+            let (outcome, rate, steps) = climb(&mut lap, each).await?;
+            (outcome, Some(rate), steps, "ramp")
+        } else if args.closed {
+            let duration = profile.duration.0;
+            let outcome = lap.run(Pace::Closed, profile.warm_up.0, duration, "closed loop").await?;
+            (outcome, None, Vec::new(), "closed loop")
+        } else {
+            let pace = Pace::Open(profile.rate / each);
+            let outcome = lap.run(pace, profile.warm_up.0, profile.duration.0, "open loop").await?;
+            (outcome, Some(profile.rate), Vec::new(), "open loop")
+        };
+        Ok(RunReport {
+            loadtest: env!("CARGO_PKG_VERSION").to_owned(),
+            began,
+            command: command_line(std::env::args()),
+            machine: Machine::read(),
+            url: address.url(),
+            server: version.and_then(|answer| serde_json::from_slice(&answer.body).ok()),
+            name: args.profile.clone(),
+            profile: profile.clone(),
+            seed,
+            pace: pace.to_owned(),
+            cut_short: lap.cut_short,
+            events_due_per_second: rate,
+            events_per_second: outcome.events_per_second(),
+            server_cpu_us_per_event: outcome.server_cpu_us_per_event(),
+            outcome,
+            settled: None,
+            steps,
+        })
+    }
+}
+
+/// What every lap of a run shares.
+struct Lap<'a> {
+    stage: &'a Stage<'a>,
+    ledger: Option<&'a Arc<Ledger>>,
     renderer: Arc<Renderer>,
     laps: u64,
     /// Whether the last one was ended before its time.
@@ -200,11 +229,11 @@ impl Lap<'_> {
         title: &str,
     ) -> anyhow::Result<Outcome> {
         // Each lap has its own events, so that no message id comes twice within a ramp.
-        let seed = Rng::lane(self.args.seed, self.laps).next();
+        let seed = Rng::lane(self.stage.seed, self.laps).next();
         self.laps += 1;
         let outcome = drive::run(Options {
-            profile: self.profile,
-            address: self.address.clone(),
+            profile: self.stage.profile,
+            address: self.stage.address.clone(),
             feed: Feed::Live(Arc::new(self.renderer.reseeded(seed))),
             pace,
             warm_up,
@@ -212,9 +241,9 @@ impl Lap<'_> {
             drain: Duration::from_secs(15),
             seed,
             ledger: self.ledger.map(Arc::clone),
-            pid: self.pid,
+            pid: self.stage.pid,
             owed: Vec::new(),
-            limit: Some(self.limit.clone()),
+            limit: Some(self.stage.limit.clone()),
             title: title.to_owned(),
         })
         .await?;
@@ -229,12 +258,13 @@ impl Lap<'_> {
 /// Climbs; answers with the best step's outcome and rate, or the last one's if none was sustained.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 async fn climb(lap: &mut Lap<'_>, each: f64) -> anyhow::Result<(Outcome, f64, Vec<Step>)> {
-    let rules = lap.profile.ramp;
+    let rules = lap.stage.profile.ramp;
     let mut search = Search::new(rules);
     let mut steps = Vec::new();
     let mut best: Option<(Outcome, f64, bool)> = None;
     while let Some(rate) = search.next() {
-        let title = format!("ramp: {rate:.0} events/s");
+        let so_far = search.best().map(|best| format!(" (sustained {best:.0})"));
+        let title = format!("ramp: {rate:.0} events/s{}", so_far.unwrap_or_default());
         let warm_up = Duration::from_secs(1);
         let outcome = lap.run(Pace::Open(rate / each), warm_up, rules.step.0, &title).await?;
         if lap.cut_short {

@@ -27,6 +27,9 @@ use crate::schedule::Schedule;
 
 pub(crate) use gate::Attempt;
 
+/// How often a run is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
 /// How fast requests come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
@@ -232,8 +235,10 @@ async fn attend(
     mut limit: Option<Limit>,
     view: &mut View,
 ) -> anyhow::Result<()> {
-    let first = tokio::time::Instant::from_std(shared.start + shared.warm_up);
-    let mut ticks = tokio::time::interval_at(first, Duration::from_millis(250));
+    // So that one falls on the end of the warm-up, from which on is measured.
+    let early = shared.warm_up.as_millis() % TICK.as_millis();
+    let first = shared.start + Duration::from_millis(u64::try_from(early)?);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::from_std(first), TICK);
     if shared.warm_up.is_zero() {
         view.sample(shared);
     }
@@ -251,7 +256,9 @@ async fn attend(
                 None => return Ok(()),
             },
             _ = ticks.tick() => {
-                view.sample(shared);
+                if shared.now() >= shared.warm_up {
+                    view.sample(shared);
+                }
                 view.show(shared);
             }
             moved = moved => {
@@ -352,13 +359,25 @@ impl View {
 
     #[expect(clippy::cast_precision_loss, reason = "for people to read")]
     fn show(&mut self, shared: &Shared) {
+        let now = shared.now();
+        if now < shared.warm_up {
+            let left = (shared.warm_up - now).as_secs_f64();
+            return self.progress.show(&format!("{} warms up, {left:.0} s left", self.title));
+        }
+        let (end, cut_short) = shared.gate.end();
+        let whole = end.saturating_sub(shared.warm_up).as_secs_f64();
+        let phase = match (now > end, cut_short) {
+            (false, _) => "",
+            (true, false) => " waits for answers",
+            (true, true) => " ends early, waits for answers",
+        };
         let recorder = shared.recorder();
         let counts = &recorder.counts;
-        let seconds = shared.now().saturating_sub(shared.warm_up).as_secs_f64().max(0.001);
+        let seconds = (now.min(end)).saturating_sub(shared.warm_up).as_secs_f64().max(0.001);
         let (p50, p99) = recorder.glance();
         let memory = self.samples.last().map_or(0, |sample| sample.rss) / (1 << 20);
         let text = format!(
-            "{} {seconds:.0} s  {:.0} events/s  p50 {:.2} ms  p99 {:.2} ms  failed {}  {memory} MiB",
+            "{}{phase} {seconds:.0} of {whole:.0} s  {:.0} events/s  p50 {:.2} ms  p99 {:.2} ms  failed {}  {memory} MiB",
             self.title,
             counts.events_taken as f64 / seconds,
             p50 as f64 / 1_000.0,

@@ -6,4 +6,4 @@ mod plot;
 mod result;
 
 pub(crate) use html::page;
-pub(crate) use result::{RunReport, Step, run_text};
+pub(crate) use result::{RunReport, Settled, Step, run_text};

@@ -41,9 +41,39 @@ pub(crate) struct RunReport {
     pub(crate) server_cpu_us_per_event: Option<f64>,
     /// Everything measured.
     pub(crate) outcome: Outcome,
+    /// What of it was loaded, and what was left out as repeats, as far as the server told.
+    #[serde(default)]
+    pub(crate) settled: Option<Settled>,
     /// The steps of a ramp, if it was one; the outcome is that of the highest sustained step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<Step>,
+}
+
+/// Events that reached their place while a run went on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settled {
+    /// All of them, whatever became of them.
+    pub(crate) events: u64,
+    /// Those that were left out, as the lake had them.
+    pub(crate) repeats: u64,
+    /// Those that are in `rejected`; an id the lake has with other content is.
+    pub(crate) rejected: u64,
+}
+
+impl Settled {
+    /// What came since `before`.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            events: self.events.saturating_sub(before.events),
+            repeats: self.repeats.saturating_sub(before.repeats),
+            rejected: self.rejected.saturating_sub(before.rejected),
+        }
+    }
+
+    /// Whether the lake had nearly all ids of what was sent.
+    pub(crate) const fn known(self) -> bool {
+        self.events > 0 && self.repeats + self.rejected >= self.events / 10 * 9
+    }
 }
 
 /// One step of a ramp.
@@ -109,6 +139,11 @@ pub(crate) fn run_text(report: &RunReport) -> String {
     row("duplicates, cut short", format!("{}, {}", counts.duplicates, counts.cut));
     row("abandoned", counts.abandoned.to_string());
     row("wrong answers", counts.unexpected.to_string());
+    row("seed", report.seed.to_string());
+    if let Some(settled) = report.settled {
+        let Settled { events, repeats, rejected } = settled;
+        row("repeats, rejected", format!("{repeats}, {rejected} of {events} settled"));
+    }
     if let Some(cpu) = report.server_cpu_us_per_event {
         row("server CPU", format!("{cpu:.2} us per event"));
         let last = outcome.server.last().map_or(0, |sample| sample.rss);
@@ -125,6 +160,12 @@ pub(crate) fn run_text(report: &RunReport) -> String {
     if !report.steps.is_empty() {
         text.push('\n');
         text.push_str(&steps_text(&report.steps));
+    }
+    if report.settled.is_some_and(Settled::known) {
+        text.push_str(
+            "\nREPEATS: nearly none of these events was loaded, since the lake has their ids: this seed was\n\
+             sent before. The figures are those of repeats: take another --seed, or none.\n",
+        );
     }
     text
 }
@@ -168,4 +209,19 @@ fn steps_text(steps: &[Step]) -> String {
         None => text.push_str("\nno rate was sustained\n"),
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lake_that_had_nearly_all_is_told_of() {
+        let settled = |events, repeats, rejected| Settled { events, repeats, rejected };
+        assert!(settled(1_000, 150, 950).since(settled(500, 100, 500)).known());
+        assert!(settled(100, 0, 90).known() && settled(100, 95, 0).known());
+        for fine in [settled(0, 0, 0), settled(100, 1, 2), settled(100, 40, 40)] {
+            assert!(!fine.known(), "{fine:?}");
+        }
+    }
 }
