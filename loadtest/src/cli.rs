@@ -105,6 +105,9 @@ pub(crate) struct RunArgs {
     pub(crate) verify: bool,
     #[command(flatten)]
     pub(crate) trust: Trust,
+    /// With --verify: a table that the configuration leaves out, as `verify` has it.
+    #[arg(long, value_name = "TABLE", requires = "verify")]
+    pub(crate) without: Vec<String>,
     /// Writes the report as a web page.
     #[arg(long)]
     pub(crate) html: Option<PathBuf>,
@@ -249,6 +252,10 @@ pub(crate) struct VerifyArgs {
     /// What `run` or `crash` wrote; several may be given.
     #[arg(long)]
     pub(crate) ledger: Vec<PathBuf>,
+    /// A table that the configuration leaves out, such as tracks, users or user_events, or only
+    /// one schema's, such as shop_prod.tracks; several may be given.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) without: Vec<String>,
     /// The lake's folder.
     #[arg(long)]
     pub(crate) lake: PathBuf,

@@ -149,6 +149,7 @@ fn the_first_signal_ends_the_schedule_and_all_that_was_sent_is_reported() {
         let proof = answered(proof);
         assert_eq!(proof.status.code(), Some(0), "{}", text(&proof.stdout));
         let proof: Value = serde_json::from_slice(&proof.stdout).unwrap();
+        assert!(proof["notes"][0].as_str().unwrap().contains("cut short"), "{proof}");
         assert!(proof["loaded_once"].as_u64().unwrap() > 50, "{proof}");
     }
 }

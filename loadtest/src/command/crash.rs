@@ -174,7 +174,7 @@ pub(crate) async fn run(args: &CrashArgs, limit: &Limit) -> anyhow::Result<Crash
         life_ms: Spread::of(&lives),
         exit_code: ended.code,
         stop_ms: ended.took.as_secs_f64() * 1_000.0,
-        conservation: verify::verify(&setup.lake(), &[&ledger_path])?,
+        conservation: verify::verify(&setup.lake(), &[&ledger_path], &[])?,
         folder: None,
     };
     if !crashed.holds() || args.data.is_some() {

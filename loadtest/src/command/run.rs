@@ -99,7 +99,7 @@ pub(crate) async fn run(args: &RunArgs, limit: &Limit) -> anyhow::Result<Ran> {
         place.server.stop().await?;
         progress.end();
         if let Some(path) = ledger_path.as_deref().filter(|_| args.verify) {
-            conservation = Some(verify::verify(&place.setup.lake(), &[path])?);
+            conservation = Some(verify::verify(&place.setup.lake(), &[path], &args.without)?);
         }
     }
     let after = settled(admin.as_ref(), place.as_ref()).await;

@@ -16,10 +16,11 @@ use crate::metrics;
 /// When something cannot be read; what is wrong is in the report.
 pub(crate) async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let ledgers: Vec<&Path> = args.ledger.iter().map(AsRef::as_ref).collect();
-    let Some(admin) = &args.admin else { return verify::verify(&args.lake, &ledgers) };
+    let verified = || verify::verify(&args.lake, &ledgers, &args.without);
+    let Some(admin) = &args.admin else { return verified() };
     let address = Address::resolve(admin, &args.trust).await?;
     let before = shown(&address).await?;
-    let mut report = verify::verify(&args.lake, &ledgers)?;
+    let mut report = verified()?;
     let after = shown(&address).await?;
     report.faults.extend(metrics::faults_of_books(&before));
     let books = report.books.unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use parquet::arrow::ProjectionMask;
@@ -46,22 +46,41 @@ pub(crate) fn shape(path: &Path) -> anyhow::Result<Shape> {
     })
 }
 
-/// Calls `each` with every value of the text column `name`. Answers false if there is none.
+/// Calls `each` with the values that every row has in the text columns `names`; an empty name is of a
+/// column that is not asked for, all others must be there.
 ///
 /// # Errors
-/// When the file cannot be read, or the column holds no text.
-pub(crate) fn each_text_of(
+/// When the file cannot be read, lacks one of the columns, or it holds no text.
+pub(crate) fn each_row<const N: usize>(
     path: &Path,
-    name: &str,
-    mut each: impl FnMut(&str),
-) -> anyhow::Result<bool> {
+    names: [&str; N],
+    mut each: impl FnMut([Option<&str>; N]),
+) -> anyhow::Result<()> {
     let reader = open(path)?;
     let columns = reader.parquet_schema().columns();
-    let Some(index) = columns.iter().position(|column| column.name() == name) else {
-        return Ok(false);
-    };
-    texts(path, reader, &[index], |_, text| each(text))?;
-    Ok(true)
+    let mut asked = Vec::new();
+    for name in names.iter().filter(|name| !name.is_empty()) {
+        let at = columns.iter().position(|column| column.name() == *name);
+        asked.push(at.with_context(|| format!("{} has no column {name}", path.display()))?);
+    }
+    let mask = ProjectionMask::leaves(reader.parquet_schema(), asked);
+    let batches = reader.with_projection(mask).with_batch_size(8_192).build()?;
+    for batch in batches {
+        let batch = batch.with_context(|| format!("read {}", path.display()))?;
+        let texts = |name| batch.column_by_name(name)?.as_string_opt::<i32>();
+        let texts = names.map(texts);
+        for (name, column) in names.iter().zip(&texts) {
+            let fine = name.is_empty() || column.is_some();
+            ensure!(fine, "{}: column {name} is not text", path.display());
+        }
+        for row in 0..batch.num_rows() {
+            each(
+                texts
+                    .map(|column| column.filter(|all| all.is_valid(row)).map(|all| all.value(row))),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Calls `each` with the column name and value of every text in the file.

@@ -1,12 +1,9 @@
 //! Conservation: what senders were told is what the lake holds. Every acknowledged event is there
-//! exactly once, no refused one is there, and the lake agrees with itself: chain, checksums, row
-//! counts, books.
-//!
-//! Ids are kept as 128-bit hashes, about 40 bytes each, so that millions of events fit.
+//! exactly once in each table it belongs to, no refused one is there, and the lake agrees with itself:
+//! chain, checksums, row counts, books, and its tables with each other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::Path;
 
@@ -15,13 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{self, Books, Committed};
+use super::places::{Breach, Places};
 use super::table;
-use crate::ledger::{self, Outcome};
+use crate::ledger::{self, End, Outcome};
 use crate::misuse::misuse;
-
-/// Tables in which every event has its one row: one per kind of event, and the rejected.
-const HOME_TABLES: [&str; 7] =
-    ["tracks", "identifies", "pages", "screens", "groups", "aliases", "rejected"];
 
 /// How many faults of one kind are spelled out.
 const EXAMPLES_MAX: usize = 20;
@@ -47,8 +41,18 @@ pub(crate) struct Report {
     pub(crate) unknown_loaded: u64,
     /// Rows with an id that is not in the ledger.
     pub(crate) strangers: u64,
-    /// Rows of unified tables that repeat an id within their table.
-    pub(crate) unified_twice: u64,
+    /// Rows in the tables of events' names.
+    #[serde(default)]
+    pub(crate) event_rows: u64,
+    /// Rows in unified tables.
+    #[serde(default)]
+    pub(crate) unified_rows: u64,
+    /// Tables that lack rows of their events, have some twice, or others' too.
+    #[serde(default)]
+    pub(crate) breaches: BTreeMap<String, Breach>,
+    /// What a reader should know and is no fault.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
     /// Writers that committed any.
     #[serde(default)]
     pub(crate) writers: usize,
@@ -87,7 +91,7 @@ impl Report {
         let mut text = format!(
             "acknowledged {}, loaded once {}, lost {}, loaded twice {}\n\
              refused {}, loaded all the same {}; without a sure answer {}, of them loaded {}\n\
-             batches {}, files {}, rows {}, orphans {}, repeats in unified tables {}\n",
+             batches {}, files {}, rows {} ({} in event tables, {} in unified ones), orphans {}\n",
             self.acknowledged,
             self.loaded_once,
             self.lost,
@@ -99,11 +103,15 @@ impl Report {
             self.batches,
             self.files,
             self.rows,
+            self.event_rows,
+            self.unified_rows,
             self.orphans,
-            self.unified_twice,
         );
         if let Some(books) = self.books {
             text.push_str(&format!("books: {books:?}\n"));
+        }
+        for note in &self.notes {
+            text.push_str(&format!("note: {note}\n"));
         }
         for fault in &self.faults {
             text.push_str(&format!("FAULT {fault}\n"));
@@ -113,57 +121,28 @@ impl Report {
     }
 }
 
-/// Hashes ids; two of them collide with a chance of n^2 / 2^129.
-#[derive(Debug)]
-struct Ids {
-    low: RandomState,
-    high: RandomState,
-    fates: HashMap<u128, (Outcome, u32)>,
-}
-
-impl Ids {
-    fn new() -> Self {
-        Self { low: RandomState::new(), high: RandomState::new(), fates: HashMap::new() }
-    }
-
-    fn hash(&self, id: &str) -> u128 {
-        (u128::from(self.high.hash_one(id)) << 64) | u128::from(self.low.hash_one(id))
-    }
-
-    /// The surest of all that the sender ever learnt of the id counts.
-    fn know(&mut self, id: &str, outcome: Outcome) {
-        let fate = self.fates.entry(self.hash(id)).or_insert((outcome, 0));
-        fate.0 = fate.0.max(outcome);
-    }
-
-    /// Another row of the id; answers how many there are now, none for an unknown id.
-    fn see(&mut self, id: &str) -> Option<(Outcome, u32)> {
-        let fate = self.fates.get_mut(&self.hash(id))?;
-        fate.1 += 1;
-        Some(*fate)
-    }
-}
-
-/// Checks the lake against the ledgers; without a ledger, only against itself.
+/// Checks the lake against the ledgers; without a ledger, only against itself. `without` names tables
+/// that the configuration leaves out.
 ///
 /// # Errors
 /// When something cannot be read; what can be read and is wrong is in the report.
-pub(crate) fn verify(lake: &Path, ledgers: &[&Path]) -> anyhow::Result<Report> {
+pub(crate) fn verify(lake: &Path, ledgers: &[&Path], without: &[String]) -> anyhow::Result<Report> {
     let ours = lake.join("_keelrow");
     if !ours.is_dir() {
         let fault = anyhow!("{} is no lake: it has no folder _keelrow", lake.display());
         return Err(misuse(fault));
     }
     let mut report = Report::default();
-    let mut ids = Ids::new();
+    let manifests = manifest::read_all(lake)?;
+    let mut rows = Places::new(lake, &manifests, without);
     for path in ledgers {
-        ledger::read(path, |line| {
+        let end = ledger::read(path, |line| {
             for id in &line.ids {
-                ids.know(id, line.outcome);
+                rows.know(id, line.outcome);
             }
         })?;
+        report.notes.extend(end_in_words(end).map(|text| format!("{}: {text}", path.display())));
     }
-    let manifests = manifest::read_all(lake)?;
     chains(&mut report, lake, &manifests)?;
     let mut named = BTreeSet::new();
     for committed in &manifests {
@@ -175,10 +154,18 @@ pub(crate) fn verify(lake: &Path, ledgers: &[&Path]) -> anyhow::Result<Report> {
         }
     }
     orphans(&mut report, lake, &named)?;
-    homes(&mut report, lake, &manifests, &mut ids, !ledgers.is_empty())?;
-    unified(&mut report, lake, &manifests);
-    fates(&mut report, &ids, ledgers)?;
+    places(&mut report, &mut rows, !ledgers.is_empty());
+    fates(&mut report, &rows, ledgers)?;
     Ok(report)
+}
+
+/// What a ledger's end means for the proof; nothing if it is as planned.
+const fn end_in_words(end: Option<End>) -> Option<&'static str> {
+    match end {
+        Some(End::Complete) => None,
+        Some(End::CutShort) => Some("the run was cut short; all that was sent is noted"),
+        None => Some("it has no end: its writer died, or is at work; what it sent last is missing"),
+    }
 }
 
 fn chains(report: &mut Report, lake: &Path, manifests: &[Committed]) -> anyhow::Result<()> {
@@ -247,92 +234,48 @@ fn orphans(report: &mut Report, lake: &Path, named: &BTreeSet<String>) -> anyhow
     Ok(())
 }
 
-/// Counts every event's row in its home table.
-fn homes(
-    report: &mut Report,
-    lake: &Path,
-    manifests: &[Committed],
-    ids: &mut Ids,
-    judged: bool,
-) -> anyhow::Result<()> {
-    let mut rows = 0;
-    for file in manifests.iter().flat_map(|committed| &committed.manifest.files) {
-        let unified = file.path.starts_with("unified/");
-        if unified || !HOME_TABLES.contains(&file.table.as_str()) {
-            continue;
+/// Looks for every event's rows in all tables.
+fn places(report: &mut Report, places: &mut Places<'_>, judged: bool) {
+    let mut strangers = 0;
+    let mut named = Vec::new();
+    places.read(|id| {
+        strangers += 1;
+        if strangers <= EXAMPLES_MAX + 1 {
+            named.push(id.to_owned());
         }
-        rows += file.rows;
-        let path = lake.join(&file.path);
-        if !path.try_exists()? {
-            continue;
-        }
-        let mut strange = Vec::new();
-        let read = table::each_text_of(&path, "id", |id| {
-            if ids.see(id).is_none() {
-                strange.push(id.to_owned());
-            }
-        });
-        match read {
-            Ok(true) => {}
-            Ok(false) => report.faults.push(format!("{} has no column id", file.path)),
-            Err(fault) => report.faults.push(format!("{fault:#}")),
-        }
-        for id in strange {
-            report.strangers += 1;
-            let seen = report.strangers;
-            if judged {
-                report.fault("strangers", seen, || format!("{id} was loaded and never sent"));
-            }
-        }
+    });
+    report.strangers = u64::try_from(strangers).unwrap_or(u64::MAX);
+    for (seen, id) in (1..).zip(named).filter(|_| judged) {
+        report.fault("strangers", seen, || format!("{id} was loaded and never sent"));
     }
+    report.faults.append(&mut places.faults);
     let books = report.books.unwrap_or_default();
+    let rows = places.homes;
     if rows != books.loaded + books.rejected {
         report.faults.push(format!(
             "the tables hold {rows} events, the books {} loaded and {} rejected",
             books.loaded, books.rejected
         ));
     }
-    Ok(())
-}
-
-/// An event has at most one row in each unified table.
-fn unified(report: &mut Report, lake: &Path, manifests: &[Committed]) {
-    let mut tables: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
-    for file in manifests.iter().flat_map(|committed| &committed.manifest.files) {
-        // The generation is part of the folder: a rebuilt table holds every event once again.
-        if file.path.starts_with("unified/") {
-            let generation = file.path.split('/').nth(3).unwrap_or_default().to_owned();
-            let table = format!("{}/{}", file.schema, file.table);
-            tables.entry((table, generation)).or_default().push(&file.path);
-        }
-    }
-    let hasher = Ids::new();
-    for ((table, generation), files) in tables {
-        let mut seen = std::collections::HashSet::new();
-        let mut twice = 0;
-        for file in files {
-            let path = lake.join(file);
-            // A file that is missing or cannot be read was named already.
-            drop(table::each_text_of(&path, "id", |id| {
-                twice += u64::from(!seen.insert(hasher.hash(id)));
-            }));
-        }
-        report.unified_twice += twice;
-        if twice > 0 {
-            report.faults.push(format!("{table} {generation} repeats {twice} ids"));
-        }
+    (report.event_rows, report.unified_rows) = (places.events, places.unified);
+    report.breaches = std::mem::take(&mut places.breaches);
+    let texts: Vec<String> =
+        report.breaches.iter().map(|(table, breach)| breach.text(table)).collect();
+    for (seen, text) in (1..).zip(texts) {
+        report.fault("tables", seen, || text);
     }
 }
 
 /// Judges each id by what its sender was told.
-fn fates(report: &mut Report, ids: &Ids, ledgers: &[&Path]) -> anyhow::Result<()> {
-    for (outcome, rows) in ids.fates.values() {
+fn fates(report: &mut Report, places: &Places<'_>, ledgers: &[&Path]) -> anyhow::Result<()> {
+    for rows in places.all() {
+        let Some(outcome) = rows.outcome else { continue };
         match outcome {
             Outcome::Acknowledged => report.acknowledged += 1,
             Outcome::Refused => report.refused += 1,
             Outcome::Unknown => report.unknown += 1,
         }
-        match (outcome, rows) {
+        match (outcome, rows.homes) {
             (Outcome::Acknowledged, 0) => report.lost += 1,
             (Outcome::Acknowledged, 1) => report.loaded_once += 1,
             (Outcome::Refused, 1) => report.loaded_refused += 1,
@@ -349,11 +292,11 @@ fn fates(report: &mut Report, ids: &Ids, ledgers: &[&Path]) -> anyhow::Result<()
     for path in ledgers {
         ledger::read(path, |line| {
             for id in &line.ids {
-                let fate = ids.fates.get(&ids.hash(id)).copied();
-                let what = match fate {
-                    Some((Outcome::Acknowledged, 0)) => "was acknowledged and is lost",
-                    Some((Outcome::Refused, 1)) => "was refused and is loaded",
-                    Some((_, rows)) if rows > 1 => "is loaded more than once",
+                let rows = places.of(id);
+                let what = match (rows.outcome, rows.homes) {
+                    (Some(Outcome::Acknowledged), 0) => "was acknowledged and is lost",
+                    (Some(Outcome::Refused), 1) => "was refused and is loaded",
+                    (Some(_), homes) if homes > 1 => "is loaded more than once",
                     _ => continue,
                 };
                 named += 1;
