@@ -163,15 +163,15 @@ pub(super) struct Collector {
     ledger: Arc<Mutex<Option<Ledger>>>,
 }
 
-/// The ledger of a run that began at `start`; `None` until the loader has found its place in the
-/// lake.
+/// The ledger of a run that began at `start`; `None` as long as nothing tells where the loader
+/// stands.
 pub(super) fn open(
     loader: &loader::Handle,
     journal: &dyn Journal,
     start: Position,
 ) -> Option<Ledger> {
     for _ in 0..TRIES {
-        match Ledger::open(&loader.status().report?, journal, start) {
+        match Ledger::open(&loader.standing()?, journal, start) {
             Ok(ledger) => return Some(ledger),
             Err(journal::Error::Trimmed { .. }) => {}
             Err(error) => {
@@ -218,7 +218,7 @@ impl prometheus_client::collector::Collector for Collector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ledger) = &mut *ledger else { return Ok(()) };
-        let report = self.loader.status().report.unwrap_or_default();
+        let report = self.loader.standing().unwrap_or_default();
         let lines = ledger.lines(&report, &self.live, &*self.journal);
         let counted = lines.iter().flat_map(|(source, line)| {
             outcomes(line.counts).map(|(outcome, events)| {

@@ -66,11 +66,6 @@ impl Collector for Loader {
         let committed_at = status.committed_at.map_or(0, |at| at.micros() / 1_000_000);
         for (name, help, value) in [
             (
-                "keelrow_loader_lag_records",
-                "Journal records in no batch yet",
-                self.0.lag_records().unwrap_or(0),
-            ),
-            (
                 "keelrow_loader_stopped",
                 "1 if loading needs a person",
                 u64::from(status.stopped.is_some()),
@@ -94,6 +89,9 @@ impl Collector for Loader {
         ] {
             gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
         }
+        let help = "Journal records in no batch yet";
+        let lag = self.0.lag_records().map(|records| (NO_LABELS, records));
+        gauges(&mut encoder, "keelrow_loader_lag_records", help, lag)?;
         let help = "Columns of tables that have 80 % of those they may have, or more";
         let columns = report.pressed.columns.iter().take(TABLES_SHOWN);
         let lines = columns.map(|(table, columns)| ([("table", table.as_str())], *columns));

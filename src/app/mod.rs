@@ -465,7 +465,8 @@ pub fn script_limits(config: &Config) -> script::Limits {
     }
 }
 
-/// Counts what earlier runs took in, now if the lake answers soon, else once it does.
+/// Counts what earlier runs took in, now if the lake answers soon or the loader left a note, else
+/// once it answers or the loader has stopped.
 async fn earlier_books(
     loader: &loader::Handle,
     journal: &Arc<dyn Journal>,
@@ -474,7 +475,9 @@ async fn earlier_books(
     let (handle, log) = (loader.clone(), Arc::clone(journal));
     let start = journal.state().durable;
     let count = move |patience| {
-        handle.wait_recovered(patience).then(|| books::open(&handle, &*log, start)).flatten()
+        // Where it does not answer, the note counts.
+        let _is_recovered = handle.wait_recovered(patience);
+        books::open(&handle, &*log, start)
     };
     let soon = tokio::task::spawn_blocking({
         let count = count.clone();

@@ -1,22 +1,17 @@
 //! Where a writer stands in its chain of batches, across restarts.
 //!
-//! The truth is in the lake: the last manifest, found by reading upwards. A small file beside the
-//! journal says where to start reading, and carries the books of all batches so far, so that the
-//! counters go on after a restart.
+//! The truth is in the lake: the last manifest, found by reading upwards from where the note beside
+//! the journal says.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 use super::Error;
 use super::books::Books;
+use super::note::{self, Note};
 use crate::storage::Store;
 use crate::storage::keys::{Hour, Number, Part};
-use crate::storage::manifest::{Counts, Manifest, checksum};
+use crate::storage::manifest::{Manifest, checksum};
 
 /// Manifests that are read for the books where there is no note, at most: a longer chain's books
 /// start anew.
@@ -43,14 +38,6 @@ impl Last {
     }
 }
 
-/// The file beside the journal.
-#[derive(Debug, Serialize, Deserialize)]
-struct Note {
-    format: u32,
-    number: Number,
-    sources: BTreeMap<String, Counts>,
-}
-
 /// A writer's place in its chain.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -65,9 +52,9 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Finds the last batch of `writer`.
-    pub(super) fn find(store: &Store, writer: Part, note: PathBuf) -> Result<Self, Error> {
+    pub(super) fn find(store: &Store, writer: Part, path: PathBuf) -> Result<Self, Error> {
         let action = "find the last batch";
-        let noted = read_note(&note)?;
+        let noted = note::read(&path, writer.as_str())?;
         let from = noted.as_ref().map_or(Number(0), |noted| noted.number);
         let found = Manifest::last(store, &writer, from).map_err(Error::storage(action))?;
         let Some((manifest, bytes)) = found else {
@@ -76,7 +63,7 @@ impl Chain {
                 return Err(Error::ChainMissing { writer, number });
             }
             let (books, noted) = (Books::default(), Number(0));
-            return Ok(Self { writer, last: None, books, noted, note });
+            return Ok(Self { writer, last: None, books, noted, note: path });
         };
         let noted_number = noted.as_ref().map_or(Number(0), |noted| noted.number);
         let mut books = Books::default();
@@ -98,7 +85,7 @@ impl Chain {
             }
         }
         let last = Some(Last::of(&manifest, &bytes));
-        Ok(Self { writer, last, books, noted: noted_number, note })
+        Ok(Self { writer, last, books, noted: noted_number, note: path })
     }
 
     /// The batches that were committed and, at the start, not noted here, the last one first.
@@ -116,31 +103,11 @@ impl Chain {
     pub(super) fn advance(&mut self, manifest: &Manifest, bytes: &[u8]) {
         self.last = Some(Last::of(manifest, bytes));
         self.books.add(&Books::from_sources(manifest.sources.clone()));
-        let note =
-            Note { format: 1, number: manifest.number, sources: self.books.sources().clone() };
+        let at = (manifest.number, manifest.journal.to);
+        let note = Note::new(self.writer.to_string(), at, self.books.sources().clone());
         // Without the note the next start reads a few manifests more.
-        if let Err(error) = write_note(&self.note, &note) {
+        if let Err(error) = note::write(&self.note, &note) {
             tracing::warn!(%error, path = %self.note.display(), "cannot note the last batch");
         }
     }
-}
-
-fn read_note(path: &Path) -> Result<Option<Note>, Error> {
-    match fs::read(path) {
-        // A damaged one may cost the books of earlier batches; where the chain ends is in the lake.
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Local { action: "read", path: path.into(), source }),
-    }
-}
-
-fn write_note(path: &Path, note: &Note) -> io::Result<()> {
-    let aside = path.with_extension("tmp");
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(&serde_json::to_vec(note)?)?;
-    // The books of all earlier batches lie here and nowhere else in one place.
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

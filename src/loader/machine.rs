@@ -16,6 +16,7 @@ use super::Error;
 use super::batch::{Committed, Link, Pending};
 use super::chain::Chain;
 use super::dedup::{self, Dedup};
+use super::note;
 use super::plan::Plan;
 use super::planned::{self, Found};
 use super::range::{Desk, Range, Taken};
@@ -353,7 +354,7 @@ impl Loader {
             .map_err(Error::storage("check the lake's dialect"))?;
         let writer = Part::new(self.services.journal.writer_id())
             .map_err(|source| Error::Key { what: "the journal's writer id", source })?;
-        let chain = Chain::find(store, writer, self.options.folder.join("last.json"))?;
+        let chain = Chain::find(store, writer, note::path(&self.options.folder))?;
         let last = chain.last.as_ref().map(|last| last.number);
         let dedup = Dedup::open(self.options.folder.join("dedup"), self.options.dedup, last)
             .map_err(Error::Dedup)?;

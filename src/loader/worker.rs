@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::status::Shared;
-use super::{Error, Loader, Options, Progress, Remedy, Services, Status};
+use super::{Error, Loader, Options, Progress, Remedy, Report, Services, Status, noted};
 use crate::clock::Clock;
 use crate::journal::{Journal, Position};
 
@@ -26,6 +26,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 pub struct Handle {
     shared: Arc<Shared>,
     journal: Arc<dyn Journal>,
+    /// What an earlier run noted.
+    noted: Option<Report>,
 }
 
 /// Starts a loader on a thread of its own, which ends when the returned handle is asked to shut
@@ -37,7 +39,8 @@ pub fn spawn(options: Options, services: Services) -> io::Result<(Handle, JoinHa
     let shared = Arc::new(Shared::default());
     let journal = Arc::clone(&services.journal);
     let clock = Arc::clone(&services.clock);
-    let handle = Handle { shared: Arc::clone(&shared), journal: Arc::clone(&journal) };
+    let noted = noted(&options.folder, journal.writer_id());
+    let handle = Handle { shared: Arc::clone(&shared), journal: Arc::clone(&journal), noted };
     let loader = Loader::new(options, services);
     let thread = std::thread::Builder::new().name("loader".into()).spawn(move || {
         // Where it is refused, acknowledgements wait a little longer.
@@ -54,10 +57,24 @@ impl Handle {
         self.shared.status()
     }
 
-    /// Acknowledged records that are in no committed batch yet; `None` before recovery.
+    /// What it has done, by its own report or, before it has found its place in the lake, by the
+    /// note of an earlier run. `None` where there is no note and it may still find its place; where
+    /// it stopped without, all that the journal holds is in no batch, as far as is known.
+    #[must_use]
+    pub fn standing(&self) -> Option<Report> {
+        let Status { report, ended, .. } = self.status();
+        if report.is_some() {
+            return report;
+        }
+        let first = self.journal.state().first.get();
+        let noted = self.noted.clone().or_else(|| ended.then(Report::default))?;
+        Some(Report { committed_to: noted.committed_to.max(first), ..noted })
+    }
+
+    /// Acknowledged records that are in no committed batch yet, as far as that is known.
     #[must_use]
     pub fn lag_records(&self) -> Option<u64> {
-        let committed = self.status().report?.committed_to;
+        let committed = self.standing()?.committed_to;
         Some(self.journal.state().durable.since(Position::new(committed)))
     }
 

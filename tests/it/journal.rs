@@ -140,6 +140,36 @@ async fn damage_is_named_and_the_journal_left_as_it_is() {
     assert_eq!(json(&verify).0, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loader_that_stops_at_the_start_leaves_the_books_to_be_seen() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    fill(&gateway).await;
+    gateway.flush().await;
+    gateway.stop().await;
+    let lake = folder.path().join("lake");
+    let kept = folder.path().join("kept");
+    std::fs::rename(lake.join("_keelrow/batches"), &kept).unwrap();
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    assert_eq!(gateway.metric("keelrow_loader_stopped").await, 1);
+    gateway.post("/v1/track", "wk", r#"{"userId":"u","event":"e","messageId":"m-6"}"#).await;
+    let mut books = Vec::new();
+    for outcome in ["received", "loaded", "rejected"] {
+        books.push(gateway.book("web_prod", outcome).await);
+    }
+    assert_eq!(books, [6, 4, 1]);
+    assert_eq!(gateway.metric("keelrow_events_waiting{").await, 1);
+    assert_eq!(gateway.metric("keelrow_loader_lag_records").await, 1);
+    gateway.stop().await;
+    // The same once the manifests are back, and then it is loaded.
+    std::fs::rename(kept, lake.join("_keelrow/batches")).unwrap();
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    gateway.flush().await;
+    assert_eq!(gateway.book("web_prod", "loaded").await, 5);
+    gateway.stop().await;
+}
+
 /// The data files of the lake with their bytes.
 fn data_files(lake: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let files = crate::lake::files(lake).into_iter();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::World;
+use super::world::{World, drain};
 use crate::loader::{Options, dedup, spawn};
 use crate::storage::memory::Fault;
 
@@ -71,6 +71,24 @@ fn a_loader_that_must_stop_says_why_and_waits_for_nobody() {
     thread.join().unwrap();
     let status = handle.status();
     assert!(status.ended && status.stopped.is_some_and(|why| why.contains("snowflake")));
+    assert_eq!((status.report, handle.lag_records()), (None, Some(9)), "nothing is loaded");
     assert!(handle.shutdown(LONG));
     assert_eq!(Arc::strong_count(&world.memory), 2);
+}
+
+#[test]
+fn a_loader_that_stops_at_the_start_stands_where_it_noted_to_stand() {
+    let mut world = World::new();
+    world.events(1..10, "a");
+    drain(&mut world.loader()).unwrap();
+    world.events(10..13, "a");
+    let manifest = world.memory.objects().into_keys().find(|key| key.contains("/batches/"));
+    world.memory.remove(&manifest.unwrap());
+    let (handle, thread) = spawn(options(&world), world.services()).unwrap();
+    assert!(!handle.wait_recovered(LONG));
+    thread.join().unwrap();
+    assert!(handle.status().stopped.is_some_and(|why| why.contains("has no batch 1")));
+    let standing = handle.standing().unwrap();
+    assert_eq!((standing.committed_to, standing.books["web_prod"].loaded), (9, 9));
+    assert_eq!(handle.lag_records(), Some(3));
 }
