@@ -42,6 +42,11 @@ impl Collector for Journal {
                 state.durable.get(),
             ),
             ("keelrow_journal_accepting", "1 if appends are taken", accepting),
+            (
+                "keelrow_journal_gone",
+                "1 if its folder or open file was removed or replaced, until a restart",
+                u64::from(state.health == Health::Gone),
+            ),
         ] {
             gauges(&mut encoder, name, help, [(NO_LABELS, value)])?;
         }

@@ -16,7 +16,7 @@ use tower::Service;
 use super::answer::{TEXT, not_found, typed, unready};
 use super::server::{Handle, Peer};
 use crate::config::Secret;
-use crate::ingest::Pipeline;
+use crate::ingest::{Pipeline, Refusal};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
 /// The admin routes behind their token. Cheap to clone.
@@ -94,8 +94,11 @@ async fn live() -> Response {
 }
 
 async fn ready<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
-    if shared.pipeline.health().accepting {
-        return typed(TEXT, "ready\n");
+    match shared.pipeline.health().trouble {
+        None => typed(TEXT, "ready\n"),
+        Some(trouble) => {
+            let reason = Refusal::Unavailable(trouble).label();
+            unready(typed(TEXT, format!("not ready: {reason}\n")))
+        }
     }
-    unready(typed(TEXT, "not ready\n"))
 }

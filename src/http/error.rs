@@ -52,7 +52,7 @@ fn retry_after(refusal: Refusal) -> Option<u64> {
             Trouble::InFlight | Trouble::Overloaded => 1,
             Trouble::ShuttingDown => 5,
             Trouble::LogFull | Trouble::DiskLow => LOG_SECONDS,
-            Trouble::LogFailed => 30,
+            Trouble::LogFailed | Trouble::LogGone => 30,
         }),
         _ => None,
     }
@@ -82,7 +82,13 @@ mod tests {
 
     #[test]
     fn no_status_is_one_that_sdks_disagree_about() {
-        let troubles = [Trouble::LogFull, Trouble::DiskLow, Trouble::LogFailed, Trouble::InFlight];
+        let troubles = [
+            Trouble::LogFull,
+            Trouble::DiskLow,
+            Trouble::LogFailed,
+            Trouble::LogGone,
+            Trouble::InFlight,
+        ];
         let refusals = [
             Refusal::NoKeyInHeader,
             Refusal::TooLarge,

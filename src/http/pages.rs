@@ -26,12 +26,12 @@ pub(super) async fn health<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) ->
     let last_sync = health.last_sync.map(|at| Moment::coarse(at).text().as_str().to_owned());
     let response = json_answer(&json!({
         "server": "UP",
-        "db": if health.accepting { "UP" } else { "DOWN" },
-        "acceptingEvents": if health.accepting { "TRUE" } else { "FALSE" },
+        "db": if health.accepting() { "UP" } else { "DOWN" },
+        "acceptingEvents": if health.accepting() { "TRUE" } else { "FALSE" },
         "mode": "NORMAL",
         "lastSync": last_sync.unwrap_or_default(),
     }));
-    if health.accepting { response } else { unready(response) }
+    if health.accepting() { response } else { unready(response) }
 }
 
 /// Which program this is.

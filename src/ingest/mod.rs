@@ -227,8 +227,15 @@ impl Pipeline for Ingest {
 
     fn health(&self) -> Health {
         let state = self.services.journal.state();
-        let accepting = state.health == journal::Health::Accepting;
-        Health { accepting, last_sync: state.last_sync }
+        let trouble = match state.health {
+            journal::Health::Accepting => None,
+            journal::Health::Full(journal::Space::Disk) => Some(Trouble::DiskLow),
+            journal::Health::Full(journal::Space::Budget) => Some(Trouble::LogFull),
+            journal::Health::Poisoned { .. } => Some(Trouble::LogFailed),
+            journal::Health::Gone => Some(Trouble::LogGone),
+            journal::Health::Closed => Some(Trouble::ShuttingDown),
+        };
+        Health { trouble, last_sync: state.last_sync }
     }
 }
 
@@ -290,6 +297,7 @@ fn refusal_of(error: &journal::Error) -> Refusal {
         journal::Error::Full { .. } => Refusal::Unavailable(Trouble::LogFull),
         journal::Error::Busy { .. } => Refusal::Unavailable(Trouble::InFlight),
         journal::Error::Closed => Refusal::Unavailable(Trouble::ShuttingDown),
+        journal::Error::Gone { .. } => Refusal::Unavailable(Trouble::LogGone),
         _ => Refusal::Unavailable(Trouble::LogFailed),
     }
 }

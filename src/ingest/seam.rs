@@ -84,6 +84,8 @@ pub enum Trouble {
     DiskLow,
     /// The log failed and wants a restart.
     LogFailed,
+    /// The log's folder was removed or replaced, and wants a restart.
+    LogGone,
     /// Bodies in memory have reached their limit.
     InFlight,
     /// There is more to do than can be done in time.
@@ -157,6 +159,7 @@ impl Refusal {
             Self::Unavailable(Trouble::LogFull) => "log_full",
             Self::Unavailable(Trouble::DiskLow) => "disk_low",
             Self::Unavailable(Trouble::LogFailed) => "log_failed",
+            Self::Unavailable(Trouble::LogGone) => "log_gone",
             Self::Unavailable(Trouble::InFlight) => "in_flight",
             Self::Unavailable(Trouble::Overloaded) => "overloaded",
             Self::Unavailable(Trouble::ShuttingDown) => "shutting_down",
@@ -185,10 +188,18 @@ pub fn admit(source: &Source, origin: Option<&str>, webhook: bool) -> Result<(),
 /// Whether events are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// The log accepts events.
-    pub accepting: bool,
+    /// Why the log accepts no events, if it does not.
+    pub trouble: Option<Trouble>,
     /// The end of the last sync, if there was any.
     pub last_sync: Option<Timestamp>,
+}
+
+impl Health {
+    /// The log accepts events.
+    #[must_use]
+    pub const fn accepting(&self) -> bool {
+        self.trouble.is_none()
+    }
 }
 
 /// Takes submissions. The program has one; tests have their own.

@@ -62,6 +62,14 @@ pub enum Error {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The file that is written to no longer lies where the next start will look for it, since
+    /// somebody removed or replaced it or its folder; nothing is taken until a restart. What was
+    /// acknowledged can be read until then.
+    #[error("{} was removed or replaced while the journal was open", path.display())]
+    Gone {
+        /// Where the file lay.
+        path: PathBuf,
+    },
     /// The journal was closed.
     #[error("journal is closed")]
     Closed,

@@ -208,6 +208,9 @@ pub enum Health {
         /// How it failed.
         kind: std::io::ErrorKind,
     },
+    /// Not until a restart: the folder or the file that is written to was removed or replaced. All
+    /// that was acknowledged can still be read.
+    Gone,
     /// Not any more.
     Closed,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::status::Shared;
 use super::{Error, Loader, Options, Progress, Remedy, Report, Services, Status, noted};
 use crate::clock::Clock;
-use crate::journal::{Journal, Position};
+use crate::journal::{Health, Journal, Position};
 
 /// Longest wait on the journal, after which a stop or flush is heard.
 const TICK: Duration = Duration::from_millis(50);
@@ -140,7 +140,11 @@ impl Worker<'_> {
                     }
                     self.report_once();
                     let next = self.loader.taken_to().unwrap_or(Position::ZERO);
-                    self.journal.wait_past(next, longest.min(TICK));
+                    let wait = longest.min(TICK);
+                    // A journal that takes no more does not wait.
+                    if self.journal.wait_past(next, wait) <= next && self.is_at_its_end() {
+                        self.shared.wait(wait, |asked, _| asked.stop);
+                    }
                 }
                 Err(error) => {
                     if self.fails(&error) || stop {
@@ -151,6 +155,14 @@ impl Worker<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the journal takes no more until a restart.
+    fn is_at_its_end(&self) -> bool {
+        matches!(
+            self.journal.state().health,
+            Health::Poisoned { .. } | Health::Gone | Health::Closed
+        )
     }
 
     fn must_flush(&self) -> bool {

@@ -120,10 +120,14 @@ impl Gateway {
         assert!(flushed.unwrap(), "{:?}", self.app.loader().status());
     }
 
+    /// A page of the admin listener.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        self.send_to(&format!("http://{}{path}", self.app.admin()), "GET", &[], Vec::new()).await
+    }
+
     /// The value of the metric whose line starts with `start`.
     pub(crate) async fn metric(&self, start: &str) -> u64 {
-        let url = format!("http://{}/metrics", self.app.admin());
-        let text = self.send_to(&url, "GET", &[], Vec::new()).await.text();
+        let text = self.admin("/metrics").await.text();
         let line = text.lines().find(|line| line.starts_with(start));
         let line = line.unwrap_or_else(|| panic!("no {start} in\n{text}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()

@@ -141,6 +141,42 @@ async fn damage_is_named_and_the_journal_left_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_removed_under_the_gateway_loses_nothing() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    fill(&gateway).await;
+    gateway.flush().await;
+    let event = r#"{"userId":"u","event":"e","messageId":"m-6"}"#;
+    gateway.post("/v1/track", "wk", event).await;
+    std::fs::remove_dir_all(folder.path().join("journal")).unwrap();
+    for _ in 0..2 {
+        let refused = gateway.try_post("/v1/track", "wk", &event.replace("m-6", "m-7")).await;
+        assert_eq!((refused.status, refused.text().trim_end()), (503, "Service Unavailable"));
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    let ready = gateway.admin("/health/ready").await;
+    assert_eq!((ready.status, ready.text().as_str()), (503, "not ready: log_gone\n"));
+    assert_eq!(gateway.send("GET", "/health", &[], Vec::new()).await.status, 503);
+    assert_eq!(gateway.metric("keelrow_journal_gone").await, 1);
+    assert_eq!(gateway.metric("keelrow_journal_accepting").await, 0);
+    // What was acknowledged is loaded from the files that are still open.
+    gateway.stop().await;
+    let lake = folder.path().join("lake");
+    let received = || -> u64 {
+        let manifests = crate::lake::manifests(&lake);
+        manifests.iter().map(|manifest| manifest["events"]["received"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(received(), 6);
+    // The next start has a journal, and a writer, of its own.
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    gateway.post("/v1/track", "wk", &event.replace("m-6", "m-7")).await;
+    gateway.flush().await;
+    assert_eq!(received(), 7);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_loader_that_stops_at_the_start_leaves_the_books_to_be_seen() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();

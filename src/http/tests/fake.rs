@@ -117,7 +117,8 @@ impl Pipeline for Fake {
     }
 
     fn health(&self) -> Health {
-        let accepting = !self.down.load(Ordering::SeqCst);
-        Health { accepting, last_sync: accepting.then_some(Timestamp::from_millis(super::NOW_MS)) }
+        let trouble = self.down.load(Ordering::SeqCst).then_some(Trouble::LogFull);
+        let last_sync = Timestamp::from_millis(super::NOW_MS);
+        Health { trouble, last_sync: trouble.is_none().then_some(last_sync) }
     }
 }

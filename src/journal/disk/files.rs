@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,6 +92,12 @@ pub trait File: Send + Sync + fmt::Debug {
     /// # Errors
     /// As the operating system's.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
+
+    /// Whether `path` still leads to this file, and not to nothing or to another one.
+    ///
+    /// # Errors
+    /// As the operating system's, where that cannot be told.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// A lock that is held; dropping it lets go.
@@ -152,16 +158,16 @@ impl Files for System {
                 options.create_new(true);
             }
             Open::Small => {
-                return Ok(Arc::new(Real(options.create(true).truncate(false).open(path)?)));
+                return Real::of(options.create(true).truncate(false).open(path)?);
             }
         }
         match direct(&options).open(path) {
-            Ok(file) => Ok(Arc::new(Real(file))),
+            Ok(file) => Real::of(file),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 // This file system (tmpfs, for one) goes through the page cache or not at all;
                 // an attempt at a new file may have left its name behind.
                 let file = options.create(how == Open::NewSegment).create_new(false).open(path)?;
-                Ok(Arc::new(Real(file)))
+                Real::of(file)
             }
             Err(error) => Err(error),
         }
@@ -220,9 +226,9 @@ impl Files for ReadOnly {
         };
         match opened {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                Ok(Arc::new(Real(OpenOptions::new().read(true).open(path)?)))
+                Real::of(OpenOptions::new().read(true).open(path)?)
             }
-            opened => Ok(Arc::new(Real(opened?))),
+            opened => Real::of(opened?),
         }
     }
 
@@ -253,13 +259,28 @@ fn direct(options: &OpenOptions) -> OpenOptions {
 }
 
 #[derive(Debug)]
-struct Real(fs::File);
+struct Real {
+    file: fs::File,
+    /// Device and number there.
+    identity: (u64, u64),
+}
+
+impl Real {
+    fn of(file: fs::File) -> io::Result<Arc<dyn File>> {
+        let identity = identity(&file.metadata()?);
+        Ok(Arc::new(Self { file, identity }))
+    }
+}
+
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
 
 impl File for Real {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match FileExt::read_at(&self.0, rest, at + filled as u64) {
+            match FileExt::read_at(&self.file, rest, at + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -274,15 +295,30 @@ impl File for Real {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        FileExt::write_at(&self.0, bytes, at)
+        FileExt::write_at(&self.file, bytes, at)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(identity(&metadata) == self.identity),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -22,8 +22,6 @@ use crate::clock::{Clock, IdSource};
 const IDLE_BEFORE_NOTE: Duration = Duration::from_millis(50);
 /// How often missing space is looked for, and segments kept for replay are looked at.
 const CARE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the keeper sleeps when nothing but a call can give it work.
-const QUIET_INTERVAL: Duration = Duration::from_secs(3600);
 /// The writer id is a node name and a few digits.
 const WRITER_ID_BYTES_MAX: usize = 255;
 
@@ -235,8 +233,7 @@ fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
 fn keep_until_closed(shared: &Shared) {
     loop {
         shared.care();
-        let wants = shared.segments.wants_care();
-        if !shared.wait_for_care(if wants { CARE_INTERVAL } else { QUIET_INTERVAL }) {
+        if !shared.wait_for_care(CARE_INTERVAL) {
             return;
         }
     }

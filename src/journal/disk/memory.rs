@@ -369,6 +369,10 @@ impl File for Handle {
         content.bytes.resize(usize::try_from(bytes).unwrap_or(usize::MAX), 0);
         Ok(())
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.disk.lock().names.get(path) == Some(&self.at))
+    }
 }
 
 #[derive(Debug)]

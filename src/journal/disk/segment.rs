@@ -121,6 +121,20 @@ impl Segment {
         self.readable.store(end, Ordering::Release);
     }
 
+    /// Makes sure that the next start will find this file where this one put it.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if it will not, [`Error::Poisoned`] if that cannot be told.
+    pub(super) fn check_place(&self) -> Result<(), Error> {
+        match self.file.is_at(&self.path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::Gone { path: self.path.clone() }),
+            Err(source) => {
+                Err(Error::Poisoned { action: "look for a segment", source: Arc::new(source) })
+            }
+        }
+    }
+
     /// Wraps an IO error on this file.
     pub(super) fn error(&self, action: &'static str, source: std::io::Error) -> Error {
         Error::io(action, &self.path, source)

@@ -204,11 +204,17 @@ impl Segments {
         self.sync_folder()
     }
 
-    /// Whether time or space coming back may give [`Segments::prepare`] or
-    /// [`Segments::reclaim`] something to do.
-    pub(super) fn wants_care(&self) -> bool {
-        let index = self.lock();
-        index.next.is_none() || !index.given_up_at.is_empty()
+    /// Makes sure that the segments still lie in the folder, by the one that is never given up.
+    ///
+    /// # Errors
+    /// As [`Segment::check_place`].
+    pub(super) fn check_place(&self) -> Result<(), Error> {
+        let last = |segments: &Self| segments.lock().held.back().cloned();
+        let Some(segment) = last(self) else { return Ok(()) };
+        let place = segment.check_place();
+        // The writer may have begun the next one meanwhile, and given this one up.
+        let is_last = last(self).is_some_and(|last| Arc::ptr_eq(&last, &segment));
+        if is_last { place } else { Ok(()) }
     }
 
     /// Prepares the next segment if there is none.

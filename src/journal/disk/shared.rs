@@ -172,7 +172,8 @@ impl Shared {
     /// Books what the writer did with a batch of `bytes`.
     pub(super) fn written(&self, bytes: u64, error: Option<&Error>) {
         let mut queue = lock(&self.queue);
-        queue.waiting_bytes -= bytes;
+        // Nothing waits any more where the journal was stopped meanwhile.
+        queue.waiting_bytes = queue.waiting_bytes.saturating_sub(bytes);
         match error {
             Some(Error::Full { space, .. }) => {
                 // A batch may be longer than a segment; no group of it is.
@@ -181,13 +182,17 @@ impl Shared {
                 drop(queue);
                 self.wake_keeper();
             }
-            Some(error @ Error::Poisoned { action, source }) => {
-                tracing::error!(action, %source, "journal is poisoned until restart");
-                self.stop(queue, error);
-            }
+            Some(error @ (Error::Poisoned { .. } | Error::Gone { .. })) => self.fail(queue, error),
             Some(error) => tracing::error!(%error, "journal cannot write"),
             None => queue.refused = None,
         }
+    }
+
+    /// Refuses all until a restart, since what is taken would be in doubt.
+    fn fail(&self, queue: MutexGuard<'_, Queue>, error: &Error) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::error!(%error, cause, "journal takes nothing until a restart");
+        self.stop(queue, error);
     }
 
     /// Refuses all from now on, those that wait included.
@@ -325,8 +330,17 @@ impl Shared {
         !keeper.stopped
     }
 
-    /// Cares for the segments: gives back what was trimmed, prepares the next one.
+    /// Cares for the segments: looks whether they are still there, gives back what was trimmed,
+    /// prepares the next one.
     pub(super) fn care(&self) {
+        if let Err(error) = self.segments.check_place() {
+            // What lies there now is not ours to rename or remove.
+            let queue = lock(&self.queue);
+            if queue.stopped.is_none() {
+                self.fail(queue, &error);
+            }
+            return;
+        }
         if let Err(error) = self.segments.reclaim() {
             tracing::error!(%error, "journal cannot give back storage");
         }
@@ -373,6 +387,7 @@ impl Queue {
             (Some(Error::Poisoned { action, source }), _) => {
                 Health::Poisoned { action, kind: source.kind() }
             }
+            (Some(Error::Gone { .. }), _) => Health::Gone,
             (Some(_), _) => Health::Closed,
             (None, Some(refused)) => Health::Full(refused.space),
             (None, None) => Health::Accepting,

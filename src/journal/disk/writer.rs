@@ -196,6 +196,8 @@ impl Writer {
         }
         let Some(active) = self.active.as_mut().filter(|_| self.written > 0) else { return Ok(()) };
         active.segment.file.sync().map_err(|source| poisoned("sync a segment", source))?;
+        // What was synced into a file that no start finds again must not be acknowledged.
+        active.segment.check_place()?;
         let fresh = active.at == 0;
         active.at = whole_blocks(active.at + self.written);
         self.written = 0;

@@ -118,9 +118,7 @@ impl Dedup {
     /// [`Error`] if the folder cannot be made or read.
     pub fn open(folder: PathBuf, options: Options, last: Option<Number>) -> Result<Self, Error> {
         let failed = |action, path: &Path, source| Error { action, path: path.into(), source };
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(&folder).map_err(|e| failed("make folder", &folder, e))?;
+        make(&folder).map_err(|e| failed("make folder", &folder, e))?;
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&folder).map_err(|e| failed("list", &folder, e))? {
             let entry = entry.map_err(|e| failed("list", &folder, e))?;
@@ -256,7 +254,9 @@ impl Dedup {
         let mut entries: Vec<Entry> = self.open.iter().map(entry).collect();
         entries.sort_unstable_by_key(|entry| entry.key);
         let batch = file::Batch { number, arrivals: self.open_arrivals, entries };
-        file::write(&self.folder, &batch).map_err(|source| Error {
+        // It may have been removed since the start.
+        let written = make(&self.folder).and_then(|()| file::write(&self.folder, &batch));
+        written.map_err(|source| Error {
             action: "write",
             path: file::path(&self.folder, number),
             source,
@@ -352,6 +352,10 @@ impl Dedup {
         };
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Where the other event with a messageId is found.

@@ -202,3 +202,44 @@ fn a_failed_read_loses_nothing() {
     }
     assert_eq!(reader.next().unwrap(), None);
 }
+
+#[test]
+fn what_no_start_finds_again_is_not_acknowledged() {
+    let mut bed = Bed::new();
+    bed.append_texts(&["a"]).unwrap();
+    let path = bed.segments()[0].clone();
+    let kept = bed.disk.bytes(&path).unwrap();
+    bed.disk.remove(&path).unwrap();
+    let queued = bed.log().append(group(&["b"]));
+    let error = bed.append_texts(&["c"]).unwrap_err();
+    assert!(matches!(&error, Error::Gone { path: gone } if *gone == path), "{error}");
+    assert!(matches!(outcome(queued), Err(Error::Gone { .. })));
+    assert_eq!(bed.log().state().health, Health::Gone);
+    assert_eq!(bed.read(0), [text(0, "a")], "what was acknowledged is still read");
+    // Another file under its name is not it, nor is anything there cared for.
+    bed.disk.put(&path, &kept);
+    let paths = bed.disk.paths();
+    bed.log().trim(Position::new(1));
+    bed.stepper().care();
+    assert_eq!(bed.disk.paths(), paths);
+    assert!(matches!(bed.append_texts(&["d"]).unwrap_err(), Error::Gone { .. }));
+    bed.kill();
+    bed.open().unwrap();
+    assert_eq!(bed.read(0), [text(0, "a")]);
+    assert_eq!(bed.append_texts(&["e"]).unwrap(), 1..2);
+}
+
+#[test]
+fn the_keeper_notices_what_is_gone_while_nothing_is_written() {
+    let mut bed = Bed::new();
+    bed.append_texts(&["a"]).unwrap();
+    bed.stepper().care();
+    assert_eq!(bed.log().state().health, Health::Accepting);
+    for path in bed.segments() {
+        bed.disk.remove(&path).unwrap();
+    }
+    bed.stepper().care();
+    assert_eq!(bed.log().state().health, Health::Gone);
+    assert_eq!(bed.segments(), [] as [PathBuf; 0], "nothing is prepared where it was");
+    assert!(matches!(bed.append_texts(&["b"]).unwrap_err(), Error::Gone { .. }));
+}

@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 use std::time::Duration;
 
+use super::super::super::Health;
 use super::*;
 use crate::clock::System;
 
@@ -76,6 +77,28 @@ fn a_second_opener_is_told() {
     assert!(matches!(real(folder.path()).unwrap_err(), Error::Locked { .. }));
     drop(first);
     real(folder.path()).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_removed_or_moved_away_is_noticed() {
+    let remove = |folder: &Path| std::fs::remove_dir_all(folder.join("journal")).unwrap();
+    let replace = |folder: &Path| {
+        std::fs::rename(folder.join("journal"), folder.join("moved")).unwrap();
+        std::fs::create_dir(folder.join("journal")).unwrap();
+    };
+    for change in [&remove as &dyn Fn(&Path), &replace] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = real(folder.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let end = runtime.block_on(log.append(group(&["a"]))).unwrap().end;
+        change(folder.path());
+        // The keeper looks once a second, and wakes whoever waits for more.
+        assert_eq!(log.wait_past(end, Duration::from_secs(600)), end);
+        assert_eq!(log.state().health, Health::Gone);
+        let error = runtime.block_on(log.append(group(&["b"]))).unwrap_err();
+        assert!(matches!(error, Error::Gone { .. }), "{error}");
+        assert_eq!(read(&log, 0).unwrap(), [text(0, "a")]);
+    }
 }
 
 #[test]
