@@ -55,6 +55,11 @@ impl Identity {
         Self::of_sequence(self.0) == Self::of_sequence(sequence)
     }
 
+    /// The sequence number that it repeats; the digits it has no room for are those of `sequence`.
+    pub(super) const fn sequence_near(self, sequence: u64) -> u64 {
+        sequence - Self::of_sequence(sequence) + Self::of_sequence(self.0)
+    }
+
     const fn of_sequence(sequence: u64) -> u64 {
         sequence & ((1 << Self::SEQUENCE_BITS) - 1)
     }

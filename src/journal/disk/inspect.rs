@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use super::super::{Damaged, Error, Item, Position};
 use super::files::Files;
+use super::folder::Folder;
 use super::log::read_writer_id;
 use super::mark::Mark;
-use super::recovery::{Folder, Tail};
+use super::recovery::Tail;
 use super::scan::{Scan, Step, Window};
 use super::segment::{FRAMES_AT, Segment};
 
@@ -125,14 +126,17 @@ fn is_still_there(files: &dyn Files, folder: &Path, segment: &Segment) -> Result
     Ok(now.iter().any(|now| now.header == segment.header))
 }
 
-/// Files and bytes in the folder of damaged records.
+/// Files and bytes in the folder of damaged records, and files that hold records and fit nowhere.
 fn kept_aside(files: &dyn Files, folder: &Path) -> Result<(u64, u64), Error> {
+    let strays = Folder::read(files, folder)?.strays.into_iter().map(|(_, bytes)| bytes);
     let folder = folder.join("damaged");
-    match files.list(&folder) {
-        Ok(kept) => Ok((kept.len() as u64, kept.iter().map(|(_, bytes)| bytes).sum())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((0, 0)),
-        Err(error) => Err(Error::io("list the folder", folder, error)),
-    }
+    let kept = match files.list(&folder) {
+        Ok(kept) => kept,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("list the folder", folder, error)),
+    };
+    let lengths = strays.chain(kept.into_iter().map(|(_, bytes)| bytes));
+    Ok(lengths.fold((0, 0), |(files, all), bytes| (files + 1, all + bytes)))
 }
 
 /// The first record that the journal in `folder` holds.

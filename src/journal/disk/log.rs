@@ -9,9 +9,10 @@ use super::super::{Append, Error, Group, Journal, Position, Reader, State};
 use super::Options;
 use super::damages::Damages;
 use super::files::{Files, Open, System, write_all};
+use super::folder::Folder;
 use super::mark::Mark;
 use super::reader::DiskReader;
-use super::recovery::{Folder, recover};
+use super::recovery::recover;
 use super::segments::Segments;
 use super::shared::{Shared, Work};
 use super::writer::Writer;
@@ -20,7 +21,8 @@ use crate::clock::{Clock, IdSource};
 /// After this long without work the durable end is noted, so that damage to the last group is
 /// told from a group that was never acknowledged. Long against a sync, short against a restart.
 const IDLE_BEFORE_NOTE: Duration = Duration::from_millis(50);
-/// How often missing space is looked for, and segments kept for replay are looked at.
+/// How often missing space is looked for, segments kept for replay are looked at, and the folder is
+/// looked for.
 const CARE_INTERVAL: Duration = Duration::from_secs(1);
 /// The writer id is a node name and a few digits.
 const WRITER_ID_BYTES_MAX: usize = 255;

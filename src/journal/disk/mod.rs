@@ -4,6 +4,7 @@
 mod aligned;
 mod damages;
 pub mod files;
+mod folder;
 pub mod inspect;
 mod log;
 mod mark;

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{Damaged, Error, Position};
+use super::BLOCK_BYTES;
 use super::aligned::{Aligned, whole_blocks};
 use super::damages::Damages;
-use super::files::{File, Files, Open, write_all};
+use super::files::{Files, write_all};
+use super::folder::Folder;
 use super::scan::{Scan, Step, Window};
-use super::segment::{FRAMES_AT, First, Header, Name, Segment};
+use super::segment::{FRAMES_AT, Name, Segment};
 use super::segments::Index;
-use super::{BLOCK_BYTES, FORMAT};
-use crate::clock::Timestamp;
 
 /// A journal as it was found.
 #[derive(Debug)]
@@ -26,90 +26,6 @@ pub(super) struct Recovered {
     pub(super) index: Index,
     /// Where the next record goes.
     pub(super) end: Position,
-}
-
-/// Lists a folder's segments, oldest first, and whatever else is ours in it.
-#[derive(Debug, Default)]
-pub(super) struct Folder {
-    pub(super) segments: Vec<Arc<Segment>>,
-    pub(super) prepared: Vec<(u64, u64)>,
-    pub(super) spares: Vec<(u64, u64)>,
-    pub(super) unfinished: Vec<u64>,
-}
-
-impl Folder {
-    pub(super) fn read(files: &dyn Files, path: &Path) -> Result<Self, Error> {
-        let listed = files.list(path).map_err(|error| Error::io("list the folder", path, error))?;
-        let mut folder = Self::default();
-        let mut named = Vec::new();
-        for (name, bytes) in listed {
-            match Name::parse(&name) {
-                Some(Name::Segment(sequence)) => named.push((sequence, bytes)),
-                Some(Name::Spare(sequence)) => folder.spares.push((sequence, bytes)),
-                Some(Name::Unfinished(sequence)) => folder.unfinished.push(sequence),
-                None => {}
-            }
-        }
-        named.sort_unstable();
-        for (sequence, bytes) in named {
-            match identify(files, path, sequence, bytes)? {
-                Some(segment) => folder.segments.push(Arc::new(segment)),
-                None => folder.prepared.push((sequence, bytes)),
-            }
-        }
-        Ok(folder)
-    }
-
-    /// The number after all those in use.
-    fn next_sequence(&self) -> u64 {
-        let segments = self.segments.iter().map(|segment| segment.header.sequence);
-        let others = self.prepared.iter().chain(&self.spares).map(|&(sequence, _)| sequence);
-        segments.chain(others).chain(self.unfinished.iter().copied()).max().map_or(0, |at| at + 1)
-    }
-}
-
-/// Reads whose segment a file is; `None` if it holds nothing.
-fn identify(
-    files: &dyn Files,
-    folder: &Path,
-    sequence: u64,
-    bytes: u64,
-) -> Result<Option<Segment>, Error> {
-    let path = Name::Segment(sequence).path(folder);
-    let file = files
-        .open(&path, Open::Segment)
-        .map_err(|error| Error::io("open a segment", &path, error))?;
-    let failed = |error| Error::io("read a segment", &path, error);
-    let mut block = Aligned::new(super::BLOCK);
-    let read = file.read_at(block.as_mut_slice(), 0).map_err(failed)?;
-    let header = match Header::read(block.as_slice().get(..read).unwrap_or_default()) {
-        First::Header(header) => Some(header).filter(|header| header.sequence == sequence),
-        First::Format(found) => return Err(Error::Format { path, found, known: FORMAT }),
-        First::Unreadable => guess(&file, sequence, bytes).map_err(failed)?,
-    };
-    Ok(header.map(|header| Segment::new(header, path, file, bytes, bytes)))
-}
-
-/// Rebuilds a header, of which no copy is whole, from the frames. Those of this use of the file
-/// name its sequence number in their identity; remains of earlier uses name another.
-fn guess(file: &Arc<dyn File>, sequence: u64, limit: u64) -> std::io::Result<Option<Header>> {
-    let window = Window::new(Arc::clone(file));
-    let mut scan = Scan::new(window, None, FRAMES_AT, Position::ZERO);
-    while let Some(found) = scan.find(limit)? {
-        if found.identity.belongs_to(sequence) {
-            return Ok(Some(Header {
-                sequence,
-                identity: found.identity,
-                // The first run of a segment is written when all before the segment is durable. If
-                // that run is gone as well, this is later, and what lies between is booked as
-                // damaged.
-                first: found.durable,
-                created: Timestamp::from_micros(0),
-            }));
-        }
-        scan.at = found.end();
-    }
-    Ok(None)
 }
 
 /// Finds out what a folder holds and settles its end. `marked` is the durable mark.
@@ -121,19 +37,30 @@ pub(super) fn recover(
     damages: &Damages,
 ) -> Result<Recovered, Error> {
     let folder = Folder::read(&**files, path)?;
-    let next_sequence = folder.next_sequence();
     let mut index = Index::default();
-    index.next_sequence = next_sequence;
-    for &sequence in &folder.unfinished {
-        remove(&**files, &Name::Unfinished(sequence).path(path))?;
+    index.next_sequence = folder.next_sequence;
+    for unfinished in &folder.unfinished {
+        remove(&**files, unfinished)?;
     }
     for &(sequence, bytes) in &folder.prepared {
         let (from, to) = (Name::Segment(sequence).path(path), Name::Spare(sequence).path(path));
-        files.rename(&from, &to).map_err(|error| Error::io("rename a segment", &from, error))?;
+        rename(&**files, &from, &to)?;
         index.spares.push((to, bytes));
     }
-    for &(sequence, bytes) in &folder.spares {
-        index.spares.push((Name::Spare(sequence).path(path), bytes));
+    for &sequence in &folder.misfits {
+        let (from, to) = (Name::Segment(sequence).path(path), Name::Stray(sequence).path(path));
+        rename(&**files, &from, &to)?;
+        tracing::error!(
+            from = %from.display(),
+            to = %to.display(),
+            "a file holds records and fits nowhere in the journal, it is kept aside"
+        );
+    }
+    index.spares.extend(folder.spares);
+    let name = |segment: &Segment| Name::Segment(segment.header.sequence).path(path);
+    for segment in folder.segments.iter().filter(|segment| segment.path != name(segment)) {
+        let (path, sequence) = (segment.path.display(), segment.header.sequence);
+        tracing::warn!(%path, sequence, "a segment was renamed, its header counts");
     }
     index.held = folder.segments.into();
     let Some(last) = index.held.pop_back() else {
@@ -266,6 +193,10 @@ fn proven(mut scan: Scan, known: Position, limit: u64) -> std::io::Result<Positi
         scan.at = found.end();
     }
     Ok(proven)
+}
+
+fn rename(files: &dyn Files, from: &Path, to: &Path) -> Result<(), Error> {
+    files.rename(from, to).map_err(|error| Error::io("rename a segment", from, error))
 }
 
 fn remove(files: &dyn Files, path: &Path) -> Result<(), Error> {

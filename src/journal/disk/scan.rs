@@ -199,13 +199,16 @@ impl Scan {
         Ok(Frame { position, kind, count, source, payload })
     }
 
-    /// Passes the records below `position` without a look at their payloads.
-    pub(super) fn skip_to(&mut self, position: Position, limit: u64) -> std::io::Result<()> {
+    /// Passes the records below `position` without a look at their payloads; returns the position
+    /// after the last one that is there.
+    pub(super) fn skip_to(&mut self, position: Position, limit: u64) -> std::io::Result<Position> {
+        let mut passed = self.expected;
         while self.expected < position {
             match self.find(limit)? {
                 Some(found) if found.position < position => {
                     self.expected = found.position.plus(1);
                     self.at = found.end();
+                    passed = self.expected;
                 }
                 Some(found) => {
                     self.expected = position;
@@ -214,7 +217,7 @@ impl Scan {
                 None => self.expected = position,
             }
         }
-        Ok(())
+        Ok(passed)
     }
 
     /// Finds the next whole header at or behind `self.at` whose position is not passed yet.

@@ -1,8 +1,8 @@
 //! One segment file: its name and the block at its start.
 //!
 //! The header stands twice in its block, so that one bad sector takes neither the identity nor the
-//! first position away. A file whose header does not name the sequence number of its own name holds
-//! nothing: it is prepared for use, whatever an earlier use left in it.
+//! first position away. Before a file is used again its header is marked, so that whatever else an
+//! earlier use left in it is known to have been given up.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::frame::Identity;
 use super::super::{Error, Position};
-use super::files::File;
+use super::aligned::Aligned;
+use super::files::{File, write_all};
 use super::{BLOCK, BLOCK_BYTES, FORMAT};
 use crate::clock::Timestamp;
 
 /// Offset of the first frame.
 pub(super) const FRAMES_AT: u64 = BLOCK_BYTES;
 const MAGIC: [u8; 8] = *b"keelrowJ";
+/// In the place of the other, once the records were given up.
+const GIVEN_UP: [u8; 8] = *b"keelrowE";
 const COPIES_AT: [usize; 2] = [0, 2048];
 const HEADER_BYTES: usize = 52;
 
@@ -35,6 +38,8 @@ pub(super) struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
     Header(Header),
+    /// That of a segment whose records were given up: the file may be used again.
+    GivenUp,
     /// No copy is whole: never used, or damaged.
     Unreadable,
     /// A later program's.
@@ -44,8 +49,12 @@ pub(super) enum First {
 impl Header {
     /// The first block of a segment file.
     pub(super) fn block(&self) -> [u8; BLOCK] {
+        self.block_with(MAGIC)
+    }
+
+    fn block_with(&self, magic: [u8; 8]) -> [u8; BLOCK] {
         let mut header = [0; HEADER_BYTES];
-        header[..8].copy_from_slice(&MAGIC);
+        header[..8].copy_from_slice(&magic);
         header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
         header[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         header[24..32].copy_from_slice(&self.identity.0.to_le_bytes());
@@ -72,12 +81,16 @@ impl Header {
     fn read_copy(header: &[u8; HEADER_BYTES]) -> Option<First> {
         let word = |at: usize| Some(u64::from_le_bytes(*header.get(at..)?.first_chunk()?));
         let half = |at: usize| Some(u32::from_le_bytes(*header.get(at..)?.first_chunk()?));
-        if header[..8] != MAGIC || half(48)? != crc32c::crc32c(&header[..48]) {
+        let (is_live, is_given_up) = (header[..8] == MAGIC, header[..8] == GIVEN_UP);
+        if !(is_live || is_given_up) || half(48)? != crc32c::crc32c(&header[..48]) {
             return None;
         }
         let format = half(8)?;
         if format > FORMAT {
             return Some(First::Format(format));
+        }
+        if is_given_up {
+            return Some(First::GivenUp);
         }
         Some(First::Header(Self {
             sequence: word(16)?,
@@ -121,6 +134,18 @@ impl Segment {
         self.readable.store(end, Ordering::Release);
     }
 
+    /// Marks the file as one whose records were given up, durably: only such a file is used again.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file may be marked or not then.
+    pub(super) fn give_up(&self) -> Result<(), Error> {
+        let mut block = Aligned::new(BLOCK);
+        block.as_mut_slice().copy_from_slice(&self.header.block_with(GIVEN_UP));
+        write_all(&*self.file, block.as_slice(), 0)
+            .map_err(|stopped| self.error("write a segment", stopped.source))?;
+        self.file.sync().map_err(|error| self.error("sync a segment", error))
+    }
+
     /// Makes sure that the next start will find this file where this one put it.
     ///
     /// # Errors
@@ -150,6 +175,8 @@ pub(super) enum Name {
     Spare(u64),
     /// Was being zero-filled.
     Unfinished(u64),
+    /// Holds records and fits nowhere.
+    Stray(u64),
 }
 
 impl Name {
@@ -164,7 +191,19 @@ impl Name {
                 None => number(rest).map(Self::Segment),
             };
         }
+        if let Some(rest) = name.strip_prefix("stray-") {
+            return number(rest).map(Self::Stray);
+        }
         name.strip_prefix("spare-").and_then(number).map(Self::Spare)
+    }
+
+    /// The number in it.
+    pub(super) const fn sequence(self) -> u64 {
+        let (Self::Segment(sequence)
+        | Self::Spare(sequence)
+        | Self::Unfinished(sequence)
+        | Self::Stray(sequence)) = self;
+        sequence
     }
 
     pub(super) fn path(self, folder: &Path) -> PathBuf {
@@ -172,6 +211,7 @@ impl Name {
             Self::Segment(sequence) => format!("segment-{sequence:020}"),
             Self::Spare(sequence) => format!("spare-{sequence:020}"),
             Self::Unfinished(sequence) => format!("segment-{sequence:020}.new"),
+            Self::Stray(sequence) => format!("stray-{sequence:020}"),
         })
     }
 }
@@ -182,7 +222,8 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for name in [Name::Segment(7), Name::Spare(u64::MAX), Name::Unfinished(0)] {
+        let names = [Name::Segment(7), Name::Spare(u64::MAX), Name::Unfinished(0), Name::Stray(3)];
+        for name in names {
             let path = name.path(Path::new("/j"));
             assert_eq!(path.file_name().and_then(|n| n.to_str()).and_then(Name::parse), Some(name));
         }

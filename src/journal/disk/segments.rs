@@ -253,10 +253,7 @@ impl Segments {
     /// Makes a spare of a segment that left the index, or removes it where it is of no use or a
     /// reader still holds it.
     fn recycle(&self, index: &mut Index, segment: &Arc<Segment>) -> Result<(), Error> {
-        let again = Arc::strong_count(segment) == 1
-            && segment.bytes == self.options.segment_bytes
-            && index.spares.len() < SPARES_MAX;
-        if again {
+        if index.spares.len() < SPARES_MAX && self.may_serve_again(segment) {
             let spare = Name::Spare(segment.header.sequence).path(&self.options.path);
             self.rename(&segment.path, &spare)?;
             index.spares.push((spare, segment.bytes));
@@ -265,6 +262,19 @@ impl Segments {
         }
         // One by one, so that after power loss no younger segment is gone before an older.
         self.sync_folder()
+    }
+
+    /// Marks a segment that left the index as given up, so that its file may be used again; false
+    /// where that is of no use, or does not work.
+    fn may_serve_again(&self, segment: &Arc<Segment>) -> bool {
+        if Arc::strong_count(segment) > 1 || segment.bytes != self.options.segment_bytes {
+            return false;
+        }
+        let marked = segment.give_up();
+        if let Err(error) = &marked {
+            tracing::warn!(%error, "a segment is not used again");
+        }
+        marked.is_ok()
     }
 
     fn prepare_locked<'a>(
@@ -317,7 +327,7 @@ impl Segments {
                 }
                 return Err(self.full(Space::Budget));
             };
-            if Arc::strong_count(&segment) == 1 && segment.bytes == bytes {
+            if self.may_serve_again(&segment) {
                 return Ok(Plan::Reuse(segment.path.clone()));
             }
             self.remove(&segment.path)?;

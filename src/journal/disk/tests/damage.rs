@@ -1,6 +1,7 @@
 use super::super::super::Health;
 use super::super::files::{Files as _, Open};
 use super::super::inspect::verify;
+use super::super::memory::Faults;
 use super::*;
 
 /// Three groups in the first segment, more in the next.
@@ -263,4 +264,127 @@ fn a_later_format_is_refused() {
     bed.disk.put(&path, &bytes);
     let error = bed.open().unwrap_err();
     assert!(matches!(error, Error::Format { found: 2, known: 1, .. }), "{error}");
+}
+
+/// Five segments of three records each, closed in good order.
+fn five_segments() -> (Bed, Vec<Got>) {
+    let mut bed = Bed::new();
+    let long = "x".repeat(3500);
+    let mut wanted = Vec::new();
+    for _ in 0..14 {
+        let range = bed.append_texts(&[&long]).unwrap();
+        wanted.extend(range.map(|position| text(position, &long)));
+        bed.stepper().care();
+    }
+    bed.close();
+    (bed, wanted)
+}
+
+/// Another disk on which the files have the names of others: each pair's first becomes its second.
+fn renamed(bed: &Bed, names: &[(&Path, &Path)]) -> Disk {
+    let disk = Disk::new();
+    for path in bed.disk.paths() {
+        let to = names.iter().find(|(from, _)| *from == path).map_or(&*path, |(_, to)| to);
+        disk.put(to, &bed.disk.bytes(&path).unwrap());
+    }
+    disk
+}
+
+#[test]
+fn segments_that_change_their_names_are_all_read() {
+    let (bed, wanted) = five_segments();
+    let paths = bed.segments();
+    assert!(paths.len() > 5, "one is prepared: {paths:?}");
+    for (at, one) in paths.iter().enumerate() {
+        for other in &paths[at + 1..] {
+            let disk = renamed(&bed, &[(one, other), (other, one)]);
+            let report = verify(&disk, Path::new("/journal")).unwrap();
+            let counts = (report.records(), report.damaged_records());
+            assert_eq!(counts, (14, 0), "{one:?} and {other:?}");
+            let mut swapped = opened(&bed, disk);
+            for more in 14..20 {
+                assert_eq!(swapped.read(0)[..14], wanted, "{one:?} and {other:?}");
+                let taken = swapped.append_texts(&["x".repeat(3500).as_str()]).unwrap();
+                assert_eq!(taken, more..more + 1);
+                swapped.stepper().care();
+                swapped.reopen();
+            }
+            assert_eq!(swapped.log().state().damaged_records, 0);
+        }
+    }
+    // Nor is one lost under any other name, as soon as the others tell where it belongs.
+    for from in &paths[..paths.len() - 1] {
+        let disk = renamed(&bed, &[(from, Path::new("/journal/segment-00000000000000000099"))]);
+        let mut moved = opened(&bed, disk);
+        assert_eq!(moved.read(0), wanted, "{from:?}");
+        assert_eq!(moved.append_texts(&["more"]).unwrap(), 14..15);
+    }
+}
+
+#[test]
+fn a_renamed_segment_without_its_header_is_read() {
+    let (bed, wanted) = five_segments();
+    let paths = bed.segments();
+    let disk = renamed(&bed, &[(&paths[1], &paths[3]), (&paths[3], &paths[1])]);
+    for path in [&paths[1], &paths[3]] {
+        let mut bytes = disk.bytes(path).unwrap();
+        bytes[..4096].fill(0xff);
+        disk.put(path, &bytes);
+    }
+    let damaged = opened(&bed, disk);
+    assert_eq!(damaged.read(0), wanted);
+}
+
+#[test]
+fn a_file_of_records_that_fits_nowhere_is_kept() {
+    let (bed, wanted) = five_segments();
+    let paths = bed.segments();
+    let disk = renamed(&bed, &[]);
+    let copied = bed.disk.bytes(&paths[1]).unwrap();
+    disk.put(Path::new("/journal/segment-00000000000000000042"), &copied);
+    let mut copy = opened(&bed, disk);
+    assert_eq!(copy.read(0), wanted);
+    let stray = Path::new("/journal/stray-00000000000000000042");
+    for at in 14..60 {
+        assert_eq!(copy.append_texts(&["x".repeat(3500).as_str()]).unwrap(), at..at + 1);
+        copy.log().trim(Position::new(at));
+        copy.stepper().care();
+        if at % 7 == 0 {
+            copy.reopen();
+        }
+    }
+    assert_eq!(copy.disk.bytes(stray), Some(copied));
+    assert_eq!(verify(&copy.disk, Path::new("/journal")).unwrap().kept_aside.0, 1);
+}
+
+#[test]
+fn what_was_given_up_does_not_come_back() {
+    let (mut bed, _) = five_segments();
+    bed.open().unwrap();
+    bed.log().trim(Position::new(8));
+    bed.stepper().care();
+    let first = bed.log().state().first;
+    assert_eq!(first, Position::new(6));
+    // A prepared file has remains of one given up, at whatever moment the process ends.
+    for operations in 0..40 {
+        let disk = bed.disk.copy();
+        let mut copy =
+            Bed { disk, clock: Arc::clone(&bed.clock), options: bed.options.clone(), open: None };
+        copy.disk.lose_power(|| true);
+        copy.open().unwrap();
+        copy.log().trim(Position::new(12));
+        copy.disk.set_faults(Faults { stops_after: Some(operations), ..Faults::default() });
+        copy.stepper().care();
+        drop(copy.append_texts(&["x".repeat(3500).as_str()]));
+        copy.stepper().care();
+        copy.kill();
+        copy.disk.set_faults(Faults::default());
+        copy.disk.lose_power(|| operations % 2 == 0);
+        copy.open().unwrap();
+        let state = copy.log().state();
+        assert!(state.first >= first, "after {operations}: {}", state.first);
+        let got = copy.read(state.first.get());
+        assert!(got.iter().all(|got| matches!(got, Got::Frame { .. })), "after {operations}");
+        assert!(copy.disk.paths().iter().all(|path| !path.to_str().unwrap().contains("stray")));
+    }
 }
