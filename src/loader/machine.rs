@@ -1,9 +1,10 @@
 //! The loader as a state machine: each call of [`Loader::advance`] does a bounded piece of work.
 //!
 //! States: not recovered yet; reading (with or without an open range); committing a batch that is
-//! cut. An error leaves the state such that the next call goes on: a range that failed is thrown
-//! away and cut again, a batch that is cut keeps what it has done. A crash at any point leads back
-//! to "not recovered yet".
+//! cut; a batch whose local files are lost. An error leaves the state such that the next call goes
+//! on: a range that failed is thrown away and cut again, a batch that is cut keeps what it has done
+//! and is made again from the journal where its files were removed under it. A crash at any point
+//! leads back to "not recovered yet".
 
 use std::collections::HashMap;
 use std::fs;
@@ -118,6 +119,8 @@ struct Recovered {
 enum State {
     Reading(Option<Box<Range>>),
     Committing(Box<Pending>),
+    /// The local files of a batch are lost; its plan may be in the lake.
+    Lost,
 }
 
 impl Recovered {
@@ -160,11 +163,21 @@ impl Loader {
         match std::mem::replace(&mut recovered.state, State::Reading(None)) {
             State::Committing(mut pending) => match self.commit(&mut pending) {
                 Ok(progress) => Ok(progress),
+                Err(error @ Error::Local { .. }) => {
+                    self.throw_away();
+                    self.set(State::Lost);
+                    Err(error)
+                }
                 Err(error) => {
                     self.set(State::Committing(pending));
                     Err(error)
                 }
             },
+            State::Lost => {
+                self.set(State::Lost);
+                self.make_again()?;
+                Ok(Progress::More)
+            }
             State::Reading(range) => {
                 let read = self.read(range, flush);
                 if read.is_err() {
@@ -204,7 +217,7 @@ impl Loader {
         let recovered = self.recovered.as_ref()?;
         Some(Position::new(match &recovered.state {
             State::Reading(Some(range)) => range.next(),
-            State::Reading(None) => self.first_position(&recovered.chain),
+            State::Reading(None) | State::Lost => self.first_position(&recovered.chain),
             State::Committing(pending) => pending.cut.to,
         }))
     }
@@ -369,21 +382,36 @@ impl Loader {
             }
             self.services.journal.trim(Position::new(last.to));
         }
-        let (state, pressed) = (State::Reading(None), Pressed::default());
-        let mut recovered = Recovered { chain, desk, reader: None, state, pressed };
-        let key = Key::Plan(recovered.chain.writer.clone(), recovered.chain.next_number());
+        let state = self.planned(&chain, &mut desk)?;
+        let pressed = Pressed::default();
+        Ok(Recovered { chain, desk, reader: None, state, pressed })
+    }
+
+    /// The state behind the last batch of `chain`: a batch whose plan is in the lake is made again.
+    fn planned(&mut self, chain: &Chain, desk: &mut Desk) -> Result<State, Error> {
+        let key = Key::Plan(chain.writer.clone(), chain.next_number());
         let action = "look for an open plan";
-        if let Some(bytes) = store.get(&key).map_err(Error::storage(action))? {
-            let plan = Plan::from_bytes(&key, &bytes).map_err(Error::storage(action))?;
-            tracing::info!(batch = plan.number.0, "a planned batch is made again");
-            self.make_work()?;
-            let (from, folder) = (self.first_position(&recovered.chain), self.work_folder());
-            let Recovered { chain, desk, .. } = &mut recovered;
-            let found = Found { plan, bytes };
-            let pending = planned::pending(&mut self.services, desk, (chain, from), folder, found)?;
-            recovered.state = State::Committing(Box::new(pending));
-        }
-        Ok(recovered)
+        let found = self.services.store.get(&key).map_err(Error::storage(action))?;
+        let Some(bytes) = found else { return Ok(State::Reading(None)) };
+        let plan = Plan::from_bytes(&key, &bytes).map_err(Error::storage(action))?;
+        tracing::info!(batch = plan.number.0, "a planned batch is made again");
+        self.make_work()?;
+        let (from, folder) = (self.first_position(chain), self.work_folder());
+        let found = Found { plan, bytes };
+        let pending = planned::pending(&mut self.services, desk, (chain, from), folder, found)?;
+        Ok(State::Committing(Box::new(pending)))
+    }
+
+    /// Goes on where the local files of a batch were removed: by its plan if it has one, else by
+    /// cutting its range again.
+    fn make_again(&mut self) -> Result<(), Error> {
+        let Some(mut recovered) = self.recovered.take() else { return Ok(()) };
+        let state = self.planned(&recovered.chain, &mut recovered.desk);
+        let state = state
+            .map(|state| recovered.state = state)
+            .inspect_err(|_| recovered.desk.dedup.discard());
+        self.recovered = Some(recovered);
+        state
     }
 
     fn work_folder(&self) -> PathBuf {

@@ -244,3 +244,53 @@ fn a_journal_that_ends_before_the_last_batch_stops_the_loader() {
 fn clock() -> Arc<Fixed> {
     Arc::new(Fixed::at(Timestamp::from_millis(START)))
 }
+
+/// A text that no compressor makes smaller than half.
+fn noise(seed: u64, bytes: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        text.push_str(&format!("{state:016x}"));
+    }
+    text
+}
+
+#[test]
+fn a_batch_whose_local_files_are_removed_is_made_again() {
+    let fill = |world: &mut World| {
+        for key in 1..80 {
+            let text = noise(key, 40_000);
+            world.send(&Sent::new(key, &format!(r#"{{"t":"large","id":"m{key}","a":"{text}"}}"#)));
+        }
+        world.limits.max_bytes = 16 << 20;
+    };
+    let mut world = World::new();
+    fill(&mut world);
+    drain(&mut world.loader()).unwrap();
+    let (expected, operations) = (world.memory.objects(), world.faulty.operations());
+    let mut removed = 0;
+    for number in 0..operations {
+        let mut world = World::new();
+        fill(&mut world);
+        world.faulty.go_down(number, Fault::Refuse);
+        let mut loader = world.loader();
+        try_drain(&mut loader).expect_err("the lake is down");
+        let open = world.folder.path().join("load/open");
+        let parts = std::fs::read_dir(&open).into_iter().flatten().flatten();
+        for part in parts {
+            std::fs::remove_file(part.path()).unwrap();
+            removed += 1;
+        }
+        // Also where the lake is still down when that is found out.
+        try_drain(&mut loader).expect_err("the lake is down");
+        try_drain(&mut loader).expect_err("the lake is down");
+        world.faulty.mend();
+        drain(&mut loader).unwrap();
+        assert_eq!(world.memory.objects(), expected, "{number}");
+        assert!(world.rows().values().all(|times| *times == 1));
+    }
+    assert!(removed > 3, "of {operations} operations {removed} met a local file");
+}
