@@ -52,7 +52,16 @@ impl Collector for Journal {
         }
         for (name, help, value) in [
             ("keelrow_journal_syncs", "Syncs of the disk", state.syncs),
-            ("keelrow_journal_damaged_records", "Damaged records met", state.damaged_records),
+            (
+                "keelrow_journal_damaged_records",
+                "Damaged records met that were in no batch yet: these are lost",
+                state.damaged_records,
+            ),
+            (
+                "keelrow_journal_damaged_loaded_records",
+                "Damaged records met that were loaded before: nothing is lost",
+                state.damaged_loaded_records,
+            ),
         ] {
             counters(&mut encoder, name, help, [(NO_LABELS, value)])?;
         }

@@ -1,5 +1,6 @@
 //! From the checked configuration to a running loader.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -7,7 +8,9 @@ use arc_swap::ArcSwap;
 
 use super::{Error, World};
 use crate::config::{self, Config};
-use crate::journal::Journal;
+use crate::journal::disk::files::ReadOnly;
+use crate::journal::disk::inspect;
+use crate::journal::{Journal, Position};
 use crate::loader::{
     self, BlockSettings, LayoutSettings, Limits, Options, PinSettings, Services, Settings,
     Warehouse, dedup,
@@ -16,6 +19,22 @@ use crate::storage::Store;
 
 /// Settings of the loader that a reload may exchange between batches.
 pub(super) type Shared = Arc<ArcSwap<Settings>>;
+
+/// The loader's folder beside a journal's segments: its notes live and die with them.
+fn folder(journal: &Path) -> PathBuf {
+    journal.join("loader")
+}
+
+/// The first record of the journal in the folder `journal` that is in no batch, as far as the loader
+/// noted that.
+#[must_use]
+pub fn loaded_to(journal: &Path) -> Position {
+    match inspect::writer_id(&ReadOnly, journal) {
+        Ok(Some(writer)) => loader::loaded_to(&folder(journal), &writer),
+        // There is no journal yet, or none that can be opened.
+        Ok(None) | Err(_) => Position::ZERO,
+    }
+}
 
 /// Starts the loader's thread.
 pub(super) fn start(
@@ -29,8 +48,7 @@ pub(super) fn start(
         .map_err(|error| Error::Config(vec![error.to_string()]))?;
     let dedup_keys = usize::try_from(config.dedup.max_keys).unwrap_or(usize::MAX);
     let options = Options {
-        // Beside the journal's segments: the loader's notes live and die with them.
-        folder: config.journal.path.join("loader"),
+        folder: folder(&config.journal.path),
         dialect: config.load.dialect.to_owned(),
         limits: Limits {
             max_age: config.load.max_age,

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use load::settings as load_settings;
+pub use load::{loaded_to, settings as load_settings};
 pub use reload::Reloader;
 
 use crate::clock::{Clock, IdSource};
@@ -421,6 +421,7 @@ async fn open_journal(config: &Config, world: &World) -> Result<Arc<dyn Journal>
     let options = journal::disk::Options {
         commit_delay: config.journal.commit_delay,
         keep: config.journal.keep,
+        loaded: loaded_to(&config.journal.path),
         ..journal::disk::Options::new(config.journal.path.clone(), config.node.name.clone())
             .within(config.journal.max_bytes)
     };

@@ -188,10 +188,13 @@ pub struct State {
     pub syncs: u64,
     /// When the last sync ended.
     pub last_sync: Option<Timestamp>,
-    /// Damaged records met since the journal was opened, and the events they stood for.
+    /// Damaged records met since the journal was opened, and the events they stood for, of those
+    /// that were not given up yet: these are lost.
     pub damaged_records: u64,
     /// See `damaged_records`.
     pub damaged_events: u64,
+    /// Damaged records met that were given up before.
+    pub damaged_loaded_records: u64,
 }
 
 /// Whether a journal takes appends.

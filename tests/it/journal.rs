@@ -141,6 +141,31 @@ async fn damage_is_named_and_the_journal_left_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn damage_to_what_is_loaded_is_no_alarm() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path());
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    fill(&gateway).await;
+    gateway.flush().await;
+    gateway.stop().await;
+    let (segment, at) = find(&folder.path().join("journal"), b"secret-m-2");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let (code, answer) = json(&["journal", "verify", "--json", "--config", &file]);
+    let counts = ["damaged_records", "damaged_loaded_records"].map(|name| &answer[0][name]);
+    assert_eq!((code, counts), (Some(1), [&Value::from(1), &Value::from(1)]));
+    let output = run(&["journal", "verify", "--config", &file], "");
+    assert!(text(&output.stdout).contains("1 of the damaged ones were loaded before"));
+    let gateway = Gateway::start(folder.path(), SOURCES).await;
+    assert_eq!(gateway.metric("keelrow_journal_damaged_records_total").await, 0);
+    assert_eq!(gateway.metric("keelrow_journal_damaged_loaded_records_total").await, 1);
+    assert_eq!(gateway.book("web_prod", "damaged").await, 0);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_is_removed_under_the_gateway_loses_nothing() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();

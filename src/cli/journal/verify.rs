@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::super::{ConfigFile, Failure};
 use super::{check_folder, look};
+use crate::app::loaded_to;
 use crate::journal::disk::files::ReadOnly;
 use crate::journal::disk::inspect::{self, Report, SegmentReport};
 use crate::journal::{Damaged, Position};
@@ -34,6 +35,8 @@ struct Answer<'a> {
     records: u64,
     events: u64,
     damaged_records: u64,
+    /// Of these, the ones that were loaded before, as far as the loader noted that.
+    damaged_loaded_records: u64,
     damaged_events: u64,
     kept_aside: KeptAside,
     segments: Vec<Segment>,
@@ -71,7 +74,7 @@ pub(in super::super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = &config.journal.path;
     check_folder(folder)?;
     let report = look(|| inspect::verify(&ReadOnly, folder))?;
-    let answer = answer(folder.display().to_string(), &report);
+    let answer = answer(folder.display().to_string(), &report, loaded_to(folder));
     let mut out = io::stdout().lock();
     if arguments.json {
         serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
@@ -90,7 +93,7 @@ pub(in super::super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn answer(journal: String, report: &Report) -> Answer<'_> {
+fn answer(journal: String, report: &Report, loaded: Position) -> Answer<'_> {
     let segments: Vec<Segment> = report.segments.iter().map(segment).collect();
     let losses = || segments.iter().flat_map(|segment| &segment.damaged);
     Answer {
@@ -103,6 +106,9 @@ fn answer(journal: String, report: &Report) -> Answer<'_> {
         records: report.records(),
         events: segments.iter().map(|segment| segment.events).sum(),
         damaged_records: losses().map(|loss| loss.to - loss.from).sum(),
+        damaged_loaded_records: losses()
+            .map(|loss| loss.to.min(loaded.get()).saturating_sub(loss.from))
+            .sum(),
         damaged_events: losses().map(|loss| loss.events).sum(),
         kept_aside: KeptAside { files: report.kept_aside.0, bytes: report.kept_aside.1 },
         segments,
@@ -154,8 +160,12 @@ fn print(answer: &Answer<'_>, out: &mut impl Write) -> io::Result<()> {
         }
     }
     let Answer { records, events, damaged_records, damaged_events, kept_aside, .. } = answer;
+    let loaded = answer.damaged_loaded_records;
     writeln!(out, "{records} records of {events} events are whole")?;
     writeln!(out, "{damaged_records} records of {damaged_events} events are damaged")?;
+    if loaded > 0 {
+        writeln!(out, "{loaded} of the damaged ones were loaded before: of these nothing is lost")?;
+    }
     let unproven = Position::new(answer.end).since(Position::new(answer.durable));
     if unproven > 0 {
         writeln!(out, "{unproven} of the whole ones, at the end, may not have been acknowledged")?;

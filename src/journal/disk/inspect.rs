@@ -75,7 +75,7 @@ impl Report {
 /// # Errors
 /// [`Error::Io`] if the folder or a file cannot be read, [`Error::Format`].
 pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
-    let named = match read_writer_id(files, &folder.join("writer")) {
+    let named = match writer_id(files, folder) {
         Err(Error::WriterId { .. }) => None,
         read => Some(read?),
     };
@@ -118,6 +118,14 @@ pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
     let kept_aside = kept_aside(files, folder)?;
     let writer_id = named.flatten();
     Ok(Report { writer_id, is_writer_lost, kept_aside, first, end, proven, segments })
+}
+
+/// Who writes the journal in `folder`; `None` if it was never opened.
+///
+/// # Errors
+/// [`Error::Io`] if the folder or the file cannot be read, [`Error::WriterId`] if it is damaged.
+pub fn writer_id(files: &dyn Files, folder: &Path) -> Result<Option<String>, Error> {
+    read_writer_id(files, &folder.join("writer"))
 }
 
 /// Whether the file of a segment still holds what it held when the folder was listed.

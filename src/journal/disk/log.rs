@@ -92,7 +92,7 @@ impl Log {
         let lock = lock.ok_or_else(|| Error::Locked { path: folder.clone() })?;
         let writer_id = writer_id(&*files, &folder, &options.node, &*ids)?;
         let mark = Mark::open(&*files, &folder)?;
-        let damages = Damages::open(Arc::clone(&files), &folder)?;
+        let damages = Damages::open(Arc::clone(&files), &folder, options.loaded)?;
         let segment_bytes = options.segment_bytes;
         let recovered = recover(&files, &folder, segment_bytes, mark.durable(), &damages)?;
         let end = recovered.end;
@@ -135,7 +135,9 @@ impl Journal for Log {
     }
 
     fn trim(&self, before: Position) {
-        self.shared.segments.trim(before.min(self.shared.durable()));
+        let before = before.min(self.shared.durable());
+        self.shared.damages.note_loaded(before);
+        self.shared.segments.trim(before);
         self.shared.wake_keeper();
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use log::{Log, Stepper};
 
-use super::Error;
+use super::{Error, Position};
 
 /// How a journal on disk is set up.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub struct Options {
     pub keep: Duration,
     /// The most bytes that may wait to be written.
     pub max_waiting_bytes: u64,
+    /// The first record that the reader still needs, as far as it noted that: damage to earlier ones
+    /// costs nothing and is counted apart.
+    pub loaded: Position,
 }
 
 /// Unit of writing and of alignment: what every disk with `O_DIRECT` takes.
@@ -64,6 +67,7 @@ impl Options {
             commit_delay: Duration::ZERO,
             keep: Duration::ZERO,
             max_waiting_bytes: 64 * MIB,
+            loaded: Position::ZERO,
         }
     }
 

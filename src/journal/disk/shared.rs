@@ -359,7 +359,7 @@ impl Shared {
         };
         let durable = self.durable();
         let last_sync = self.last_sync.load(Ordering::Relaxed);
-        let (damaged_records, damaged_events) = self.damages.counts();
+        let damaged = self.damages.counts();
         let active_free = self.active_free.load(Ordering::Relaxed);
         State {
             first: self.segments.first().unwrap_or(durable),
@@ -371,8 +371,9 @@ impl Shared {
             segments: self.segments.count(),
             syncs: self.syncs.load(Ordering::Relaxed),
             last_sync: (last_sync != i64::MIN).then(|| Timestamp::from_micros(last_sync)),
-            damaged_records,
-            damaged_events,
+            damaged_records: damaged.records,
+            damaged_events: damaged.events,
+            damaged_loaded_records: damaged.loaded_records,
         }
     }
 

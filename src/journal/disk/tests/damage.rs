@@ -229,6 +229,40 @@ fn remains_of_a_cut_tail_are_not_read() {
 }
 
 #[test]
+fn damage_to_what_was_loaded_is_counted_apart() {
+    let (mut bed, _) = small();
+    bed.close();
+    let path = bed.segments()[0].clone();
+    let good = bed.disk.bytes(&path).unwrap();
+    let fifth = good.windows(5).position(|bytes| bytes == b"fifth").unwrap();
+    let counts = |bed: &Bed| {
+        let state = bed.log().state();
+        (state.damaged_records, state.damaged_events, state.damaged_loaded_records)
+    };
+    for (loaded, wanted) in [(0, (1, 2, 0)), (4, (1, 2, 0)), (5, (0, 0, 1)), (6, (0, 0, 1))] {
+        bed.options.loaded = Position::new(loaded);
+        let (damaged, _) = reopened(&bed, &path, |bytes| bytes[fifth] ^= 1);
+        assert_eq!(counts(&damaged), wanted, "loaded to {loaded}");
+    }
+    // All headers are gone, and so the first six records, of which four were loaded.
+    bed.options.loaded = Position::new(4);
+    let (damaged, _) = reopened(&bed, &path, |bytes| bytes[4096..].fill(0));
+    assert_eq!(counts(&damaged), (2, 2, 4));
+    // What is given up while the journal is open is told, too.
+    let (mut running, _) = reopened(&bed, &path, |_| {});
+    running.append_texts(&["seventh", "eighth"]).unwrap();
+    running.log().trim(Position::new(7));
+    let path = running.segments()[1].clone();
+    let bytes = running.disk.bytes(&path).unwrap();
+    for text in [b"seventh", b"eighth "] {
+        let at = bytes.windows(6).position(|bytes| bytes == &text[..6]).unwrap();
+        running.disk.flip(&path, at, 1);
+    }
+    running.read(6);
+    assert_eq!(counts(&running), (1, 2, 1));
+}
+
+#[test]
 fn a_lost_segment_is_booked() {
     let mut bed = Bed::new();
     let long = "x".repeat(3500);
