@@ -174,7 +174,7 @@ impl Pending {
     }
 
     fn make_plan(&self) -> Plan {
-        let Cut { batch, settings, to, records, hour, left_out, rebuilds, .. } = &self.cut;
+        let Cut { batch, settings, to, records, hour, left_out, rebuilds, routes, .. } = &self.cut;
         Plan {
             format: FORMAT,
             writer: batch.writer.to_string(),
@@ -190,6 +190,7 @@ impl Pending {
             settings: settings.clone(),
             parts: self.planned_files(),
             rebuilds: rebuilds.clone(),
+            routes: routes.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::spans::Spans;
+use crate::record::Route;
 use crate::storage;
 use crate::storage::keys::{Key, Number};
 use crate::storage::manifest::{Range, Rebuilds, from_bytes, to_bytes};
@@ -48,6 +49,40 @@ pub struct Plan {
     /// The batch that it is made from instead of a journal range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilds: Option<Rebuilds>,
+    /// What the sources of that batch's schemas were when this one was planned; empty in plans of a
+    /// journal range, whose records say it themselves, and of the first programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<PlannedRoute>,
+}
+
+/// Where the events of a source belong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRoute {
+    /// The source's id.
+    pub source_id: String,
+    /// Its name, shared by its environments.
+    pub source_name: String,
+    /// Its environment.
+    pub environment: String,
+    /// web, desktop, mobile, server, or empty.
+    pub platform: String,
+    /// The warehouse schema.
+    pub schema: String,
+}
+
+impl From<&Route> for PlannedRoute {
+    fn from(route: &Route) -> Self {
+        let Route { source_id, source_name, environment, platform, schema } = route.clone();
+        Self { source_id, source_name, environment, platform, schema }
+    }
+}
+
+impl From<&PlannedRoute> for Route {
+    fn from(planned: &PlannedRoute) -> Self {
+        let PlannedRoute { source_id, source_name, environment, platform, schema } =
+            planned.clone();
+        Self { source_id, source_name, environment, platform, schema }
+    }
 }
 
 /// Positions whose outcome does not follow from their record.

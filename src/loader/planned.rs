@@ -113,6 +113,7 @@ fn empty(batch: Batch, link: Link, Found { plan, bytes }: Found) -> Result<Pendi
         files: Vec::new(),
         pressed: Pressed::default(),
         rebuilds: None,
+        routes: Vec::new(),
     };
     Ok(Pending::empty(cut, link, bytes))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::books::{Books, Outcome, is_part};
 use super::dedup::{Dedup, Verdict};
-use super::plan::{LeftOut, Lost, Plan};
+use super::plan::{LeftOut, Lost, Plan, PlannedRoute};
 use super::rows::{Batch, Incoming, LocalFile, Mapped, Pressed, Rows};
 use super::{Error, Limits};
 use crate::clock::Timestamp;
@@ -69,6 +69,8 @@ pub(super) struct Cut {
     pub(super) pressed: Pressed,
     /// The batch that it is made from instead of a journal range.
     pub(super) rebuilds: Option<Rebuilds>,
+    /// What the sources of that batch are.
+    pub(super) routes: Vec<PlannedRoute>,
 }
 
 /// Whether a record is in the range.
@@ -286,8 +288,20 @@ impl Range {
         let files = self.rows.finish()?;
         let Self { batch, settings, next, records, left_out, books, .. } = self;
         let to = next;
-        let rebuilds = None;
-        Ok(Cut { batch, settings, to, records, hour, left_out, books, files, pressed, rebuilds })
+        let (rebuilds, routes) = (None, Vec::new());
+        Ok(Cut {
+            batch,
+            settings,
+            to,
+            records,
+            hour,
+            left_out,
+            books,
+            files,
+            pressed,
+            rebuilds,
+            routes,
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use super::batch::{Committed, Link, Pending};
 use super::books::Books;
 use super::dedup::{self, Dedup};
 use super::opener::{Opener, local_files};
-use super::plan::{LeftOut, Plan};
+use super::plan::{LeftOut, Plan, PlannedRoute};
 use super::range::{Cut, Desk};
 use super::rows::{Batch, Pressed};
 use super::settings::Compiled;
@@ -334,7 +334,8 @@ impl Rebuild {
             None => Opener::cut(self.desk.registry.clone(), batch.folder.clone(), usize::MAX),
         };
         let parts = opener.parts();
-        let tables = self.fill(chain, source, (&settings, &batch), opener)?;
+        let routes = self.routes_of(source, planned.as_ref().map(|(plan, _)| plan));
+        let tables = self.fill(chain, source, (&settings, &batch, &routes), opener)?;
         let files = local_files(tables.finish().map_err(super::Error::Rows)?, &parts)?;
         let hour = Hour::parse(&source.hour).ok_or_else(|| wrong("its hour is none"))?;
         let rebuilds =
@@ -350,6 +351,7 @@ impl Rebuild {
             files,
             pressed: Pressed::default(),
             rebuilds: Some(rebuilds),
+            routes: routes.iter().map(PlannedRoute::from).collect(),
         };
         let previous = chain.last.as_ref().map(|(_, checksum)| checksum.clone());
         let link = Link { previous, mapping: MAPPING_VERSION };
@@ -359,12 +361,24 @@ impl Rebuild {
         })
     }
 
+    /// What the sources of the batch `source` are: what the plan says, which a changed configuration
+    /// does not change, else what the configuration has.
+    fn routes_of(&self, source: &Manifest, plan: Option<&Plan>) -> Vec<Route> {
+        if let Some(plan) = plan.filter(|plan| !plan.routes.is_empty()) {
+            return plan.routes.iter().map(Route::from).collect();
+        }
+        let schemas: BTreeSet<&str> =
+            source.files.iter().map(|file| file.schema.as_str()).collect();
+        let of_batch = self.routes.iter().filter(|route| schemas.contains(route.schema.as_str()));
+        of_batch.cloned().collect()
+    }
+
     /// The rows of the batch `source` in the table.
     fn fill(
         &self,
         chain: &Chain,
         source: &Manifest,
-        (settings, batch): (&Settings, &Batch),
+        (settings, batch, routes): (&Settings, &Batch, &[Route]),
         opener: Opener,
     ) -> Result<Tables, Error> {
         let compiled = Compiled::new(settings).map_err(|error| super::Error::Plan {
@@ -381,7 +395,7 @@ impl Rebuild {
             store: &self.store,
             manifest: source,
             block,
-            routes: &self.routes,
+            routes,
             environment: &chain.environment,
         };
         members.give(&mut tables)?;

@@ -225,6 +225,39 @@ fn it_is_the_same_bytes_wherever_the_process_dies() {
 }
 
 #[test]
+fn a_planned_batch_keeps_its_routes_in_a_changed_configuration() {
+    let whole = filled();
+    let before = whole.faulty.operations();
+    run(&whole, &settings(2)).unwrap();
+    let expected = whole.memory.objects();
+    let mut planned = 0;
+    for number in before..whole.faulty.operations() {
+        let world = filled();
+        world.faulty.go_down(number, Fault::Forget);
+        run(&world, &settings(2)).expect_err("the lake is down");
+        world.faulty.mend();
+        let objects = world.memory.objects();
+        let open = objects.keys().find(|key| {
+            key.contains("/plans/rebuild-")
+                && !objects.contains_key(&key.replace("plans", "batches"))
+        });
+        let Some(open) = open.cloned() else { continue };
+        planned += 1;
+        // The source is gone from the configuration, another one is there.
+        let folder = world.folder.path().join("rebuild");
+        let other = vec![Route::clone(&route("app_prod").route)];
+        let mut rebuild =
+            Rebuild::new(world.store(), &settings(2), "user_events", other, folder).unwrap();
+        let mut chain = rebuild.survey().unwrap().remove(0);
+        assert!(rebuild.step(&mut chain).unwrap().is_some(), "{number}");
+        let objects = world.memory.objects();
+        assert!(objects.contains_key(&open.replace("plans", "batches")), "{number}");
+        assert!(objects.iter().all(|(key, bytes)| expected.get(key) == Some(bytes)), "{number}");
+    }
+    assert!(planned > 3, "{planned} open plans");
+}
+
+#[test]
 fn a_changed_table_and_one_that_was_always_there_have_nothing_to_fill() {
     let world = filled();
     let chains = run(&world, &settings(1)).unwrap();
