@@ -109,6 +109,8 @@ impl IdSource for System {
 pub struct Fixed {
     micros: AtomicI64,
     start_micros: i64,
+    /// By how much the wall clock was set.
+    set_micros: AtomicI64,
     ids: AtomicU64,
 }
 
@@ -119,8 +121,14 @@ impl Fixed {
         Self {
             micros: AtomicI64::new(now.micros()),
             start_micros: now.micros(),
+            set_micros: AtomicI64::new(0),
             ids: AtomicU64::new(0),
         }
+    }
+
+    /// Sets the wall clock by `millis` ahead, or back.
+    pub fn set_forward(&self, millis: i64) {
+        self.set_micros.fetch_add(millis.saturating_mul(1_000), Ordering::SeqCst);
     }
 
     /// Moves both clocks on by `by`.
@@ -132,7 +140,8 @@ impl Fixed {
 
 impl Clock for Fixed {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.micros.load(Ordering::SeqCst)).floor_millis()
+        let micros = self.micros.load(Ordering::SeqCst) + self.set_micros.load(Ordering::SeqCst);
+        Timestamp::from_micros(micros).floor_millis()
     }
 
     fn elapsed(&self) -> Duration {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::Error;
 use super::batch::{Committed, Link, Pending};
 use super::chain::Chain;
-use super::dedup::{self, Dedup};
+use super::dedup::{self, Dedup, Pace};
 use super::note;
 use super::plan::Plan;
 use super::planned::{self, Found};
@@ -109,6 +109,7 @@ pub struct Loader {
 struct Recovered {
     chain: Chain,
     desk: Desk,
+    pace: Pace,
     reader: Option<Box<dyn Reader>>,
     state: State,
     /// Over the batches of this run.
@@ -124,6 +125,12 @@ enum State {
 }
 
 impl Recovered {
+    /// Tells the table of repeats what time it is.
+    fn tell_time(&mut self, clock: &dyn Clock) {
+        let time = self.pace.time(clock.now(), clock.elapsed());
+        self.desk.dedup.tell_time(time);
+    }
+
     /// Notes where the tables of a committed batch came near a limit, and warns of what is new.
     fn press(&mut self, batch: Pressed) {
         for (table, columns) in batch.columns {
@@ -246,6 +253,9 @@ impl Loader {
 
     fn read(&mut self, range: Option<Box<Range>>, flush: bool) -> Result<Progress, Error> {
         let limits = self.options.limits;
+        if let Some(recovered) = &mut self.recovered {
+            recovered.tell_time(&*self.services.clock);
+        }
         let mut range = range;
         let mut reader = self.take_reader(range.as_deref())?;
         let mut turned = false;
@@ -369,8 +379,11 @@ impl Loader {
             .map_err(|source| Error::Key { what: "the journal's writer id", source })?;
         let chain = Chain::find(store, writer, note::path(&self.options.folder))?;
         let last = chain.last.as_ref().map(|last| last.number);
-        let dedup = Dedup::open(self.options.folder.join("dedup"), self.options.dedup, last)
-            .map_err(Error::Dedup)?;
+        let (now, elapsed) = (self.services.clock.now(), self.services.clock.elapsed());
+        let folder = self.options.folder.join("dedup");
+        let dedup = Dedup::open(folder, self.options.dedup, last, now).map_err(Error::Dedup)?;
+        // How long nothing ran is told by the wall clock alone.
+        let pace = Pace::new(dedup.newest().map_or(now, |newest| newest.min(now)), elapsed);
         let registry = Registry::new(store.clone());
         let mut desk = Desk { dedup, registry, routes: HashMap::default() };
         self.clear_work();
@@ -384,7 +397,7 @@ impl Loader {
         }
         let state = self.planned(&chain, &mut desk)?;
         let pressed = Pressed::default();
-        Ok(Recovered { chain, desk, reader: None, state, pressed })
+        Ok(Recovered { chain, desk, pace, reader: None, state, pressed })
     }
 
     /// The state behind the last batch of `chain`: a batch whose plan is in the lake is made again.

@@ -17,6 +17,7 @@ use super::planned::cut_again;
 use super::range::Desk;
 use super::rows::Batch;
 use super::{Error, Services};
+use crate::clock::Timestamp;
 use crate::storage::keys::{Key, Number, Part};
 use crate::storage::manifest::{File, Manifest, hex_sha256};
 use crate::storage::parse_utc;
@@ -86,8 +87,13 @@ impl Replay {
     /// [`Error::Dedup`] if the folder cannot be made.
     pub fn new(services: Services, folder: PathBuf) -> Result<Self, Error> {
         // The plan has the verdicts; the table only takes what it is given and forgets it.
-        let dedup = Dedup::open(folder.join("dedup"), super::dedup::Options::default(), None)
-            .map_err(Error::Dedup)?;
+        let dedup = Dedup::open(
+            folder.join("dedup"),
+            super::dedup::Options::default(),
+            None,
+            Timestamp::default(),
+        )
+        .map_err(Error::Dedup)?;
         let registry = Registry::new(services.store.clone());
         Ok(Self { services, desk: Desk { dedup, registry, routes: HashMap::default() }, folder })
     }

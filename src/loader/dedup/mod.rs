@@ -7,6 +7,7 @@
 //! by which the oldest batches leave. The loader calls it for each record.
 
 mod file;
+mod pace;
 mod table;
 
 use std::collections::{HashMap, VecDeque};
@@ -16,6 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::pace::Pace;
 use self::table::{Entry, Table};
 use crate::clock::Timestamp;
 use crate::storage::keys::Number;
@@ -106,17 +108,24 @@ pub struct Dedup {
     /// Entries of the open batch.
     open: HashMap<u64, u64, foldhash::fast::FixedState>,
     open_arrivals: Option<Arrivals>,
+    /// The time by which batches are too old, see [`Pace`]; arrivals may be later.
+    time: Timestamp,
 }
 
 impl Dedup {
     /// Reads back what the batches up to `last` left in `folder`, which is made if missing; files
-    /// of later batches are removed, since those never committed.
+    /// of later batches are removed, since those never committed. It is `now`.
     ///
     /// A damaged file costs its batch's part of the window, and is said so.
     ///
     /// # Errors
     /// [`Error`] if the folder cannot be made or read.
-    pub fn open(folder: PathBuf, options: Options, last: Option<Number>) -> Result<Self, Error> {
+    pub fn open(
+        folder: PathBuf,
+        options: Options,
+        last: Option<Number>,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let failed = |action, path: &Path, source| Error { action, path: path.into(), source };
         make(&folder).map_err(|e| failed("make folder", &folder, e))?;
         let mut numbers = Vec::new();
@@ -138,6 +147,7 @@ impl Dedup {
             left: Vec::new(),
             open: HashMap::default(),
             open_arrivals: None,
+            time: now,
         };
         // Newest first, so that nothing is read only to leave again.
         for number in numbers.into_iter().rev() {
@@ -160,6 +170,7 @@ impl Dedup {
             }
         };
         let newest = self.newest().or_else(|| batch.arrivals.map(|arrivals| arrivals.last));
+        let newest = newest.min(Some(self.time));
         if self.table.len() + batch.entries.len() > self.options.keys_max
             || is_past(batch.arrivals, newest, self.options.window)
         {
@@ -206,13 +217,18 @@ impl Dedup {
         };
     }
 
+    /// Tells the time, which no batch leaves before.
+    pub const fn tell_time(&mut self, time: Timestamp) {
+        self.time = time;
+    }
+
     /// Lets the batches leave whose window is over when the open batch begins, at `at`: the last commit,
     /// which lets them leave otherwise, may be long ago.
     fn expire(&mut self, at: Timestamp) {
         if self.open_arrivals.is_some() {
             return;
         }
-        let window = self.options.window;
+        let (window, at) = (self.options.window, at.min(self.time));
         let is_over = |oldest: &&Generation| is_past(oldest.arrivals, Some(at), window);
         while let Some(number) = self.generations.front().filter(is_over).map(|g| g.number) {
             self.left.push(number);
@@ -273,6 +289,7 @@ impl Dedup {
         let arrivals = self.open_arrivals.take();
         let open = std::mem::take(&mut self.open);
         let newest = self.newest().max(arrivals.map(|arrivals| arrivals.last));
+        let newest = newest.min(Some(self.time));
         let mut left = std::mem::take(&mut self.left);
         while let Some(oldest) = self.generations.front() {
             let full = self.table.len() + open.len() > self.options.keys_max;
@@ -325,7 +342,9 @@ impl Dedup {
         }
     }
 
-    fn newest(&self) -> Option<Timestamp> {
+    /// The latest arrival in the batches that are in the table.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
         self.generations.iter().filter_map(|g| g.arrivals.map(|arrivals| arrivals.last)).max()
     }
 
@@ -346,7 +365,7 @@ impl Dedup {
     pub fn window_held(&self) -> Duration {
         let oldest =
             self.generations.iter().find_map(|g| g.arrivals.map(|arrivals| arrivals.first));
-        let micros = match (oldest, self.newest()) {
+        let micros = match (oldest, self.newest().min(Some(self.time))) {
             (Some(oldest), Some(newest)) => newest.micros().saturating_sub(oldest.micros()),
             _ => 0,
         };

@@ -1,6 +1,8 @@
 use super::*;
 
 const SECOND: i64 = 1_000_000;
+/// Later than any arrival.
+const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * SECOND)
@@ -12,7 +14,7 @@ fn options(keys_max: usize) -> Options {
 
 fn open(dir: &tempfile::TempDir, keys_max: usize, last: u64) -> Dedup {
     let last = (last > 0).then_some(Number(last));
-    Dedup::open(dir.path().join("dedup"), options(keys_max), last).unwrap()
+    Dedup::open(dir.path().join("dedup"), options(keys_max), last, NEVER).unwrap()
 }
 
 fn batch(dedup: &mut Dedup, number: u64, keys: std::ops::Range<u64>, seconds: i64) {
@@ -149,7 +151,7 @@ fn no_window_and_no_keys_find_no_repeats() {
         [Options { window: Duration::ZERO, ..options(10) }, Options { keys_max: 0, ..options(10) }]
     {
         let dir = tempfile::tempdir().unwrap();
-        let mut dedup = Dedup::open(dir.path().join("dedup"), options, None).unwrap();
+        let mut dedup = Dedup::open(dir.path().join("dedup"), options, None, NEVER).unwrap();
         for number in 1..3 {
             assert_eq!(dedup.judge(7, 1, at(0)), Verdict::New);
             assert_eq!(dedup.judge(7, 2, at(0)), Verdict::New);
@@ -176,4 +178,24 @@ fn a_damaged_file_costs_its_batch_and_no_more() {
     let mut dedup = open(&dir, 25, 3);
     assert_eq!(dedup.keys(), 10);
     assert_eq!(dedup.judge(21, 22, at(3)), Verdict::Repeat);
+}
+
+#[test]
+fn arrivals_of_a_clock_that_is_not_believed_push_nothing_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dedup = open(&dir, 100, 0);
+    batch(&mut dedup, 1, 1..5, 0);
+    dedup.tell_time(at(50));
+    batch(&mut dedup, 2, 5..9, 5_000);
+    batch(&mut dedup, 3, 9..11, 60);
+    assert_eq!((dedup.keys(), dedup.window_held()), (10, Duration::from_secs(50)));
+    // Also where they are read back.
+    let folder = dir.path().join("dedup");
+    let mut dedup = Dedup::open(folder, options(100), Some(Number(3)), at(70)).unwrap();
+    assert_eq!(dedup.judge(1, 2, at(70)), Verdict::Repeat);
+    assert_eq!(dedup.judge(5, 6, at(70)), Verdict::Repeat);
+    // Once it is that late, they leave as any other.
+    dedup.tell_time(at(120));
+    assert_eq!(dedup.judge(1, 2, at(120)), Verdict::New);
+    assert_eq!(dedup.judge(9, 10, at(120)), Verdict::Repeat);
 }

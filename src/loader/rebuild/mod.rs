@@ -27,6 +27,7 @@ use super::range::{Cut, Desk};
 use super::rows::{Batch, Pressed};
 use super::settings::Compiled;
 use super::{MAPPING_VERSION, Settings};
+use crate::clock::Timestamp;
 use crate::columnar::{ReadError, Tables};
 use crate::record::Route;
 use crate::storage::keys::{Hour, Key, Number, Part, Prefix};
@@ -153,8 +154,13 @@ impl Rebuild {
         let block = blocks.blocks.into_iter().find(|block| block.name == name);
         let block = block.ok_or_else(|| Error::NoTable { name: name.to_owned() })?;
         make_empty(&folder)?;
-        let dedup = Dedup::open(folder.join("dedup"), dedup::Options::default(), None)
-            .map_err(super::Error::Dedup)?;
+        let dedup = Dedup::open(
+            folder.join("dedup"),
+            dedup::Options::default(),
+            None,
+            Timestamp::default(),
+        )
+        .map_err(super::Error::Dedup)?;
         let registry = Registry::new(store.clone());
         let desk = Desk { dedup, registry, routes: HashMap::default() };
         Ok(Self { store, settings, block, routes, desk, folder })

@@ -196,3 +196,40 @@ fn the_books_go_on_after_a_restart() {
     drain(&mut loader).unwrap();
     assert_eq!(loader.report().unwrap().books["web_prod"].loaded, 29);
 }
+
+#[test]
+fn a_clock_that_jumps_ahead_and_back_forgets_no_repeats() {
+    const HOURS_AHEAD: i64 = 72 * 3_600_000;
+    for restarts in [false, true] {
+        let mut world = World::new();
+        let mut loader = world.loader();
+        world.events(1..20, "a");
+        drain(&mut loader).unwrap();
+        world.clock.advance(Duration::from_secs(7_200));
+        drain(&mut loader).unwrap();
+        world.clock.set_forward(HOURS_AHEAD);
+        world.events(20..25, "a");
+        drain(&mut loader).unwrap();
+        world.clock.advance(Duration::from_secs(1_800));
+        world.clock.set_forward(-HOURS_AHEAD);
+        if restarts {
+            loader = world.loader();
+        }
+        world.events(1..26, "a");
+        drain(&mut loader).unwrap();
+        let last = world.manifests().pop().unwrap();
+        assert_eq!((last.events.duplicate, last.events.loaded), (24, 1), "{restarts}");
+        // Where it stays ahead it is believed in the end, and the old ones leave up to those that
+        // it stamped ahead.
+        world.clock.set_forward(HOURS_AHEAD);
+        for key in 30..34 {
+            world.events(key..key + 1, "a");
+            drain(&mut loader).unwrap();
+            world.clock.advance(Duration::from_secs(1_800));
+        }
+        world.events(34..35, "a");
+        drain(&mut loader).unwrap();
+        let report = loader.report().unwrap();
+        assert_eq!((report.dedup_keys, report.books["web_prod"].loaded), (11, 30), "{restarts}");
+    }
+}

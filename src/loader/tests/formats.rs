@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::world::{World, drain};
 use super::{files, mapped};
+use crate::clock::Timestamp;
 use crate::columnar::Schema;
 use crate::loader::plan::Plan;
 use crate::loader::{Settings, dedup};
@@ -108,7 +109,13 @@ fn old_entries_of_repeats_open() {
         fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
     }
     let path = folder.path().to_owned();
-    let dedup = dedup::Dedup::open(path, dedup::Options::default(), Some(Number(2))).unwrap();
+    let dedup = dedup::Dedup::open(
+        path,
+        dedup::Options::default(),
+        Some(Number(2)),
+        Timestamp::from_micros(i64::MAX),
+    )
+    .unwrap();
     assert_eq!(dedup.keys(), 35);
 }
 
