@@ -16,7 +16,7 @@ use super::range::{Cut, Desk, Range};
 use super::rows::{Batch, Pressed};
 use super::{Error, Limits, Services, unnoted};
 use crate::columnar;
-use crate::journal::Position;
+use crate::journal::{self, Position};
 use crate::storage::keys::{Hour, Key};
 use crate::storage::parse_utc;
 
@@ -67,6 +67,10 @@ pub(super) fn pending(
                     );
                     desk.dedup.discard();
                     empty(batch, link, found)
+                }
+                Err(journal::Error::Ahead { durable, .. }) => {
+                    let (durable, committed) = (durable.get(), plan.journal.to);
+                    Err(Error::JournalBehind { durable, committed })
                 }
                 _ => Err(error),
             }

@@ -288,7 +288,9 @@ impl World {
                 continue;
             }
             let (records, name) = (machine.known.len() as u64, machine.name);
-            assert_eq!(chain.to, records, "{name}: records wait for ever");
+            // The other one of a copied machine may have gone on from all that this one has.
+            let has_more = self.is_copied && chain.to > records;
+            assert!(chain.to == records || has_more, "{name}: records wait for ever");
             let serials: BTreeSet<u64> = machine.known.iter().filter_map(|k| k.serial).collect();
             assert!(serials.is_subset(&chain.settled), "{name}: events are lost");
             for serial in &machine.acknowledged {
