@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigFile, Failure, WRONG_INPUT, serve, tables};
 use crate::app;
-use crate::columnar::{Schema, type_name, type_of};
+use crate::columnar::{Schema, type_of};
 use crate::config::Config;
 use crate::source::Source;
 use crate::storage::keys::{Key, Prefix, TableFolder};
 use crate::storage::registry::Registry;
 use crate::storage::{Store, parse_utc};
-use crate::unified::forecast::{self, Against, forecast};
+use crate::unified::forecast::{self, Against, Terms, forecast};
 use crate::warehouse::Dialect;
 use crate::warehouse::diff::{Change, Column, Difference, Table, Tables, diff};
 
@@ -124,21 +124,23 @@ fn check_dialects(old: &Side, new: &Side) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What differs. A column that the one configuration would have brought, and no lake has, is missed by
-/// no reader.
+/// What differs. What the old configuration would have brought, and no lake has, is missed by no
+/// reader.
 fn differences(old: &Side, new: &Side) -> Result<Vec<Difference>, Failure> {
     let mut found = diff(&settled(old, new)?, &settled(new, old)?);
-    if let (Side::Config(_, before), Side::Config(_, after)) = (old, new)
-        && let Some(lake) = before.as_ref().or(after.as_ref())
-    {
-        let is_there = |one: &Difference| {
-            let table = lake.get(&one.table);
-            table.is_none_or(|table| {
-                table.columns.iter().any(|column| Some(&column.name) == one.column.as_ref())
-            })
-        };
-        found.retain(|one| one.change != Change::Gone || is_there(one));
-    }
+    let Side::Config(_, own) = old else { return Ok(found) };
+    let (lake, new_is_config) = match new {
+        Side::Config(_, lake) => (own.as_ref().or(lake.as_ref()), true),
+        Side::Tables(tables) => (own.as_ref().or(Some(tables)), false),
+    };
+    let Some(lake) = lake else { return Ok(found) };
+    let was_there = |one: &Difference| match (lake.get(&one.table), &one.column) {
+        (Some(table), Some(name)) => table.columns.iter().any(|column| column.name == *name),
+        (Some(_), None) => true,
+        // A configuration that no more has a table is told of, born or not.
+        (None, _) => new_is_config,
+    };
+    found.retain(|one| !matches!(one.change, Change::Gone | Change::TableGone) || was_there(one));
     Ok(found)
 }
 
@@ -152,7 +154,9 @@ fn settled(side: &Side, other: &Side) -> Result<Tables, Failure> {
         Side::Tables(tables) => Some(tables),
         Side::Config(_, lake) => lake.as_ref(),
     });
-    let plan = app::load_settings(config).unified().map_err(|error| Failure::other(&error))?;
+    let settings = app::load_settings(config);
+    let plan = settings.unified().map_err(|error| Failure::other(&error))?;
+    let dialect = settings.dialect().map_err(|error| Failure::other(&error))?;
     let sources = config.sources.iter().map(|source| forecast::Source {
         route: crate::record::Route::clone(&Source::new(source).route.route),
         is_enabled: source.enabled,
@@ -164,7 +168,8 @@ fn settled(side: &Side, other: &Side) -> Result<Tables, Failure> {
         Side::Tables(_) => Against::Tables,
         Side::Config(..) => Against::Forecast,
     };
-    Ok(forecast(base.unwrap_or(&Tables::new()), &plan, &sources, (against, type_name)))
+    let terms = Terms { against, dialect, columns_max: settings.columns_cap() };
+    Ok(forecast(base.unwrap_or(&Tables::new()), &plan, &sources, terms))
 }
 
 /// The newest columns of every table of a lake; of unified tables the newest generation.

@@ -6,10 +6,8 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use crate::event;
+pub(super) use crate::warehouse::OVERFLOW;
 use crate::warehouse::{Cell, Scalar, raw_path_of};
-
-/// The column that takes what has no column of its own.
-pub(super) const OVERFLOW: &str = "_overflow";
 
 /// Bytes that one cell kept aside adds to the builder's size besides its texts.
 pub(super) const ASIDE_BYTES: u64 = 64;

@@ -106,8 +106,17 @@ impl Settings {
     /// Columns that a table of the lake has at most.
     #[must_use]
     pub fn columns_cap(&self) -> usize {
-        let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.name() == self.dialect);
-        self.columns_max.min(dialect.map_or(usize::MAX, Dialect::columns_max))
+        self.columns_max.min(self.dialect().map_or(usize::MAX, Dialect::columns_max))
+    }
+
+    /// The dialect of names and types.
+    ///
+    /// # Errors
+    /// [`SettingError`] if it is none.
+    pub fn dialect(&self) -> Result<Dialect, SettingError> {
+        let named = |dialect: &Dialect| dialect.name() == self.dialect;
+        let wrong = || SettingError { key: "dialect", found: self.dialect.clone() };
+        Dialect::ALL.into_iter().find(named).ok_or_else(wrong)
     }
 
     /// The unified tables that the settings make.
@@ -142,8 +151,7 @@ impl Compiled {
     /// Checks `settings`.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingError> {
         let wrong = |key, found: &str| SettingError { key, found: found.into() };
-        let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.name() == settings.dialect);
-        let dialect = dialect.ok_or_else(|| wrong("dialect", &settings.dialect))?;
+        let dialect = settings.dialect()?;
         let compression = match settings.compression.as_str() {
             "auto" => Compression::Auto,
             "zstd" => Compression::Zstd,

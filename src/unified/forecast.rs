@@ -2,7 +2,9 @@
 //! columns a unified table has that is not born yet.
 //!
 //! Pure. It answers for the next batches, from the tables of the batches before: a column that no
-//! event brought yet is in no forecast.
+//! event brought yet is in no forecast. A column that is there ends only if nothing that the
+//! configuration lets in can bring it: an event may give a value of any type for a key that any event
+//! had, so a variant goes on as long as its column does.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +12,23 @@ use super::{Block, CORE, MADE, Unified, glob};
 use crate::clock::Timestamp;
 use crate::record::Route;
 use crate::warehouse::diff::{Column, Table, Tables};
-use crate::warehouse::{ColumnType, TableKind};
+use crate::warehouse::names::{NameMode, Namer, variant};
+use crate::warehouse::{ColumnType, Dialect, LAYOUT_TABLES, OTHER_EVENTS, OVERFLOW, TableKind};
+
+/// The types whose values have variants; a column of days is the gateway's own.
+const KINDS: [ColumnType; 5] = [
+    ColumnType::Int,
+    ColumnType::Float,
+    ColumnType::Boolean,
+    ColumnType::Datetime,
+    ColumnType::String,
+];
+
+/// The smallest bound of a string column in bytes, as the registry keeps it.
+const STRING_BYTES_MIN: u64 = 256;
+
+/// Core columns that a canonical column of their name fills as text, whatever the type.
+const FILLED: [&str; 2] = ["session_id", "time_adjusted"];
 
 /// A source as the configuration has it.
 #[derive(Clone, Debug)]
@@ -49,25 +67,39 @@ pub enum Against {
     Tables,
 }
 
-/// The tables once the configuration is in use. `type_name` names a type in a variant's name.
+/// What else a forecast depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How the other side is told.
+    pub against: Against,
+    /// Whose names the tables have.
+    pub dialect: Dialect,
+    /// Columns that a table may have; what has no column goes to `_overflow`.
+    pub columns_max: usize,
+}
+
+/// A table of a source, as a unified table sees it.
+struct Member<'t> {
+    schema: &'t str,
+    name: &'t str,
+    kind: TableKind,
+    table: &'t Table,
+}
+
+/// The tables once the configuration is in use.
 #[must_use]
-pub fn forecast(
-    base: &Tables,
-    plan: &Unified,
-    sources: &[Source],
-    (against, type_name): (Against, fn(ColumnType) -> &'static str),
-) -> Tables {
+pub fn forecast(base: &Tables, plan: &Unified, sources: &[Source], terms: Terms) -> Tables {
     let mut tables = Tables::new();
-    let mut members: Vec<(&str, &str, &Table)> = Vec::new();
+    let mut members: Vec<Member<'_>> = Vec::new();
     for (name, table) in base {
         let Some((schema, short)) = name.split_once('.') else { continue };
         if table.generation > 0 {
             continue;
         }
-        let kind = TableKind::of(short);
+        let kind = kind_of(short, table, terms.dialect);
         let is_fed = sources.iter().any(|source| source.fills(schema, kind));
         if is_fed {
-            members.push((schema, short, table));
+            members.push(Member { schema, name: short, kind, table });
         }
         tables.insert(name.clone(), Table { is_fed, ..table.clone() });
     }
@@ -80,7 +112,7 @@ pub fn forecast(
                 continue;
             }
             let name = format!("{}.{}", schema_of(environment), block.name);
-            let of = Of { block, plan, environment, sources, against, type_name };
+            let of = Of { block, plan, environment, sources, terms };
             let born = base.get(&name).filter(|table| table.generation == block.generation);
             let table = of.table((born, base.get(&name)), &members);
             tables.insert(name, table);
@@ -99,18 +131,31 @@ struct Of<'a> {
     plan: &'a Unified,
     environment: &'a str,
     sources: &'a [Source],
-    against: Against,
-    type_name: fn(ColumnType) -> &'static str,
+    terms: Terms,
 }
 
 impl Of<'_> {
-    fn wants(&self, schema: &str, table: &str) -> bool {
-        let kind = TableKind::of(table);
+    fn wants(&self, &Member { schema, name, kind, .. }: &Member<'_>) -> bool {
         self.sources.iter().any(|source| {
-            source.fills(schema, kind)
-                && source.route.environment == self.environment
-                && self.block.wants(&source.route, kind, table)
+            // Events past the tables that a schema may have are wanted by their own names.
+            let wants = || match name {
+                OTHER_EVENTS => self.block.wants_source(&source.route),
+                _ => self.block.wants(&source.route, kind, name),
+            };
+            source.fills(schema, kind) && source.route.environment == self.environment && wants()
         })
+    }
+
+    /// What the columns of a member may add to the table.
+    fn news(&self, member: &Member<'_>, is_born: bool) -> News {
+        if !is_born || self.terms.against == Against::Forecast {
+            return News::Variants;
+        }
+        let (included, [tables, events]) = self.block.event_names();
+        let chooses = !(included.is_empty() && tables.is_empty() && events.is_empty());
+        // Its columns may be of events that stay out.
+        let is_mixed = member.name == OTHER_EVENTS || member.kind == TableKind::Tracks;
+        if is_mixed && chooses { News::Nothing } else { News::Columns }
     }
 
     /// The table as it is with what still comes, or as its members will make it; `known` is the one
@@ -118,18 +163,18 @@ impl Of<'_> {
     fn table(
         &self,
         (born, known): (Option<&Table>, Option<&Table>),
-        members: &[(&str, &str, &Table)],
+        members: &[Member<'_>],
     ) -> Table {
-        let wanted: Vec<&Table> = members
-            .iter()
-            .filter(|(schema, name, _)| self.wants(schema, name))
-            .map(|(_, _, table)| *table)
-            .collect();
+        let wanted: Vec<&Member<'_>> = members.iter().filter(|one| self.wants(one)).collect();
         let is_fed = !wanted.is_empty();
-        let mut comers: Vec<(&Table, &Column)> = wanted
+        let overflows = |member: &&Member<'_>| {
+            member.table.columns.iter().any(|column| column.name == OVERFLOW)
+        };
+        let any_overflows = wanted.iter().any(overflows);
+        let mut comers: Vec<(&Member<'_>, &Column)> = wanted
             .into_iter()
-            .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
-            .filter(|(_, column)| column.name != "_overflow")
+            .flat_map(|member| member.table.columns.iter().map(move |column| (member, column)))
+            .filter(|(_, column)| column.name != OVERFLOW)
             .collect();
         // Whoever came first decided the type; of those that came in one batch, what the generation
         // before says.
@@ -140,37 +185,71 @@ impl Of<'_> {
             (column.first_seen, place.is_none(), place, is_other)
         });
         let columns = born.map_or_else(core, |table| table.columns.clone());
-        let mut place = Place { columns, added: BTreeSet::new(), type_name: self.type_name };
-        let mut fed = BTreeSet::new();
-        for (table, column) in comers {
-            let base = base_name(table, column, self.type_name);
-            let role = self.block.role(base, &self.plan.escaped);
-            if let Some(name) = role.column {
-                let may_add = born.is_none() || self.against == Against::Forecast;
-                fed.extend(place.of(name, column, may_add));
-            }
-            let canonical = role.fills.and_then(|alias| {
-                self.block.aliases.get(alias.canonical).map(|(name, _)| name.as_str())
-            });
-            if let Some(name) = canonical {
-                fed.extend(place.of(name, column, true));
+        let mut place = Place { columns, added: BTreeSet::new(), terms: self.terms };
+        let mut reached = BTreeSet::new();
+        for (member, column) in comers {
+            let news = self.news(member, born.is_some());
+            let base = base_of(&member.table.columns, column, self.terms.dialect);
+            for name in self.ways(base) {
+                let is_claimed = MADE.contains(&name)
+                    || name == "event"
+                        && matches!(member.kind, TableKind::Pages | TableKind::Screens);
+                if !reached.contains(name) {
+                    reached.insert(name.to_owned());
+                }
+                place.take((name, is_claimed), column, news);
             }
         }
         let mut columns = place.columns;
-        for column in &mut columns {
-            let is_core = CORE.iter().any(|(core, ..)| *core == column.name);
-            let is_ours = is_core || matches!(column.name.as_str(), "uuid_ts" | "loaded_at");
-            column.is_fed = is_ours || column.name == "_overflow" || fed.contains(&column.name);
+        if any_overflows {
+            let bases = columns.iter().map(|column| base_of(&columns, column, self.terms.dialect));
+            reached.extend(bases.flat_map(|base| self.ways(base)).map(str::to_owned));
         }
+        self.feed(&mut columns, reached);
         Table { generation: self.block.generation, is_fed, columns }
     }
+
+    /// The columns that values for the column `base` of a member go to.
+    fn ways<'n>(&'n self, base: &'n str) -> impl Iterator<Item = &'n str> {
+        let role = self.block.role(base, &self.plan.escaped);
+        let alias = role.fills.and_then(|alias| self.block.aliases.get(alias.canonical));
+        let canonical = alias.map(|(name, _)| name.as_str());
+        role.column.into_iter().chain(canonical.filter(|name| !FILLED.contains(name)))
+    }
+
+    /// Notes which columns still get values: the core's, those in `reached` and their variants.
+    fn feed(&self, columns: &mut [Column], reached: BTreeSet<String>) {
+        let variants: Vec<String> =
+            reached.iter().flat_map(|name| variants(name, self.terms.dialect)).collect();
+        let mut fed = reached;
+        fed.extend(variants);
+        for column in columns {
+            let is_core = CORE.iter().any(|(core, ..)| *core == column.name);
+            let is_ours =
+                is_core || ["uuid_ts", "loaded_at", OVERFLOW].contains(&column.name.as_str());
+            column.is_fed = is_ours || fed.contains(&column.name);
+        }
+    }
+}
+
+/// What a member table holds. A dialect may escape the name of a table of the layout, as BigQuery
+/// does that of `groups`, and events of that name come to the same table.
+fn kind_of(name: &str, table: &Table, dialect: Dialect) -> TableKind {
+    let kind = TableKind::of(name);
+    let has_events = || table.columns.iter().any(|column| column.name == "event_text");
+    if kind != TableKind::Event || has_events() {
+        return kind;
+    }
+    let namer = Namer::new(dialect);
+    let is_its = |layout: &&str| namer.standard(layout, NameMode::default()) == name;
+    LAYOUT_TABLES.iter().copied().find(is_its).map_or(kind, TableKind::of)
 }
 
 fn core() -> Vec<Column> {
     let column = |&(name, kind, is_required): &(&str, ColumnType, bool)| Column {
         name: name.to_owned(),
         kind,
-        string_bytes: if kind == ColumnType::String { 256 } else { 0 },
+        string_bytes: if kind == ColumnType::String { STRING_BYTES_MIN } else { 0 },
         is_required,
         is_fed: true,
         first_seen: Timestamp::from_millis(0),
@@ -178,16 +257,34 @@ fn core() -> Vec<Column> {
     CORE.iter().map(column).collect()
 }
 
-/// The name of a member's column without the type of a variant.
-fn base_name<'c>(
-    table: &Table,
-    column: &'c Column,
-    type_name: fn(ColumnType) -> &'static str,
-) -> &'c str {
-    let base = column.name.strip_suffix(type_name(column.kind));
-    let base = base.and_then(|base| base.strip_suffix("__"));
-    base.filter(|base| table.columns.iter().any(|other| other.name == *base))
-        .unwrap_or(&column.name)
+/// The names of the variants of a column.
+fn variants(name: &str, dialect: Dialect) -> impl Iterator<Item = String> {
+    KINDS.into_iter().map(move |kind| variant(name, kind, dialect.name_bytes_max()))
+}
+
+/// The name of the column whose values of another type `column` holds; its own if it is no variant.
+fn base_of<'c>(columns: &'c [Column], column: &'c Column, dialect: Dialect) -> &'c str {
+    let Some((stem, label)) = column.name.rsplit_once("__") else { return &column.name };
+    let Some(kind) = KINDS.into_iter().find(|kind| kind.label() == label) else {
+        return &column.name;
+    };
+    // A long name is cut to make room for the type.
+    let is_base = |name: &&str| {
+        name.starts_with(stem) && variant(name, kind, dialect.name_bytes_max()) == column.name
+    };
+    let mut names = columns.iter().map(|other| other.name.as_str());
+    names.find(is_base).unwrap_or(&column.name)
+}
+
+/// What the column of a member may add to a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// Nothing: the table has what it needs of it.
+    Nothing,
+    /// A column that the table lacks, and variants of such a column.
+    Columns,
+    /// Variants of columns that the table has, too.
+    Variants,
 }
 
 /// The columns of a unified table while its members are asked.
@@ -195,212 +292,51 @@ struct Place {
     columns: Vec<Column>,
     /// Those that the table did not have.
     added: BTreeSet<String>,
-    type_name: fn(ColumnType) -> &'static str,
+    terms: Terms,
 }
 
 impl Place {
-    /// Where a member's values go: to the column itself if its type takes them, else to a variant.
-    /// A column that the table lacks is added; a variant of one that it has is only if it `may_add`
-    /// that.
-    fn of(&mut self, name: &str, member: &Column, may_add: bool) -> Option<String> {
+    /// Makes room for a member's values: in the column itself if its type takes them and the gateway
+    /// does not fill it, else in a variant.
+    fn take(&mut self, (name, is_claimed): (&str, bool), member: &Column, news: News) {
         let takes = |column: &Column| {
             column.kind == member.kind
                 || column.kind == ColumnType::String
                 || (column.kind, member.kind) == (ColumnType::Float, ColumnType::Int)
         };
-        let own = self.columns.iter_mut().find(|column| column.name == name);
-        let variant = format!("{name}__{}", (self.type_name)(member.kind));
+        let own = self.columns.iter().find(|column| column.name == name);
         let (target, may_add) = match own {
-            Some(own) if takes(own) && !MADE.contains(&name) => {
-                own.string_bytes = own.string_bytes.max(member.string_bytes);
-                return Some(own.name.clone());
+            Some(own) if takes(own) && !is_claimed => (name.to_owned(), false),
+            Some(_) => {
+                let target = variant(name, member.kind, self.terms.dialect.name_bytes_max());
+                (target, news == News::Variants || self.added.contains(name))
             }
-            Some(_) => (variant, may_add || self.added.contains(name)),
             None => (name.to_owned(), true),
         };
+        if news == News::Nothing {
+            return;
+        }
         if let Some(known) = self.columns.iter_mut().find(|column| column.name == target) {
             known.string_bytes = known.string_bytes.max(member.string_bytes);
-            return Some(target);
+        } else if may_add {
+            self.add(Column { name: target, is_required: false, ..member.clone() });
         }
-        if !may_add {
-            return None;
+    }
+
+    /// Adds a column, or the one that takes what comes past the cap: the last place is its own.
+    fn add(&mut self, column: Column) {
+        let has_overflow = self.columns.iter().any(|column| column.name == OVERFLOW);
+        let is_full = self.columns.len() + usize::from(!has_overflow) >= self.terms.columns_max;
+        if !is_full {
+            self.added.insert(column.name.clone());
+            self.columns.push(column);
+        } else if !has_overflow {
+            let (kind, name) = (ColumnType::String, OVERFLOW.to_owned());
+            let string_bytes = STRING_BYTES_MIN;
+            self.columns.push(Column { name, kind, string_bytes, is_required: false, ..column });
         }
-        self.added.insert(target.clone());
-        let column = Column { name: target.clone(), is_required: false, ..member.clone() };
-        self.columns.push(column);
-        Some(target)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::warehouse::diff::{Change, diff};
-
-    fn name_of(kind: ColumnType) -> &'static str {
-        if kind == ColumnType::String { "string" } else { "int" }
-    }
-
-    fn column(name: &str, kind: ColumnType) -> Column {
-        Column {
-            name: name.into(),
-            kind,
-            string_bytes: 0,
-            is_required: false,
-            is_fed: true,
-            first_seen: Timestamp::from_millis(0),
-        }
-    }
-
-    const HOW: (Against, fn(ColumnType) -> &'static str) = (Against::Forecast, name_of);
-
-    fn source(environment: &str) -> Source {
-        let route = Route {
-            source_id: format!("web_{environment}"),
-            source_name: "web".into(),
-            environment: environment.into(),
-            platform: String::new(),
-            schema: format!("web_{environment}"),
-        };
-        Source { route, is_enabled: true, skips_tracks: false, skips_users: false }
-    }
-
-    fn base() -> Tables {
-        let done = [
-            column("id", ColumnType::String),
-            column("_timestamp", ColumnType::Datetime),
-            column("category", ColumnType::String),
-            column("catggory", ColumnType::String),
-            column("type", ColumnType::String),
-        ];
-        let table = Table { generation: 0, is_fed: true, columns: done.to_vec() };
-        Tables::from([("web_prod.done".to_owned(), table)])
-    }
-
-    fn unified(block: Block) -> Unified {
-        Unified::new(vec![block], vec![("_timestamp".to_owned(), "timestamp".to_owned())])
-    }
-
-    #[test]
-    fn a_unified_table_is_told_from_its_members() {
-        let plan = unified(Block::named("user_events"));
-        let tables = forecast(&base(), &plan, &[source("prod")], HOW);
-        let table = &tables["unified_prod.user_events"];
-        let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(names[..CORE.len()], CORE.map(|(name, ..)| name));
-        assert_eq!(names[CORE.len()..], ["category", "catggory", "type__string"]);
-    }
-
-    #[test]
-    fn a_change_is_told_by_what_ends() {
-        let old = forecast(&base(), &unified(Block::named("user_events")), &[source("prod")], HOW);
-        let mut block = Block::named("user_events");
-        block.exclude_columns = vec!["cat*".into()];
-        let new = forecast(&old, &unified(block), &[source("prod")], HOW);
-        let ended: Vec<String> = diff(&old, &new)
-            .into_iter()
-            .filter(|one| one.change == Change::Ended)
-            .filter_map(|one| one.column)
-            .collect();
-        assert_eq!(ended, ["category", "catggory"]);
-        let mut off = source("prod");
-        off.is_enabled = false;
-        let none = forecast(&old, &unified(Block::named("user_events")), &[off], HOW);
-        assert!(none.values().all(|table| !table.is_fed));
-        let mut next = Block::named("user_events");
-        next.generation = 2;
-        let next = forecast(&old, &unified(next), &[source("prod")], HOW);
-        assert_eq!(next["unified_prod.user_events"].generation, 2);
-    }
-
-    /// What differs between two blocks, on the tables that the first one made.
-    fn told(
-        old: Block,
-        new: Block,
-        base: &Tables,
-        against: Against,
-    ) -> Vec<(String, &'static str)> {
-        let how = (against, name_of as fn(ColumnType) -> &'static str);
-        let old = forecast(base, &unified(old), &[source("prod")], how);
-        let new = forecast(base, &unified(new), &[source("prod")], how);
-        let found = diff(&old, &new).into_iter();
-        found.map(|one| (one.column.unwrap_or_default(), one.change.label())).collect()
-    }
-
-    #[test]
-    fn what_comes_back_or_begins_is_told() {
-        let plain = Block::named("user_events");
-        let mut narrow = plain.clone();
-        narrow.exclude_columns = vec!["cat*".into()];
-        // The table as the narrow block has made it, and as it was before that.
-        for base in [
-            forecast(&base(), &unified(narrow.clone()), &[source("prod")], HOW),
-            forecast(&base(), &unified(plain.clone()), &[source("prod")], HOW),
-        ] {
-            let change =
-                if base["unified_prod.user_events"].columns.iter().any(|c| c.name == "category") {
-                    "begun"
-                } else {
-                    "added"
-                };
-            let wanted = [("category".to_owned(), change), ("catggory".to_owned(), change)];
-            assert_eq!(told(narrow.clone(), plain.clone(), &base, Against::Forecast), wanted);
-            assert_eq!(told(plain.clone(), plain.clone(), &base, Against::Forecast), []);
-        }
-        let base = forecast(&base(), &unified(plain.clone()), &[source("prod")], HOW);
-        let mut alias = plain.clone();
-        alias.aliases = vec![("kind".into(), vec!["category".into()])];
-        let wanted = [("kind".to_owned(), "added")];
-        assert_eq!(told(plain.clone(), alias, &base, Against::Forecast), wanted);
-        let mut less = plain.clone();
-        less.exclude_events = vec!["don?".into()];
-        let wanted = [(String::new(), "table_begun")];
-        assert_eq!(told(less, plain, &base, Against::Forecast), wanted);
-    }
-
-    #[test]
-    fn a_variant_that_no_value_brought_is_not_to_come() {
-        let plan = unified(Block::named("user_events"));
-        let mut base = forecast(&base(), &plan, &[source("prod")], HOW);
-        // Elsewhere the column is pinned to another type.
-        let done = base.get_mut("web_prod.done").unwrap();
-        done.columns.push(column("size", ColumnType::Float));
-        let events = base.get_mut("unified_prod.user_events").unwrap();
-        events.columns.push(column("size", ColumnType::Int));
-        let names = |against| {
-            let tables = forecast(&base, &plan, &[source("prod")], (against, name_of));
-            let events = &tables["unified_prod.user_events"];
-            events.columns.iter().filter(|column| column.name.starts_with("size")).count()
-        };
-        assert_eq!((names(Against::Tables), names(Against::Forecast)), (1, 2));
-    }
-
-    #[test]
-    fn the_first_comer_decides_the_type_of_a_new_generation() {
-        let mut base = base();
-        let at = |kind, millis| Column {
-            first_seen: Timestamp::from_millis(millis),
-            ..column("size", kind)
-        };
-        for (name, kind, millis) in
-            [("web_prod.early", ColumnType::String, 2), ("web_prod.late", ColumnType::Int, 1)]
-        {
-            let table = Table { generation: 0, is_fed: true, columns: vec![at(kind, millis)] };
-            base.insert(name.to_owned(), table);
-        }
-        let plan = unified(Block::named("user_events"));
-        let tables = forecast(&base, &plan, &[source("prod")], HOW);
-        let columns = &tables["unified_prod.user_events"].columns;
-        let size = columns.iter().find(|column| column.name == "size").unwrap();
-        assert_eq!(size.kind, ColumnType::Int);
-        // Both came at once: as in the generation before.
-        base.get_mut("web_prod.late").unwrap().columns = vec![at(ColumnType::Int, 2)];
-        let before = Table { generation: 1, is_fed: true, columns: vec![at(ColumnType::Int, 2)] };
-        base.insert("unified_prod.user_events".to_owned(), before);
-        let next = unified(Block { generation: 2, ..Block::named("user_events") });
-        let tables = forecast(&base, &next, &[source("prod")], HOW);
-        let columns = &tables["unified_prod.user_events"].columns;
-        let size = columns.iter().find(|column| column.name == "size").unwrap();
-        assert_eq!(size.kind, ColumnType::Int);
-    }
-}
+mod tests;

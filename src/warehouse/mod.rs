@@ -31,6 +31,13 @@ pub(crate) use number::double_of;
 /// The table of events whose own table would be one more than a schema may have.
 pub const OTHER_EVENTS: &str = "other_events";
 
+/// The column that takes what has no column of its own: JSON text, raw path to raw value.
+pub const OVERFLOW: &str = "_overflow";
+
+/// The tables of the layout whose rows are events', beside those that are named for an event.
+pub const LAYOUT_TABLES: [&str; 7] =
+    ["tracks", "identifies", "users", "pages", "screens", "groups", "aliases"];
+
 /// `reason` of the row in `rudder_discards` that such an event has besides.
 pub const TABLE_LIMIT: &str = "table_limit";
 

@@ -18,6 +18,7 @@ mod lake;
 mod limits;
 mod loading;
 mod privacy;
+mod schema;
 mod secrets;
 mod sim;
 mod tidy;

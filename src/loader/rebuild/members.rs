@@ -19,14 +19,12 @@ use crate::storage::keys::{DataFile, Hour, Key, TableFolder};
 use crate::storage::manifest::{File, Manifest};
 use crate::unified::Block;
 use crate::warehouse::{
-    Cell, ColumnId, ColumnType, Names, OTHER_EVENTS, Scalar, Sink as _, TableId, TableKind,
-    datetime,
+    Cell, ColumnId, ColumnType, Names, OTHER_EVENTS, OVERFLOW, Scalar, Sink as _, TableId,
+    TableKind, datetime,
 };
 
 /// Columns of the same time in every row of a batch: the unified table has its own.
 const CONSTANTS: [&str; 2] = ["uuid_ts", "loaded_at"];
-
-const OVERFLOW: &str = "_overflow";
 
 /// A committed batch, for one environment's table.
 pub(super) struct Members<'a> {
