@@ -1,6 +1,6 @@
 //! `keelrow transform`: a source's transformations over JSON lines, and nothing else of the gateway.
 //!
-//! One line out for each line in. Knows the shapes of lines and the order of stages; where a write
+//! One line out for each line in; a blank one stays blank. Knows the shapes of lines and the order of stages; where a write
 //! key leads and how a script runs comes from the caller through [`Chains`] and [`Stage`].
 
 use std::io::{self, BufRead, Write};
@@ -128,7 +128,9 @@ pub(super) fn run(
     let (mut text, mut out) = (Vec::new(), Vec::new());
     while read_line(input, &mut text, &mut lines.line)? {
         out.clear();
-        lines.transform(&text, source, chains, &mut out)?;
+        if !text.trim_ascii().is_empty() {
+            lines.transform(&text, source, chains, &mut out)?;
+        }
         out.push(b'\n');
         output
             .write_all(&out)
@@ -138,25 +140,18 @@ pub(super) fn run(
     Ok(lines.failed)
 }
 
-/// Reads the next line that is not empty and counts on; false at the end.
+/// Reads the next line and counts on; false at the end.
 fn read_line(input: &mut dyn BufRead, text: &mut Vec<u8>, line: &mut usize) -> Result<bool, Error> {
-    loop {
-        *line += 1;
-        text.clear();
-        let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX) + 1;
-        let read = io::Read::take(&mut *input, limit)
-            .read_until(b'\n', text)
-            .map_err(|source| Error::Io { action: "read the input", source })?;
-        if read > LINE_BYTES_MAX {
-            return Err(Error::TooLong { line: *line });
-        }
-        if read == 0 {
-            return Ok(false);
-        }
-        if !text.trim_ascii().is_empty() {
-            return Ok(true);
-        }
+    *line += 1;
+    text.clear();
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    let read = io::Read::take(&mut *input, limit)
+        .read_until(b'\n', text)
+        .map_err(|source| Error::Io { action: "read the input", source })?;
+    if read > LINE_BYTES_MAX {
+        return Err(Error::TooLong { line: *line });
     }
+    Ok(read > 0)
 }
 
 struct Lines<'a> {

@@ -53,6 +53,7 @@ fn each_line_gives_one_of_the_same_shape() {
 {"event":"two","m":"a@b.de"}
 "#;
     let expected = r#"{"event":"a","m":"to [email]","n":1.10}
+
 {"path":"/v1/track","writeKey":"wk","body":{"event":"a","m":"[email]"}}
 {"path":"/v1/batch","writeKey":"wk","x":1,"body":{"batch":[{"event":"a","m":"[email]"},null,[{"event":"two"},{"event":"two"}],null],"context":{"m":"[email]"},"sentAt":"2026-01-01T00:00:00Z"}}
 null
@@ -61,6 +62,14 @@ null
     let (output, notes, end) = transformed(input, None);
     assert_eq!((output.as_str(), notes.as_str()), (expected, ""));
     assert_eq!(end.unwrap(), 0);
+}
+
+#[test]
+fn a_blank_line_stays_one() {
+    let (output, notes, end) = transformed("\n{}\n \t\r\n\n{\"event\":\"bad\"}\n  ", None);
+    assert_eq!(output, "\n{}\n\n\nnull\n\n");
+    assert_eq!(notes, "line 5: splitter: broke\n");
+    assert_eq!(end.unwrap(), 1);
 }
 
 #[test]
@@ -89,6 +98,9 @@ fn a_line_at_fault_ends_with_its_number_and_exit_2() {
         let (output, _, end) = transformed(input, source);
         let error = end.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.exit_code()), (why, 2));
-        assert!(output.lines().all(|line| line == "{}"), "{output}");
+        // What came before is written as it was, blank lines and all.
+        assert!(input.starts_with(&output), "{output}");
+        let before = why.split([' ', ':']).nth(1).unwrap().parse::<usize>().unwrap() - 1;
+        assert_eq!(output.lines().count(), before, "{output}");
     }
 }
