@@ -42,6 +42,29 @@ pub(super) enum Fidelity {
     Rudderstack,
 }
 
+/// The variable by which RudderStack's transformer is told to leave source and destination out of
+/// the context.
+pub(super) const POPULATE_CONTEXT: &str = "WH_POPULATE_SRC_DEST_INFO_IN_CONTEXT";
+
+/// Who maps, beside the options.
+pub(super) struct World<'w> {
+    /// What [`POPULATE_CONTEXT`] says, if it is set; only RudderStack's fidelity asks.
+    pub populate_context: Option<String>,
+    /// When events arrive that do not say it.
+    pub clock: &'w dyn Clock,
+    /// Where ids come from that events lack.
+    pub ids: &'w dyn IdSource,
+}
+
+impl World<'_> {
+    /// True unless the variable says otherwise: Go's `strconv.ParseBool` takes these for true, and what
+    /// it does not know counts as false there.
+    fn populates_context(&self) -> bool {
+        let text = self.populate_context.as_deref().unwrap_or_default();
+        text.is_empty() || ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
+    }
+}
+
 /// Why the command cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -106,10 +129,9 @@ pub(super) fn run(
     options: &Options,
     mut input: impl BufRead,
     mut output: impl Write,
-    clock: &dyn Clock,
-    ids: &dyn IdSource,
+    world: &World<'_>,
 ) -> Result<(), Error> {
-    let mut map = Map::new(options, clock, ids)?;
+    let mut map = Map::new(options, world)?;
     let io = |action| move |source| Error::Io { action, source };
     let (mut line, mut answer) = (Vec::new(), String::new());
     while let Some(length) = read_line(&mut input, &mut line).map_err(io("read the events"))? {
@@ -133,12 +155,11 @@ struct Map<'m> {
     received_at: Option<i64>,
     parser: Parser,
     mapper: Mapper,
-    clock: &'m dyn Clock,
-    ids: &'m dyn IdSource,
+    world: &'m World<'m>,
 }
 
 impl<'m> Map<'m> {
-    fn new(options: &Options, clock: &'m dyn Clock, ids: &'m dyn IdSource) -> Result<Self, Error> {
+    fn new(options: &Options, world: &'m World<'m>) -> Result<Self, Error> {
         let layout = Layout::from_options(options.options.as_deref().unwrap_or("{}"))
             .map_err(|reason| Error::Options { reason })?;
         let given = options.metadata.as_deref().unwrap_or("{}");
@@ -158,14 +179,13 @@ impl<'m> Map<'m> {
             metadata,
             parser: Parser::new(),
             mapper: Mapper::new(options.dialect),
-            clock,
-            ids,
+            world,
         })
     }
 
     fn line(&mut self, line: &[u8], answer: &mut String) {
-        let minted_id = format!("auto-{}", self.ids.uuid());
-        let received_at = self.received_at.unwrap_or_else(|| self.clock.now().micros());
+        let minted_id = format!("auto-{}", self.world.ids.uuid());
+        let received_at = self.received_at.unwrap_or_else(|| self.world.clock.now().micros());
         match self.fidelity {
             Fidelity::Exact => self.exact(line, &minted_id, received_at, answer),
             Fidelity::Rudderstack => self.rudderstack(line, minted_id, received_at, answer),
@@ -202,6 +222,7 @@ impl<'m> Map<'m> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let provider = || self.dialect.provider().to_owned();
         let metadata = rudder::Metadata {
+            leaves_context: !self.world.populates_context(),
             source_id: text(&given.source_id),
             source_type: text(&given.source_type),
             destination_id: text(&given.destination_id),
@@ -265,6 +286,16 @@ mod tests {
     use crate::clock::{Fixed, Timestamp};
 
     fn run_on(dialect: Dialect, fidelity: Fidelity, options: &str, input: &[u8]) -> Vec<Value> {
+        run_with(None, dialect, fidelity, options, input)
+    }
+
+    fn run_with(
+        populate_context: Option<&str>,
+        dialect: Dialect,
+        fidelity: Fidelity,
+        options: &str,
+        input: &[u8],
+    ) -> Vec<Value> {
         let options = Options {
             dialect,
             fidelity,
@@ -273,7 +304,9 @@ mod tests {
         };
         let clock = Fixed::at(Timestamp::from_millis(1_741_944_414_001));
         let mut output = Vec::new();
-        run(&options, input, &mut output, &clock, &clock).unwrap();
+        let populate_context = populate_context.map(str::to_owned);
+        let world = World { populate_context, clock: &clock, ids: &clock };
+        run(&options, input, &mut output, &world).unwrap();
         let text = String::from_utf8(output).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -325,6 +358,31 @@ mod tests {
     }
 
     #[test]
+    fn source_and_destination_stay_out_of_rudderstacks_context_on_request() {
+        let event = br#"{"type":"page","messageId":"m","context":{"sourceId":"own","a":1}}"#;
+        let columns = |populate: Option<&str>, fidelity| {
+            let rows = run_with(populate, Dialect::Postgres, fidelity, "{}", event);
+            let data = rows[0][0]["data"].as_object().unwrap().clone();
+            let ours = |(name, _): &(&String, &Value)| {
+                name.starts_with("context_source") || name.starts_with("context_dest")
+            };
+            let names: Vec<String> =
+                data.iter().filter(ours).map(|(name, _)| name.clone()).collect();
+            (names, data["context_source_id"].as_str().map(str::to_owned))
+        };
+        for off in ["false", "0", "f", "no"] {
+            let (names, source) = columns(Some(off), Fidelity::Rudderstack);
+            assert_eq!(names, ["context_source_id"], "{off}: the event's own");
+            assert_eq!(source.as_deref(), Some("own"));
+            assert_eq!(columns(Some(off), Fidelity::Exact).0.len(), 4, "{off}");
+        }
+        for on in [None, Some(""), Some("true"), Some("1")] {
+            let (names, source) = columns(on, Fidelity::Rudderstack);
+            assert_eq!((names.len(), source.as_deref()), (3, Some("webapp")), "{on:?}");
+        }
+    }
+
+    #[test]
     fn a_merge_is_a_rule_in_every_dialect() {
         let merge = r#"{"type":"merge","messageId":"m","mergeProperties":[
             {"type":"email","value":"a"},{"type":"phone","value":7}]}"#;
@@ -360,23 +418,24 @@ mod tests {
     #[test]
     fn wrong_options_are_told_at_once() {
         let clock = Fixed::at(Timestamp::from_millis(0));
+        let world = World { populate_context: None, clock: &clock, ids: &clock };
         let mut options = Options {
             dialect: Dialect::Datalake,
             fidelity: Fidelity::Exact,
             options: Some(r#"{"skipTrackTable":true}"#.to_owned()),
             metadata: None,
         };
-        let error = run(&options, &b""[..], Vec::new(), &clock, &clock).unwrap_err();
+        let error = run(&options, &b""[..], Vec::new(), &world).unwrap_err();
         assert!(error.to_string().contains("skipTrackTable"), "{error}");
         assert_eq!(error.exit_code(), 2);
         for wrong in ["[]", "5", "{", ""] {
             options.options = Some(wrong.to_owned());
-            assert!(run(&options, &b""[..], Vec::new(), &clock, &clock).is_err(), "{wrong}");
+            assert!(run(&options, &b""[..], Vec::new(), &world).is_err(), "{wrong}");
         }
         options.options = None;
         options.metadata = Some("[]".to_owned());
-        assert!(run(&options, &b""[..], Vec::new(), &clock, &clock).is_err());
+        assert!(run(&options, &b""[..], Vec::new(), &world).is_err());
         options.metadata = Some(r#"{"receivedAt":"yesterday"}"#.to_owned());
-        assert!(run(&options, &b""[..], Vec::new(), &clock, &clock).is_err());
+        assert!(run(&options, &b""[..], Vec::new(), &world).is_err());
     }
 }

@@ -156,7 +156,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Map(options) => {
             let system = System::new();
             let (input, output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
-            map::run(&options, input, output, &system, &system)
+            let populate_context = std::env::var_os(map::POPULATE_CONTEXT)
+                .map(|value| value.to_string_lossy().into_owned());
+            let world = map::World { populate_context, clock: &system, ids: &system };
+            map::run(&options, input, output, &world)
                 .map_err(|error| Failure { code: error.exit_code(), text: chain(&error) })
         }
         Command::Tables(arguments) => tables::run(&arguments),

@@ -93,6 +93,7 @@ const ID: &str = "src-2xK9";
 /// The rows RudderStack makes, without rules; `None` where it fails.
 fn theirs(line: &Line<'_>, dialect: Dialect, layout: &Layout) -> Option<Vec<Json>> {
     let metadata = rudder::Metadata {
+        leaves_context: false,
         source_id: ID.to_owned(),
         source_type: "Javascript".to_owned(),
         destination_id: ID.to_owned(),

@@ -27,6 +27,9 @@ use rows::Transform;
 /// What RudderStack knows of an event beside its text.
 #[derive(Clone, Debug, Default)]
 pub struct Metadata {
+    /// Ids and types of source and destination are not put into the context, which
+    /// `WH_POPULATE_SRC_DEST_INFO_IN_CONTEXT=false` makes of the transformer.
+    pub leaves_context: bool,
     /// `context_source_id`
     pub source_id: String,
     /// `context_source_type`

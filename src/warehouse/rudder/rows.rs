@@ -89,10 +89,13 @@ impl<'t> Transform<'t> {
         }
     }
 
-    /// The context with the ids and types of source and destination.
+    /// The context with the ids and types of source and destination, unless they are to stay out.
     fn context(&self) -> Value {
         let mut context =
             self.message.at(&["context"]).and_then(Value::as_object).cloned().unwrap_or_default();
+        if self.metadata.leaves_context {
+            return Value::Object(context);
+        }
         for (key, value) in [
             ("sourceId", &self.metadata.source_id),
             ("sourceType", &self.metadata.source_type),

@@ -23,6 +23,7 @@ struct Line<'l> {
 
 fn metadata(dialect: Dialect) -> Metadata {
     Metadata {
+        leaves_context: false,
         source_id: "src-2xK9".to_owned(),
         source_type: "Javascript".to_owned(),
         destination_id: "dst-7Qm1".to_owned(),

@@ -217,22 +217,54 @@ fn write_number(number: f64, out: &mut String) {
             _ => write!(out, "{text}"),
         }
     } else {
-        write!(out, "{number}")
+        write_plain(number, out);
+        Ok(())
     };
     debug_assert!(result.is_ok(), "writing to a string cannot fail");
 }
 
+/// True for a double that may lie in the middle between the two shortest decimals that are read as it.
+/// Rust prints the greater one, Go and `ryu` the one whose last digit is even. A whole number has too
+/// many factors of two to be a middle, and one below 1 too few.
+fn may_tie(number: f64) -> bool {
+    number.abs() >= 1.0 && number.fract() != 0.0
+}
+
+/// Appends a double without exponent.
+fn write_plain(number: f64, out: &mut String) {
+    if may_tie(number) {
+        // Below 2^53, where it prints without exponent too.
+        out.push_str(ryu::Buffer::new().format_finite(number));
+    } else {
+        let written = write!(out, "{number}");
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
+    }
+}
+
+/// The digits with a point behind the first, and the exponent of ten.
+fn scientific(number: f64) -> (String, i32) {
+    if !may_tie(number) {
+        let text = format!("{number:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        return (digits.to_owned(), exponent.parse().unwrap_or(0));
+    }
+    let mut plain = String::new();
+    write_plain(number, &mut plain);
+    let (sign, size) = plain.strip_prefix('-').map_or(("", &*plain), |size| ("-", size));
+    let (whole, fraction) = size.split_once('.').unwrap_or((size, ""));
+    let (first, rest) = whole.split_at(1);
+    let exponent = i32::try_from(rest.len()).unwrap_or(0);
+    (format!("{sign}{first}.{rest}{fraction}"), exponent)
+}
+
 /// Appends a double as Go's `%v` does: with an exponent of two digits below 1e-4 and from 1e6 on.
 pub(super) fn write_general(number: f64, out: &mut String) {
-    let text = format!("{number:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let result = if number != 0.0 && !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        write!(out, "{digits}e{sign}{:02}", exponent.abs())
-    } else {
-        write!(out, "{number}")
-    };
+    let (digits, exponent) = scientific(number);
+    if number == 0.0 || (-4..6).contains(&exponent) {
+        return write_plain(number, out);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let result = write!(out, "{digits}e{sign}{:02}", exponent.abs());
     debug_assert!(result.is_ok(), "writing to a string cannot fail");
 }
 
@@ -313,5 +345,43 @@ mod tests {
         assert_eq!(printed("0.00001"), "1e-05");
         assert_eq!(read("1e-7").unwrap().to_json(), "1e-7");
         assert_eq!(read("1e21").unwrap().to_json(), "1e+21");
+    }
+
+    /// Doubles in the middle between the two shortest decimals that are read as them: Go's `strconv`
+    /// takes the one whose last digit is even.
+    #[test]
+    fn the_middle_of_two_decimals_goes_to_the_even_one() {
+        // From 2^power on, doubles lie so far apart that one digit less than all is enough.
+        let ties: [(u32, &[(f64, &str)]); 5] = [
+            (50, &[(0.25, "2"), (0.75, "8")]),
+            (49, &[(0.25, "2"), (0.75, "8")]),
+            (47, &[(0.125, "12"), (0.375, "38"), (0.625, "62"), (0.875, "88")]),
+            (46, &[(0.125, "12"), (0.375, "38"), (0.625, "62"), (0.875, "88")]),
+            (44, &[(0.0625, "062"), (0.1875, "188"), (0.3125, "312"), (0.9375, "938")]),
+        ];
+        let json = |number: f64| Value::Number(number).to_json();
+        for (power, ties) in ties {
+            for step in 0_u64..400 {
+                // Spread over the whole range, odd and even.
+                let whole = (1_u64 << power) + step * ((1 << power) / 400) + step % 7;
+                for &(fraction, digits) in ties {
+                    #[expect(clippy::cast_precision_loss, reason = "below 2^53 there is none")]
+                    let number = whole as f64 + fraction;
+                    let plain = format!("{whole}.{digits}");
+                    assert_eq!(json(number), plain);
+                    assert_eq!(json(-number), format!("-{plain}"));
+                    assert_eq!(plain.parse(), Ok(number), "{plain}");
+                    let mut general = String::new();
+                    write_general(-number, &mut general);
+                    let (first, rest) = plain.split_at(1);
+                    let (rest, exponent) = (rest.replace('.', ""), whole.ilog10());
+                    assert_eq!(general, format!("-{first}.{rest}e+{exponent}"));
+                }
+            }
+        }
+        assert_eq!(read("870384985738097.25").unwrap().to_json(), "870384985738097.2");
+        assert_eq!(read("870384985738097.25").unwrap().to_text(), "8.703849857380972e+14");
+        assert_eq!(read("-123456.75").unwrap().to_text(), "-123456.75");
+        assert_eq!(read("1234567.5").unwrap().to_text(), "1.2345675e+06");
     }
 }
