@@ -18,9 +18,15 @@ pub(super) fn unified(root: &Section<'_>, sources: &[Source]) -> Vec<Unified> {
             table.environments.iter().map(String::as_str).collect()
         };
         for environment in all {
-            if !seen.insert((environment.to_owned(), table.name.clone())) {
+            // A missing name is told as such.
+            let is_new = seen.insert((environment.to_owned(), table.name.clone()));
+            if !is_new && !table.name.is_empty() {
                 let why = "two blocks make the same table in one environment";
-                section.fault("name", Problem::Conflict { with: environment.to_owned(), why });
+                let with = match environment {
+                    "" => "that of a source without one",
+                    named => named,
+                };
+                section.fault("name", Problem::Conflict { with: with.to_owned(), why });
             }
         }
         section.finish();
@@ -103,7 +109,7 @@ pub(super) fn columns(root: &Section<'_>) -> Vec<Column> {
             "string" => Ok(ColumnType::String),
             _ => Err(wanted),
         });
-        if !seen.insert((table.clone(), name.clone())) {
+        if !seen.insert((table.clone(), name.clone())) && !name.is_empty() {
             let with = format!("{table}.{name}");
             section.fault("name", Problem::Conflict { with, why: "the column is pinned twice" });
         }

@@ -523,3 +523,19 @@ fn a_file_that_is_not_there_is_a_fault() {
     let faults = faults(load(Path::new("/nowhere/keelrow.toml"), &Environment::new()));
     assert_eq!(faults, ["/nowhere/keelrow.toml: cannot be read: entity not found"]);
 }
+
+#[test]
+fn a_fault_beside_a_missing_name_says_what_it_can() {
+    let block = "[[unified]]\nname = \"u\"\n";
+    let nameless = "[[source]]\nname = \"web\"\nwrite_key = \"k1\"\n";
+    let told = faults(read(&format!("{nameless}{block}{block}")));
+    let why = "two blocks make the same table in one environment";
+    let line = told.iter().find(|line| line.contains(why)).unwrap();
+    assert!(line.ends_with(&format!("{why} (that of a source without one)")), "{line}");
+    let told = faults(read(&format!("{}{block}{block}", source(""))));
+    assert!(told[0].ends_with(&format!("{why} (prod)")), "{told:?}");
+    // What has no name is no other's equal.
+    let both = "[[unified]]\n[[unified]]\n[[column]]\ntype = \"int\"\n[[column]]\ntype = \"int\"\n";
+    let told = faults(read(&(source("") + both)));
+    assert!(told.len() == 4 && told.iter().all(|line| line.contains("name: missing")), "{told:?}");
+}
