@@ -10,10 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Finding};
 use crate::ingest::{Chain, Stage};
 use crate::script::Script;
-use crate::transform::Pack;
+use crate::transform::{self, Pack};
 
 /// Bytes of a pack or script; real ones have a few thousand.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -21,13 +21,13 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Compiles the transformations of every source.
 ///
 /// # Errors
-/// Everything that is wrong, a line each, with file, line and reason.
-pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<String>> {
+/// Everything that is wrong, with file, line and reason.
+pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Finding>> {
     let mut files = Files::new(config);
     let mut chains = HashMap::new();
     for (n, source) in config.sources.iter().enumerate() {
         let mut stages = Vec::new();
-        let key = format!("{}: source[{n}].transforms", config.file.display());
+        let key = Finding::of_key(&config.file, &format!("source[{n}].transforms"), String::new());
         for name in &source.transforms {
             match files.stage(&key, name) {
                 Some(stage) => stages.push(stage),
@@ -36,7 +36,7 @@ pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Strin
         }
         chains.insert(source.id.clone(), Arc::new(Chain::new(stages)));
     }
-    let faults: Vec<String> = files.faults.into_iter().collect();
+    let faults: Vec<Finding> = files.faults.into_iter().collect();
     if faults.is_empty() { Ok(chains) } else { Err(faults) }
 }
 
@@ -44,10 +44,11 @@ pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Strin
 ///
 /// # Errors
 /// As [`compile`].
-pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<String>> {
+pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<Finding>> {
     let mut files = Files::new(config);
-    let stages = names.iter().filter_map(|name| files.stage("transformation", name)).collect();
-    let faults: Vec<String> = files.faults.into_iter().collect();
+    let key = Finding { key: Some("transformation".to_owned()), ..Finding::default() };
+    let stages = names.iter().filter_map(|name| files.stage(&key, name)).collect();
+    let faults: Vec<Finding> = files.faults.into_iter().collect();
     if faults.is_empty() { Ok(Chain::new(stages)) } else { Err(faults) }
 }
 
@@ -83,7 +84,7 @@ pub fn paths(config: &Config) -> BTreeSet<PathBuf> {
 struct Files {
     folder: PathBuf,
     packs: BTreeMap<String, Option<Arc<Pack>>>,
-    faults: BTreeSet<String>,
+    faults: BTreeSet<Finding>,
 }
 
 impl Files {
@@ -93,7 +94,7 @@ impl Files {
     }
 
     /// The transformation `name`; `key` says in a fault who named it.
-    fn stage(&mut self, key: &str, name: &str) -> Option<Stage> {
+    fn stage(&mut self, key: &Finding, name: &str) -> Option<Stage> {
         if let Some(pack) = self.packs.get(name) {
             return pack.as_ref().map(|pack| Stage::Pack(Arc::new(pack.counted_apart())));
         }
@@ -109,7 +110,7 @@ impl Files {
     /// Compiles a pack and those that its consent rules name, which may name none themselves.
     fn pack(
         &mut self,
-        key: &str,
+        key: &Finding,
         name: &str,
         path: Option<&Path>,
         depth: usize,
@@ -121,11 +122,9 @@ impl Files {
                 None => {
                     let known: Vec<&str> = Pack::builtin_names().collect();
                     let folder = self.folder.join("transforms");
-                    self.faults.insert(format!(
-                        "{key} = {name:?}: is neither in {} nor built in ({})",
-                        folder.display(),
-                        known.join(", ")
-                    ));
+                    let (folder, known) = (folder.display(), known.join(", "));
+                    let reason = format!("is neither in {folder} nor built in ({known})");
+                    self.faults.insert(named(key, name, reason));
                     return None;
                 }
             },
@@ -133,7 +132,7 @@ impl Files {
         let mut pack = match compiled {
             Ok(pack) => pack,
             Err(faults) => {
-                self.faults.extend(faults.iter().map(ToString::to_string));
+                self.faults.extend(faults.iter().map(in_pack));
                 return None;
             }
         };
@@ -147,13 +146,13 @@ impl Files {
             }
         }
         if let Err(faults) = pack.link(|name| linked.get(name).map(Arc::clone)) {
-            self.faults.extend(faults.iter().map(ToString::to_string));
+            self.faults.extend(faults.iter().map(in_pack));
             return None;
         }
         Some(Arc::new(pack))
     }
 
-    fn script(&mut self, key: &str, name: &str, path: &Path) -> Option<Script> {
+    fn script(&mut self, key: &Finding, name: &str, path: &Path) -> Option<Script> {
         let text = self.read(key, name, path)?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let library = |name: &str| {
@@ -164,13 +163,15 @@ impl Files {
         match Script::load(&path.display().to_string(), &text, &library) {
             Ok(script) => Some(script),
             Err(fault) => {
-                self.faults.insert(fault.to_string());
+                let line = fault.line.and_then(|line| usize::try_from(line).ok());
+                let (file, reason) = (Some(fault.file), fault.reason);
+                self.faults.insert(Finding { file, line, reason, ..Finding::default() });
                 None
             }
         }
     }
 
-    fn read(&mut self, key: &str, name: &str, path: &Path) -> Option<String> {
+    fn read(&mut self, key: &Finding, name: &str, path: &Path) -> Option<String> {
         let read = fs::metadata(path).and_then(|meta| {
             if meta.len() > FILE_BYTES_MAX {
                 return Err(std::io::Error::other("larger than 1 MiB"));
@@ -180,12 +181,23 @@ impl Files {
         match read {
             Ok(text) => Some(text),
             Err(error) => {
-                let path = path.display();
-                self.faults.insert(format!("{key} = {name:?}: cannot read {path}: {error}"));
+                let reason = format!("cannot read {}: {error}", path.display());
+                self.faults.insert(named(key, name, reason));
                 None
             }
         }
     }
+}
+
+/// What is wrong with the transformation `name`.
+fn named(key: &Finding, name: &str, reason: String) -> Finding {
+    Finding { value: Some(format!("{name:?}")), reason, ..key.clone() }
+}
+
+fn in_pack(fault: &transform::Fault) -> Finding {
+    let key = (!fault.key.is_empty()).then(|| fault.key.clone());
+    let (file, line) = (Some(fault.pack.clone()), Some(fault.line));
+    Finding { file, line, key, reason: fault.why.to_string(), ..Finding::default() }
 }
 
 fn folder_of(file: &Path) -> PathBuf {

@@ -26,7 +26,7 @@ pub use load::{loaded_to, settings as load_settings};
 pub use reload::Reloader;
 
 use crate::clock::{Clock, IdSource};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Finding};
 use crate::event::enrich::ClockGuard;
 use crate::http::server::Lanes;
 use crate::http::{self, Edge};
@@ -148,8 +148,9 @@ impl App {
         allow_open_files();
         // For all that speaks TLS here; a second start in one process finds it installed.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let chains = chains::compile(&config).map_err(Error::Config)?;
-        let tls = tls::read(&config).map_err(Error::Config)?.map(http::tls::Acceptor::new);
+        let wrong = |faults: Vec<Finding>| Error::Config(Finding::lines(&faults));
+        let chains = chains::compile(&config).map_err(wrong)?;
+        let tls = tls::read(&config).map_err(wrong)?.map(http::tls::Acceptor::new);
         let public = listen(config.http.listen).await?;
         let admin = listen(config.admin.listen).await?;
         let (pseudonyms, made) = privacy_key::load(&config, &*world.ids)?;

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
 use super::{chains, gauges, load, tls};
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Environment, Finding};
 use crate::http::tls::Acceptor;
 use crate::ingest::{Ingest, Live};
 use crate::source::Sources;
@@ -98,8 +98,9 @@ impl Reloader {
     fn try_reload(&mut self) -> Result<(), Vec<String>> {
         let config = config::load(&self.config.file, &self.environment)
             .map_err(|faults| vec![faults.to_string()])?;
-        let chains = chains::compile(&config)?;
-        let pair = tls::read(&config)?;
+        let lines = |faults: Vec<Finding>| Finding::lines(&faults);
+        let chains = chains::compile(&config).map_err(lines)?;
+        let pair = tls::read(&config).map_err(lines)?;
         // At each reload anew: a change that was put back is none, one that waits is told again.
         let restart = config::needs_restart(&self.running, &config);
         if !restart.is_empty() {

@@ -3,12 +3,15 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::iter::once;
+use std::path::Path;
+
+use serde::Serialize;
 
 use super::{ConfigFile, Failure, chain};
 use crate::app::{chains, privacy_key, tls};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Finding};
 use crate::unified::{DEFAULT_NAME, glob};
-use crate::warehouse::{Dialect, Mapper, TableKind};
+use crate::warehouse::{Dialect, LAYOUT_TABLES, Mapper, TableKind};
 
 /// Arguments of `keelrow check`.
 #[derive(Debug, clap::Args)]
@@ -16,26 +19,35 @@ pub(super) struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
     /// Prints the effective configuration, secrets hidden.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     show: bool,
+    /// Prints faults and warnings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A finding as programs read it.
+#[derive(Serialize)]
+struct Line<'f> {
+    /// `fault` or `warning`; with a fault the gateway does not start.
+    severity: &'static str,
+    #[serde(flatten)]
+    finding: &'f Finding,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (config, faults) = arguments.file.survey()?;
-    let mut told: Vec<String> = Vec::new();
-    if !faults.list().is_empty() {
-        told.push(faults.to_string());
+    let (config, faults) = survey(&arguments.file.config);
+    let warnings = config.iter().filter(|_| faults.is_empty()).flat_map(warnings);
+    let warnings: Vec<Finding> = warnings.collect();
+    if arguments.json {
+        print_json(&faults, &warnings, &mut io::stdout().lock())?;
+        let told = || Failure::input(format!("{} faults", faults.len()));
+        return if faults.is_empty() { Ok(()) } else { Err(told()) };
     }
-    if let Err(faults) = chains::compile(&config) {
-        told.extend(faults);
-    }
-    // What is wrong with the key itself is told already.
-    let key_is_told = faults.list().iter().any(|fault| fault.key.starts_with("privacy.key"));
-    told.extend(files(&config, key_is_told));
-    if !told.is_empty() {
-        return Err(Failure::input(told.join("\n")));
-    }
-    for warning in warnings(&config) {
+    let Some(config) = config.filter(|_| faults.is_empty()) else {
+        return Err(Failure::input(Finding::lines(&faults).join("\n")));
+    };
+    for warning in warnings {
         writeln!(io::stderr().lock(), "warning: {warning}")?;
     }
     let mut out = io::stdout().lock();
@@ -47,64 +59,83 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line for each file that the configuration names and that is not there or of no use.
-fn files(config: &Config, key_is_told: bool) -> Vec<String> {
-    let mut told = tls::read(config).err().unwrap_or_default();
-    let mut tell = |key: &str, error: &dyn Error| {
-        told.push(format!("{}: {key}: {}", config.file.display(), chain(error)));
+/// The configuration, unless nothing of it can be read, and everything that is wrong.
+fn survey(file: &Path) -> (Option<Config>, Vec<Finding>) {
+    let (config, faults) = match config::survey(file, &config::environment()) {
+        Ok(surveyed) => surveyed,
+        Err(faults) => return (None, faults.findings().collect()),
     };
+    let mut found: Vec<Finding> = faults.findings().collect();
+    found.extend(chains::compile(&config).err().unwrap_or_default());
+    // What is wrong with the key itself is told already.
+    let key_is_told = faults.list().iter().any(|fault| fault.key.starts_with("privacy.key"));
+    found.extend(files(&config, key_is_told));
+    (Some(config), found)
+}
+
+fn print_json(faults: &[Finding], warnings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+    let line = |severity| move |finding| Line { severity, finding };
+    let faults = faults.iter().map(line("fault"));
+    let lines: Vec<Line<'_>> = faults.chain(warnings.iter().map(line("warning"))).collect();
+    serde_json::to_writer_pretty(&mut *out, &lines)?;
+    writeln!(out)
+}
+
+/// Files that the configuration names and that are not there or of no use.
+fn files(config: &Config, key_is_told: bool) -> Vec<Finding> {
+    let mut told = tls::read(config).err().unwrap_or_default();
+    let finding = |key: &str, error: &dyn Error| Finding::of_key(&config.file, key, chain(error));
     if !key_is_told && let Err(error) = privacy_key::check(config) {
         let key = if config.privacy.key_file.is_some() { "key_file" } else { "key" };
-        tell(&format!("privacy.{key}"), &error);
+        told.push(finding(&format!("privacy.{key}"), &error));
     }
     if let Some(path) = &config.privacy.suppression_file
         && let Err(error) = std::fs::read_to_string(path)
     {
-        tell(&format!("privacy.suppression_file {}", path.display()), &error);
+        let value = Some(format!("{:?}", path.display().to_string()));
+        told.push(Finding { value, ..finding("privacy.suppression_file", &error) });
     }
     told
 }
 
-/// A line for each key that is allowed and has no effect beside the others, with why.
-fn warnings(config: &Config) -> Vec<String> {
+/// Keys that are allowed and have no effect beside the others, with why.
+fn warnings(config: &Config) -> Vec<Finding> {
     let mut told = unread_json_paths(config);
     told.extend(idle_blocks(config));
     told.extend(idle_pins(config));
     if config.journal_is_in_lake() {
-        let told_of = "journal.path is in the folder of storage.url: who reads the lake meets files of \
-                       open batches there, and the privacy key if one is made";
-        told.push(told_of.to_owned());
+        let reason = "is in the folder of storage.url: who reads the lake meets files of open batches \
+                      there, and the privacy key if one is made";
+        told.push(("journal.path".to_owned(), reason.to_owned()));
     }
-    told
+    told.into_iter().map(|(key, reason)| Finding::of_key(&config.file, &key, reason)).collect()
 }
 
 /// Aliases that are no names of columns, and sources that there are not.
-fn idle_blocks(config: &Config) -> Vec<String> {
+fn idle_blocks(config: &Config) -> Vec<(String, String)> {
     let mut told = Vec::new();
     for (n, block) in config.unified.iter().enumerate() {
         let spellings = block.aliases.iter().flat_map(|(name, others)| once(name).chain(others));
         for name in spellings.filter(|name| name.bytes().any(|byte| byte.is_ascii_uppercase())) {
-            told.push(format!(
-                "unified[{n}].aliases: no column is called {name:?}: names are in lower case, as \
-                 `keelrow tables` shows them"
-            ));
+            let reason = format!(
+                "no column is called {name:?}: names are in lower case, as `keelrow tables` shows \
+                 them"
+            );
+            told.push((format!("unified[{n}].aliases"), reason));
         }
         for glob in &block.sources {
             let is = |text: &str| glob::matches(glob, text);
             if !config.sources.iter().any(|source| is(&source.name) || is(&source.id)) {
-                told.push(format!("unified[{n}].sources: no source is called {glob:?}"));
+                let reason = format!("no source is called {glob:?}");
+                told.push((format!("unified[{n}].sources"), reason));
             }
         }
     }
     told
 }
 
-/// The tables of the layout whose columns may be pinned, beside those of events.
-const TABLES: [&str; 7] =
-    ["tracks", "identifies", "users", "pages", "screens", "groups", "aliases"];
-
 /// Pins of columns to which the layout gives another type.
-fn idle_pins(config: &Config) -> Vec<String> {
+fn idle_pins(config: &Config) -> Vec<(String, String)> {
     let named = |dialect: &&Dialect| dialect.name() == config.load.dialect;
     let Some(dialect) = Dialect::ALL.iter().find(named) else { return Vec::new() };
     let mut mapper = Mapper::new(*dialect);
@@ -119,7 +150,7 @@ fn idle_pins(config: &Config) -> Vec<String> {
             let fixed = mapper.standard_type(kind, column);
             fixed.filter(|fixed| fixed.label() != pin.r#type.as_str())
         };
-        let mut tables: Vec<&str> = TABLES
+        let mut tables: Vec<&str> = LAYOUT_TABLES
             .into_iter()
             .filter(|table| {
                 glob::matches(&pin.table, table) && others(TableKind::of(table)).is_some()
@@ -129,17 +160,17 @@ fn idle_pins(config: &Config) -> Vec<String> {
             tables.push("tables of events");
         }
         if !tables.is_empty() {
-            told.push(format!(
-                "column[{n}]: {:?} has its type from the layout in {}, where this has no effect",
-                pin.name,
-                tables.join(", ")
-            ));
+            let (name, tables) = (&pin.name, tables.join(", "));
+            let reason = format!(
+                "{name:?} has its type from the layout in {tables}, where this has no effect"
+            );
+            told.push((format!("column[{n}]"), reason));
         }
     }
     told
 }
 
-fn unread_json_paths(config: &Config) -> Vec<String> {
+fn unread_json_paths(config: &Config) -> Vec<(String, String)> {
     let dialect = config.load.dialect;
     let reads = |known: &Dialect| known.name() == dialect && known.takes_json_paths();
     let read = Dialect::ALL.iter().any(reads);
@@ -147,10 +178,11 @@ fn unread_json_paths(config: &Config) -> Vec<String> {
     sources
         .filter(|(_, source)| !read && !source.layout.json_paths.is_empty())
         .map(|(n, _)| {
-            format!(
-                "source[{n}].layout.json_paths is not read with load.dialect = {dialect:?}, as \
-                 RudderStack does not read it there: objects are flattened"
-            )
+            let reason = format!(
+                "is not read with load.dialect = {dialect:?}, as RudderStack does not read it there: \
+                 objects are flattened"
+            );
+            (format!("source[{n}].layout.json_paths"), reason)
         })
         .collect()
 }
@@ -165,12 +197,12 @@ mod tests {
         let text = "[[source]]\nname = \"web\"\nwrite_key = \"k\"\nenvironment = \"prod\"\n\
                     [[unified]]\nname = \"u\"\nsources = [\"we*\", \"nope\"]\n\
                     aliases = { a_b = [\"aB\", \"ab\"] }\n";
-        let file = std::path::Path::new("keelrow.toml");
+        let file = Path::new("keelrow.toml");
         let config = config::parse(text, file, &Environment::default()).unwrap();
-        let told = warnings(&config);
+        let told = Finding::lines(&warnings(&config));
         let starts = [
-            "unified[0].aliases: no column is called \"aB\"",
-            "unified[0].sources: no source is called \"nope\"",
+            "keelrow.toml: unified[0].aliases: no column is called \"aB\"",
+            "keelrow.toml: unified[0].sources: no source is called \"nope\"",
         ];
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told.iter().zip(starts).all(|(told, start)| told.starts_with(start)), "{told:?}");
@@ -187,14 +219,14 @@ mod tests {
             + &pin("order_done", "event", "int")
             + &pin("pages", "event", "int")
             + &pin("user_events", "received_at", "string");
-        let file = std::path::Path::new("keelrow.toml");
+        let file = Path::new("keelrow.toml");
         let config = config::parse(&text, file, &Environment::default()).unwrap();
-        let told = warnings(&config);
+        let told = Finding::lines(&warnings(&config));
         let tables = "tracks, identifies, users, pages, screens, groups, aliases, tables of events";
         let expected = [(1, "received_at", tables), (3, "event", "tables of events")];
         let expected = expected.map(|(n, name, tables)| {
             format!(
-                "column[{n}]: {name:?} has its type from the layout in {tables}, where this has no \
+                "keelrow.toml: column[{n}]: {name:?} has its type from the layout in {tables}, where this has no \
                  effect"
             )
         });
@@ -210,14 +242,15 @@ mod tests {
                  [[source]]\nname = \"b\"\nwrite_key = \"k2\"\nenvironment = \"prod\"\n\
                  layout = {{ json_paths = [\"track.properties.a\"] }}\n"
             );
-            let file = std::path::Path::new("keelrow.toml");
+            let file = Path::new("keelrow.toml");
             let config = config::parse(&text, file, &Environment::default()).unwrap();
-            let told = warnings(&config);
+            let told = Finding::lines(&warnings(&config));
             if ["postgres", "redshift", "snowflake", "bigquery"].contains(&dialect) {
                 assert!(told.is_empty(), "{dialect}: {told:?}");
             } else {
                 assert_eq!(told.len(), 1, "{dialect}");
-                assert!(told[0].starts_with("source[1].layout.json_paths is not read"));
+                let start = "keelrow.toml: source[1].layout.json_paths: is not read";
+                assert!(told[0].starts_with(start), "{told:?}");
             }
         }
     }

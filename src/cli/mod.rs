@@ -203,10 +203,4 @@ impl ConfigFile {
         config::load(&self.config, &config::environment())
             .map_err(|faults| Failure::input(faults.to_string()))
     }
-
-    /// As [`ConfigFile::load`], with what could be read beside the faults.
-    fn survey(&self) -> Result<(config::Config, config::Faults), Failure> {
-        config::survey(&self.config, &config::environment())
-            .map_err(|faults| Failure::input(faults.to_string()))
-    }
 }

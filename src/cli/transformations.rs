@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::transform::{self, Chain, Chains, PackStage, Sender, Stage, Unresolved};
 use super::{Failure, cases, chain};
 use crate::app::{chains, privacy_key, script_limits};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Finding};
 use crate::event::enrich::Fields;
 use crate::event::{Node, Parser, known};
 use crate::ingest;
@@ -54,9 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let pseudonyms = Arc::new(pseudonyms(&config)?);
     let sources = Sources::new(&config.sources);
-    let compiled = chains::compile(&config).map_err(|faults| Failure::input(faults.join("\n")))?;
-    let nobody = chains::compile_names(&config, &[DEFAULT_TRANSFORMS.to_owned()])
-        .map_err(|faults| Failure::input(faults.join("\n")))?;
+    let wrong = |faults: Vec<Finding>| Failure::input(Finding::lines(&faults).join("\n"));
+    let compiled = chains::compile(&config).map_err(wrong)?;
+    let nobody = chains::compile_names(&config, &[DEFAULT_TRANSFORMS.to_owned()]).map_err(wrong)?;
     let limits = script_limits(&config);
     let mut found = Found { sources, compiled, nobody, pseudonyms, limits, made: HashMap::new() };
     let (mut input, mut output) = (io::stdin().lock(), io::BufWriter::new(io::stdout().lock()));
@@ -230,7 +230,8 @@ fn test(config: &Config, paths: &[PathBuf]) -> Result<(), Failure> {
     let (mut passed, mut failures) = (0, Vec::new());
     for file in &files {
         let mut chain = |names: &[String], metadata: &Value| {
-            let chain = chains::compile_names(config, names).map_err(|faults| faults.join("; "))?;
+            let wrong = |faults: Vec<Finding>| Finding::lines(&faults).join("; ");
+            let chain = chains::compile_names(config, names).map_err(wrong)?;
             let text = |key| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
             let told = Told { id: text("sourceId"), name: text("sourceName"), kind: None };
             Ok(stages(&chain, &key, &limits, &told))

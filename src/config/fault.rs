@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -133,30 +135,92 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// The faults as they are told, in the order of the file.
+    pub fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.list.iter().map(|fault| {
+            let (file, line, variable) = match &fault.place {
+                Place::File => (Some(&self.file), None, None),
+                Place::Line(line) => (Some(&self.file), Some(*line), None),
+                Place::Variable(name) => (None, None, Some(name.clone())),
+            };
+            let key = (!fault.key.is_empty()).then(|| fault.key.clone());
+            Finding {
+                file: file.map(|file| file.display().to_string()),
+                line,
+                variable,
+                value: fault.value.clone().filter(|_| key.is_some()),
+                key,
+                reason: fault.problem.to_string(),
+            }
+        })
+    }
+}
+
 impl std::error::Error for Faults {}
 
 impl fmt::Display for Faults {
     /// One line for each fault: `file:line: key = value: what is wrong`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        for (n, fault) in self.list.iter().enumerate() {
-            if n > 0 {
-                writeln!(f)?;
-            }
-            match &fault.place {
-                Place::File => write!(f, "{file}: ")?,
-                Place::Line(line) => write!(f, "{file}:{line}: ")?,
-                Place::Variable(name) => write!(f, "environment variable {name}: ")?,
-            }
-            if !fault.key.is_empty() {
-                write!(f, "{}", fault.key)?;
-                if let Some(value) = &fault.value {
-                    write!(f, " = {value}")?;
-                }
-                write!(f, ": ")?;
-            }
-            write!(f, "{}", fault.problem)?;
+        let lines: Vec<String> = self.findings().map(|finding| finding.to_string()).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Something that is wrong with a configuration or with a file that it names, as it is told to people
+/// (as text, on one line) and to programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The file; none where a variable is to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line in it, from 1, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The environment variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+    /// The path of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The value as written; none for secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Finding {
+    /// What is wrong with what `key` of the configuration in `file` says or names.
+    #[must_use]
+    pub fn of_key(file: &Path, key: &str, reason: String) -> Self {
+        let file = Some(file.display().to_string());
+        Self { file, key: Some(key.to_owned()), reason, ..Self::default() }
+    }
+
+    /// The findings as text, a line each.
+    #[must_use]
+    pub fn lines(findings: &[Self]) -> Vec<String> {
+        findings.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+            write!(f, "{file}{line}: ")?;
         }
-        Ok(())
+        if let Some(name) = &self.variable {
+            write!(f, "environment variable {name}: ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "{key}")?;
+            if let Some(value) = &self.value {
+                write!(f, " = {value}")?;
+            }
+            write!(f, ": ")?;
+        }
+        f.write_str(&self.reason)
     }
 }

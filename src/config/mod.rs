@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use address::{Proxy, PublicUrl, is_authority, is_prefix};
 pub use environment::Environment;
-pub use fault::{Fault, Faults, Place, Problem};
+pub use fault::{Fault, Faults, Finding, Place, Problem};
 pub use options::{
     Admin, Clock, Column, ColumnType, Compression, Config, DIALECTS, Dedup, Http, Journal,
     JournalKind, KeyHash, Kind, Layout, Load, Node, Platform, Privacy, Scripts, Secret, Shutdown,

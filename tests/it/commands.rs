@@ -42,69 +42,6 @@ pub(crate) fn configuration(folder: &Path) -> String {
 }
 
 #[test]
-fn check_tells_all_faults_at_once_and_exits_with_2() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("keelrow.toml");
-    let wrong =
-        configuration(folder.path()).replace("127.0.0.1:0\"\nadmin", "nowhere\"\nadmin").replace(
-            "write_key = \"wk\"",
-            "write_key = \"wk\"\nno_such_key = 1\ntransforms = [\"pii\", \"nope\", \"gone.js\", \"gone.toml\"]",
-        );
-    std::fs::write(&file, wrong).unwrap();
-    let output = run(&["check", "--config", file.to_str().unwrap()], "");
-    let faults = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{faults}");
-    assert!(faults.contains("http.listen") && faults.contains("no_such_key"), "{faults}");
-    for name in ["nope", "gone.js", "gone.toml"] {
-        let place = format!("keelrow.toml: source[0].transforms = {name:?}: ");
-        assert!(faults.contains(&place), "{place}: {faults}");
-    }
-    // What it names beside itself.
-    let files = "[http.tls]\ncertificate = \"x.pem\"\nkey = \"y.pem\"\n\
-                 [privacy]\nkey_file = \"z.key\"\nsuppression_file = \"list.txt\"\n";
-    std::fs::write(folder.path().join("z.key"), "too short").unwrap();
-    std::fs::write(&file, configuration(folder.path()) + files).unwrap();
-    let output = run(&["check", "--config", file.to_str().unwrap()], "");
-    let faults = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{faults}");
-    for key in [
-        "http.tls: cannot read x.pem",
-        "http.tls: cannot read y.pem",
-        "privacy.key_file",
-        "privacy.suppression_file",
-    ] {
-        let line = faults.lines().find(|line| line.contains(key));
-        assert!(line.is_some_and(|line| line.contains("keelrow.toml: ")), "{key}: {faults}");
-    }
-    // A key that is no good is told once, and nothing else of it.
-    for storage in ["lake", "s3://bucket"] {
-        let short = format!("[storage]\nurl = \"{storage}\"\n[privacy]\nkey = \"short\"\n");
-        std::fs::write(&file, short).unwrap();
-        let output = run(&["check", "--config", file.to_str().unwrap()], "");
-        let faults = text(&output.stderr);
-        assert_eq!(faults.matches("privacy.key").count(), 1, "{faults}");
-    }
-    std::fs::write(&file, configuration(folder.path())).unwrap();
-    let output = run(&["check", "--show", "--config", file.to_str().unwrap()], "");
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(!text(&output.stdout).contains("\"wk\""), "a key is shown");
-}
-
-#[test]
-fn shipped_examples_are_right() {
-    for example in ["minimal.toml", "mattermost.toml"] {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
-        let mut command = keelrow();
-        let output = command
-            .args(["check", "--config", file.to_str().unwrap()])
-            .env("WEBAPP_WRITE_KEY", "k")
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(0), "{example}: {}", text(&output.stderr));
-    }
-}
-
-#[test]
 fn a_script_sees_the_type_that_the_path_gives() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keelrow.toml");

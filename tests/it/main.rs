@@ -8,6 +8,7 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod check;
 mod commands;
 mod documents;
 mod fidelity;
