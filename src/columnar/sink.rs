@@ -147,7 +147,7 @@ fn finish(
     tables.taken.clear();
     for (row, cells) in draft.rows() {
         let row_of = tables.row_of(row.table, row.kind, draft.event_table());
-        let targets = tables.targets(row_of, row.kind, names, event.route)?;
+        let targets = tables.targets(row_of, names, event.route)?;
         begin_row(tables, event, row, &targets);
         for mark in cells {
             give(tables, event, draft, *mark, names);
@@ -176,7 +176,7 @@ fn foresee(
 ) -> Result<Option<usize>, Error> {
     for (row, cells) in draft.rows() {
         let row_of = tables.row_of(row.table, row.kind, draft.event_table());
-        let targets = tables.targets(row_of, row.kind, names, event.route)?;
+        let targets = tables.targets(row_of, names, event.route)?;
         tables.look_up(&targets, cells, names);
     }
     tables.bound_stage();

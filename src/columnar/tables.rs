@@ -71,8 +71,9 @@ pub(super) type Others = HashMap<(RouteId, Vec<usize>), Arc<[UnifiedTarget]>>;
 /// What decides where a row goes, besides its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RowOf {
-    /// Its table.
+    /// Its table, and what the row is there: events may be in a table of another kind, too.
     table: TableId,
+    kind: TableKind,
     /// Of `tracks` that of the event's own row, where a block leaves some events out.
     event: Option<TableId>,
 }
@@ -275,13 +276,12 @@ impl Tables {
     pub(super) fn row_of(&self, table: TableId, kind: TableKind, event: Option<TableId>) -> RowOf {
         let asks = kind == TableKind::Tracks
             && self.unified.blocks.iter().any(|block| !block.exclude_events.is_empty());
-        RowOf { table, event: event.filter(|_| asks) }
+        RowOf { table, kind, event: event.filter(|_| asks) }
     }
 
     pub(super) fn targets(
         &mut self,
         row: RowOf,
-        kind: TableKind,
         names: &dyn Names,
         route_id: RouteId,
     ) -> Result<Targets, Error> {
@@ -289,7 +289,7 @@ impl Tables {
             self.wake(&targets)?;
             return Ok(targets);
         }
-        let id = row.table;
+        let RowOf { table: id, kind, .. } = row;
         let route = self.routes.get(route_id.0 as usize).cloned().unwrap_or_default();
         let name = names.table(id).to_ascii_lowercase();
         let home = Home::Schema { schema: route.schema.clone(), table: name.clone() };

@@ -25,7 +25,8 @@ pub(super) fn of<'l>(lake: &'l Lake, unified: &Table) -> Vec<Member<'l>> {
     let dialect = sql::Dialect::of_lake(lake.dialect).unwrap_or(sql::Dialect::Duckdb);
     let mut members = Vec::new();
     for table in lake.tables.iter().filter(|table| table.unified.is_none()) {
-        let kind = TableKind::of(&table.name);
+        let has_event = table.columns.column("event").is_some();
+        let kind = TableKind::of_table(&table.name, has_event);
         let of_schema = lake.routes.iter().filter(|route| route.schema == table.schema);
         let all = of_schema.clone().count();
         let wanted: Vec<&str> = of_schema
@@ -48,7 +49,7 @@ pub(super) fn of<'l>(lake: &'l Lake, unified: &Table) -> Vec<Member<'l>> {
             let column = lake.quoted("context_source_id");
             conditions.push(format!("{column} in ({})", ids.join(", ")));
         }
-        if table.columns.column("event").is_some() {
+        if has_event {
             let event = lake.quoted("event");
             conditions.extend(sql::by_event(dialect, block, (kind, &table.name), &event));
         }

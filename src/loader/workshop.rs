@@ -22,7 +22,7 @@ use crate::warehouse::{Dialect, Layout, Mapper, Origin, Outline, Rejected, Sink,
 
 /// Version of the rules by which records become rows. It goes up with every change that gives
 /// other rows, columns or bytes for the same records and settings.
-pub const MAPPING_VERSION: u32 = 4;
+pub const MAPPING_VERSION: u32 = 5;
 
 /// `context_destination_id` of every row.
 const DESTINATION: &str = "keelrow";

@@ -149,7 +149,10 @@ impl Table {
         schema: &Schema,
     ) -> Self {
         let kind = match origin {
-            Origin::Source => kind_of(name),
+            Origin::Source => {
+                let mut columns = schema.columns.iter();
+                TableKind::of_table(name, columns.any(|column| column.name == "event"))
+            }
             Origin::Unified { .. } => TableKind::Event,
         };
         let label = match origin {
@@ -255,20 +258,4 @@ pub(crate) fn free_name(name: &str, most: usize, taken: &HashSet<String>) -> Str
         number += 1;
     }
     label
-}
-
-fn kind_of(table: &str) -> TableKind {
-    match table {
-        "tracks" => TableKind::Tracks,
-        "identifies" => TableKind::Identifies,
-        "users" => TableKind::Users,
-        "pages" => TableKind::Pages,
-        "screens" => TableKind::Screens,
-        "groups" => TableKind::Groups,
-        "aliases" => TableKind::Aliases,
-        "rudder_identity_merge_rules" => TableKind::MergeRules,
-        "rudder_discards" => TableKind::Discards,
-        "rejected" => TableKind::Rejected,
-        _ => TableKind::Event,
-    }
 }

@@ -206,6 +206,10 @@ pub(crate) fn by_event(
         // The table was asked for by its own name.
         TableKind::Tracks => (wanted, unwanted[0]) = (&[], &[]),
         TableKind::Event if table == OTHER_EVENTS => {}
+        // Rows of the layout's table of that name are there, too.
+        TableKind::Event if TableKind::escaped(table).is_some() => {
+            return vec![format!("{event} is not null")];
+        }
         _ => return Vec::new(),
     }
     let event = format!("lower(coalesce({event}, ''))");

@@ -12,8 +12,8 @@ use super::{Block, CORE, MADE, Unified, glob};
 use crate::clock::Timestamp;
 use crate::record::Route;
 use crate::warehouse::diff::{Column, Table, Tables};
-use crate::warehouse::names::{NameMode, Namer, variant};
-use crate::warehouse::{ColumnType, Dialect, LAYOUT_TABLES, OTHER_EVENTS, OVERFLOW, TableKind};
+use crate::warehouse::names::variant;
+use crate::warehouse::{ColumnType, Dialect, OTHER_EVENTS, OVERFLOW, TableKind};
 
 /// The types whose values have variants; a column of days is the gateway's own.
 const KINDS: [ColumnType; 5] = [
@@ -96,7 +96,8 @@ pub fn forecast(base: &Tables, plan: &Unified, sources: &[Source], terms: Terms)
         if table.generation > 0 {
             continue;
         }
-        let kind = kind_of(short, table, terms.dialect);
+        let has_event = table.columns.iter().any(|column| column.name == "event");
+        let kind = TableKind::of_table(short, has_event);
         let is_fed = sources.iter().any(|source| source.fills(schema, kind));
         if is_fed {
             members.push(Member { schema, name: short, kind, table });
@@ -230,19 +231,6 @@ impl Of<'_> {
             column.is_fed = is_ours || fed.contains(&column.name);
         }
     }
-}
-
-/// What a member table holds. A dialect may escape the name of a table of the layout, as BigQuery
-/// does that of `groups`, and events of that name come to the same table.
-fn kind_of(name: &str, table: &Table, dialect: Dialect) -> TableKind {
-    let kind = TableKind::of(name);
-    let has_events = || table.columns.iter().any(|column| column.name == "event_text");
-    if kind != TableKind::Event || has_events() {
-        return kind;
-    }
-    let namer = Namer::new(dialect);
-    let is_its = |layout: &&str| namer.standard(layout, NameMode::default()) == name;
-    LAYOUT_TABLES.iter().copied().find(is_its).map_or(kind, TableKind::of)
 }
 
 fn core() -> Vec<Column> {

@@ -98,6 +98,21 @@ impl TableKind {
             _ => Self::Event,
         }
     }
+
+    /// As [`TableKind::of`], where events may be in a table of another kind: a dialect that escapes the
+    /// name of a table of the layout, as BigQuery does that of `groups`, has the events of that name in
+    /// the same one. `has_event` tells whether the table has a column `event`.
+    #[must_use]
+    pub fn of_table(name: &str, has_event: bool) -> Self {
+        Self::escaped(name).filter(|_| !has_event).unwrap_or_else(|| Self::of(name))
+    }
+
+    /// What else a table may hold besides events, if its name is that of a table of the layout with an
+    /// underscore before it.
+    #[must_use]
+    pub fn escaped(name: &str) -> Option<Self> {
+        name.strip_prefix('_').filter(|name| LAYOUT_TABLES.contains(name)).map(Self::of)
+    }
 }
 
 /// The logical type of a column.

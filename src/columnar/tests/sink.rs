@@ -321,7 +321,7 @@ fn very_many_event_names_end_the_range() {
     for number in 0..65_536 {
         assert!(!bench.tables.relieve(u64::MAX).unwrap(), "{number}");
         let row = bench.tables.row_of(TableId(number), TableKind::Event, None);
-        bench.tables.targets(row, TableKind::Event, &Crowd, route).unwrap();
+        bench.tables.targets(row, &Crowd, route).unwrap();
     }
     assert!(bench.tables.relieve(u64::MAX).unwrap());
 }

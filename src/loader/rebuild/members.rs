@@ -52,6 +52,10 @@ struct Member {
     event: Option<usize>,
     /// Its rows are of events that have no table of their own: each row's name decides.
     is_other: bool,
+    /// What its rows without the name of an event are, where it may hold rows of both sorts.
+    beside: Option<TableKind>,
+    /// Set if only its rows with the name of an event, or only those without, are wanted.
+    has_event: Option<bool>,
     chunk: Option<Chunk>,
     row: usize,
 }
@@ -130,7 +134,7 @@ impl Members<'_> {
         let mut routes = HashMap::new();
         while let Some(Reverse((_, at))) = heads.pop() {
             let Some(member) = members.get_mut(at) else { continue };
-            let is_taken = member.kind == TableKind::Event
+            let is_taken = member.row_kind() == TableKind::Event
                 && tracks.contains(&(member.schema.clone(), member.id().to_owned()));
             if !is_taken && self.wants_row(member) {
                 let route = self.route(member, tables, &mut routes);
@@ -155,6 +159,9 @@ impl Members<'_> {
 
     /// Whether a row of a file that was opened belongs to the table.
     fn wants_row(&self, member: &Member) -> bool {
+        if member.has_event == Some(member.text(member.event).is_empty()) {
+            return false;
+        }
         if member.kind == TableKind::Tracks {
             return !self.block.excludes_event(member.text(member.event));
         }
@@ -192,9 +199,14 @@ impl Members<'_> {
         let is_second =
             kind == TableKind::Users && self.wants(schema, TableKind::Identifies, "identifies");
         let is_other = table == OTHER_EVENTS;
-        if is_second || !(is_other || self.wants(schema, kind, table)) {
+        let is_wanted = is_other || self.wants(schema, kind, table);
+        let beside = TableKind::escaped(table);
+        let are_others_wanted =
+            beside.map_or(is_wanted, |beside| self.wants(schema, beside, table));
+        if is_second || !(is_wanted || are_others_wanted) {
             return Ok(None);
         }
+        let has_event = (is_wanted != are_others_wanted).then_some(is_wanted);
         let reader = self.reader(file, |_| true)?;
         let at = |name: &str| reader.columns().iter().position(|(column, _)| column == name);
         let all = || reader.columns().iter().map(|(name, _)| name.as_str());
@@ -220,6 +232,8 @@ impl Members<'_> {
             event_text: at("event_text"),
             event: at("event"),
             is_other,
+            beside,
+            has_event,
             reader,
             chunk: None,
             row: 0,
@@ -370,9 +384,13 @@ impl Member {
         }))
     }
 
+    fn row_kind(&self) -> TableKind {
+        self.beside.filter(|_| self.text(self.event).is_empty()).unwrap_or(self.kind)
+    }
+
     /// The event's type in lower case. Only rows of `extract` events lack the event's text.
     fn event_type(&self) -> &'static str {
-        match self.kind {
+        match self.row_kind() {
             TableKind::Event if self.text(self.event_text).is_empty() => "extract",
             TableKind::Event | TableKind::Tracks => "track",
             TableKind::Identifies | TableKind::Users => "identify",
@@ -393,7 +411,7 @@ impl Member {
             received_at: self.arrival(),
             leaves: &leaves,
         });
-        sink.row(names, self.table, self.kind);
+        sink.row(names, self.table, self.row_kind());
         let mut spelled = String::new();
         for (at, column) in self.columns.iter().enumerate() {
             let Some(value) = chunk.value(at, self.row) else { continue };

@@ -188,6 +188,42 @@ fn events_without_a_table_of_their_own_are_rebuilt_by_their_names() {
 }
 
 #[test]
+fn groups_and_events_of_that_name_are_told_apart_in_one_table() {
+    fn lake(generation: u32) -> Settings {
+        Settings { dialect: "bigquery".into(), ..settings(generation) }
+    }
+    fn with_groups(generation: u32) -> Settings {
+        let mut settings = lake(generation);
+        settings.unified[0].include_tables = vec!["_groups".into()];
+        settings
+    }
+    let only_events = vec![Some("groups"); 2];
+    let all = vec![None, None, Some("groups"), Some("groups")];
+    for (settings, expected) in
+        [(lake as fn(u32) -> Settings, only_events), (with_groups as fn(u32) -> Settings, all)]
+    {
+        let mut world = World::new();
+        world.settings = Some(settings(1));
+        for (key, text) in [
+            (1, r#"{"type":"group","groupId":"g1","traits":{"plan":"free"}}"#),
+            (2, r#"{"type":"track","event":"groups","properties":{"plan":"paid"}}"#),
+            (3, r#"{"type":"group","groupId":"g2","traits":{"plan":"free"}}"#),
+            (4, r#"{"type":"track","event":"groups","properties":{"plan":"paid"}}"#),
+        ] {
+            world.send(&event(key, text));
+        }
+        drain(&mut world.loader()).unwrap();
+        run(&world, &settings(2)).unwrap();
+        let (live, rebuilt) = (table(&world, 1), table(&world, 2));
+        assert_eq!(live.0.symmetric_difference(&rebuilt.0).collect::<Vec<_>>(), Vec::<&Row>::new());
+        let events = live.0.iter().map(|row| row.get("event_text").map(String::as_str));
+        let mut events: Vec<Option<&str>> = events.collect();
+        events.sort_unstable();
+        assert_eq!(events, expected);
+    }
+}
+
+#[test]
 fn batches_that_filled_it_live_are_left_to_the_loader() {
     let mut world = filled();
     world.settings = Some(settings(2));
