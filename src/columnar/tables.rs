@@ -329,6 +329,8 @@ impl Tables {
             self.unified_targets(&route, &wanted, &name)?
         };
         let targets = Targets { table, unified, discards };
+        // What is known of others may be of a batch before.
+        self.wake(&targets)?;
         self.targets.insert((route_id, row), targets.clone());
         Ok(targets)
     }

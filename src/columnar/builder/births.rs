@@ -22,8 +22,9 @@ impl TableBuilder {
         files: Box<dyn Files>,
     ) -> Option<Box<dyn Files>> {
         let is_its = Arc::ptr_eq(&self.schema, schema) || self.schema.columns == schema.columns;
-        // One that got no row may have columns that no file has.
-        if !is_its || self.columns.len() != schema.columns.len() {
+        // One that got no row may have columns that no file has; none may bring rows with it.
+        let is_empty = self.row == 0 && self.staged.is_empty();
+        if !is_its || !is_empty || self.columns.len() != schema.columns.len() {
             return Some(files);
         }
         (self.settings, self.files) = (settings, files);

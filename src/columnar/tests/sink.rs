@@ -396,6 +396,28 @@ fn a_name_that_had_no_table_may_have_one_in_the_next_batch() {
 }
 
 #[test]
+fn what_has_no_table_of_its_own_opens_the_unified_one_in_each_batch() {
+    let mut bench = Bench::new(vec![Block::named("user_events")]);
+    let mut room = Room::default();
+    let route = route("prod", "webapp", "web");
+    let done: Cells<'_> = &[("id", text("m1"), "m1"), ("event", text("done"), "done")];
+    for _ in 0..2 {
+        let unified = Arc::clone(&bench.tables.unified);
+        bench.lake = Lake::default();
+        let open = Full(bench.lake.clone(), true);
+        bench.tables = Tables::new(settings(), unified, Box::new(open)).in_room(room);
+        // So that it is asked once where the row goes.
+        bench.tables.shapes.know_none();
+        bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
+        let unified = Arc::clone(&bench.tables.unified);
+        let next = Tables::new(settings(), unified, Box::new(Lake::default()));
+        room = std::mem::replace(&mut bench.tables, next).finish_and_clear().unwrap().1;
+        assert_eq!(bench.lake.rows(&schema_home("webapp_prod", "other_events")).len(), 1);
+        assert_eq!(bench.lake.rows(&unified_home("prod", "user_events")).len(), 1);
+    }
+}
+
+#[test]
 fn new_ids_in_a_room_that_forgot_the_old_ones_find_the_same_columns() {
     let mut bench = Bench::new(Vec::new());
     let route = route("prod", "webapp", "web");
