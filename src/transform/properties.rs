@@ -122,6 +122,17 @@ fn events() -> impl Strategy<Value = String> {
         .prop_map(|members| Json::Object(members.into_iter().collect()).to_string())
 }
 
+#[test]
+fn the_beginning_of_a_pseudonym_is_none_and_ends_nothing() {
+    let whole = format!("h1234567890_{}", "0123456789abcdef".repeat(2));
+    let under = |text: &str| apply(&serde_json::json!({"email": text}).to_string());
+    for end in 1..whole.len() {
+        let (cut, out) = (&whole[..end], under(&whole[..end]));
+        assert!(!out.contains(&format!("{cut:?}")), "{out} is kept");
+    }
+    assert!(under(&whole).contains(&whole));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 

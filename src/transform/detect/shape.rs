@@ -82,7 +82,7 @@ pub(in crate::transform) fn is_pseudonym(bytes: &[u8]) -> bool {
     let id = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let hash = rest.get(id + 1..).unwrap_or_default();
     (1..=10).contains(&id)
-        && rest[id] == b'_'
+        && rest.get(id) == Some(&b'_')
         && hash.len() == 32
         && hash
             .iter()
