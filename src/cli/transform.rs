@@ -1,7 +1,8 @@
 //! `keelrow transform`: a source's transformations over JSON lines, and nothing else of the gateway.
 //!
-//! One line out for each line in; a blank one stays blank. Knows the shapes of lines and the order of stages; where a write
-//! key leads and how a script runs comes from the caller through [`Chains`] and [`Stage`].
+//! One line out for each line in; a blank one stays blank. Knows the shapes of lines and the order of
+//! stages; where a write key leads and how a script runs comes from the caller through [`Chains`] and
+//! [`Stage`].
 
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;

@@ -277,9 +277,11 @@ fn sources(
 ) -> Option<Box<[Source]>> {
     let source = |value: &Value| {
         let Some(token) = value.token() else {
+            if value.kind != Kind::Text {
+                return None;
+            }
             let text = std::str::from_utf8(draft.text(value, texts)).ok()?.to_owned();
-            let is_text = value.kind == Kind::Text;
-            return is_text.then(|| Source::Constant(constants.place(&text, texts)));
+            return Some(Source::Constant(constants.place(&text, texts)));
         };
         let text = draft.text(value, texts);
         let at = *of_token.get(token as usize).filter(|at| **at != u32::MAX)?;

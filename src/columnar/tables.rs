@@ -285,10 +285,25 @@ impl Tables {
         names: &dyn Names,
         route_id: RouteId,
     ) -> Result<Targets, Error> {
-        if let Some(targets) = self.targets.get(&(route_id, row)).cloned() {
-            self.wake(&targets)?;
-            return Ok(targets);
-        }
+        let targets = match self.targets.get(&(route_id, row)) {
+            Some(known) => known.clone(),
+            None => {
+                let new = self.new_targets(row, names, route_id)?;
+                self.targets.insert((route_id, row), new.clone());
+                new
+            }
+        };
+        // What is known, also of those without a table of their own, may be of a batch before.
+        self.wake(&targets)?;
+        Ok(targets)
+    }
+
+    fn new_targets(
+        &mut self,
+        row: RowOf,
+        names: &dyn Names,
+        route_id: RouteId,
+    ) -> Result<Targets, Error> {
         let RowOf { table: id, kind, .. } = row;
         let route = self.routes.get(route_id.0 as usize).cloned().unwrap_or_default();
         let name = names.table(id).to_ascii_lowercase();
@@ -328,11 +343,7 @@ impl Tables {
         } else {
             self.unified_targets(&route, &wanted, &name)?
         };
-        let targets = Targets { table, unified, discards };
-        // What is known of others may be of a batch before.
-        self.wake(&targets)?;
-        self.targets.insert((route_id, row), targets.clone());
-        Ok(targets)
+        Ok(Targets { table, unified, discards })
     }
 
     /// Looks up where the columns of these cells are, as far as they are there.

@@ -66,6 +66,14 @@ async fn fill(gateway: &Gateway) {
     gateway.post("/v1/batch", "wk", mixed).await;
 }
 
+/// A gateway whose events are in the lake.
+async fn loaded(folder: &Path) -> Gateway {
+    let gateway = Gateway::start(folder, SOURCES).await;
+    fill(&gateway).await;
+    gateway.flush().await;
+    gateway
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_is_verified_and_shown_beside_the_gateway() {
     rustls::crypto::ring::default_provider().install_default().ok();
@@ -145,9 +153,7 @@ async fn damage_to_what_is_loaded_is_no_alarm() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path());
-    let gateway = Gateway::start(folder.path(), SOURCES).await;
-    fill(&gateway).await;
-    gateway.flush().await;
+    let gateway = loaded(folder.path()).await;
     gateway.stop().await;
     let (segment, at) = find(&folder.path().join("journal"), b"secret-m-2");
     let mut bytes = std::fs::read(&segment).unwrap();
@@ -169,9 +175,7 @@ async fn damage_to_what_is_loaded_is_no_alarm() {
 async fn a_journal_that_is_removed_under_the_gateway_loses_nothing() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();
-    let gateway = Gateway::start(folder.path(), SOURCES).await;
-    fill(&gateway).await;
-    gateway.flush().await;
+    let gateway = loaded(folder.path()).await;
     let event = r#"{"userId":"u","event":"e","messageId":"m-6"}"#;
     gateway.post("/v1/track", "wk", event).await;
     // Under its own name the gateway may add a segment while it is being removed.
@@ -207,9 +211,7 @@ async fn a_journal_that_is_removed_under_the_gateway_loses_nothing() {
 async fn a_loader_that_stops_at_the_start_leaves_the_books_to_be_seen() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();
-    let gateway = Gateway::start(folder.path(), SOURCES).await;
-    fill(&gateway).await;
-    gateway.flush().await;
+    let gateway = loaded(folder.path()).await;
     gateway.stop().await;
     let lake = folder.path().join("lake");
     let kept = folder.path().join("kept");
@@ -247,9 +249,7 @@ async fn a_replay_verifies_restores_and_writes_elsewhere() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path());
-    let gateway = Gateway::start(folder.path(), SOURCES).await;
-    fill(&gateway).await;
-    gateway.flush().await;
+    let gateway = loaded(folder.path()).await;
     let replay = ["replay", "--from", "1", "--to", "1", "--json", "--config", &file];
     let beside = run(&replay, "");
     assert_eq!(beside.status.code(), Some(75), "{}", text(&beside.stderr));

@@ -1,6 +1,7 @@
 //! What is written is read back with the Parquet library: cuts against rewrites, values against the
 //! cells they came from.
 
+mod batches;
 mod properties;
 mod routing;
 mod shapes;

@@ -9,7 +9,7 @@ use crate::warehouse::{ColumnId, ColumnType, Names, Sink as _, TableId};
 
 /// Interns names for the test.
 #[derive(Default)]
-struct Interned(std::cell::RefCell<Vec<&'static str>>);
+pub(super) struct Interned(std::cell::RefCell<Vec<&'static str>>);
 
 impl Interned {
     fn id(&self, name: &'static str) -> u32 {
@@ -33,7 +33,7 @@ impl Names for Interned {
 }
 
 #[derive(Clone, Default)]
-struct Lake(Arc<Mutex<BTreeMap<Home, Memory>>>);
+pub(super) struct Lake(Arc<Mutex<BTreeMap<Home, Memory>>>);
 
 impl Open for Lake {
     fn open(
@@ -55,22 +55,22 @@ impl Open for Lake {
 }
 
 impl Lake {
-    fn rows(&self, home: &Home) -> Vec<BTreeMap<String, Value>> {
+    pub(super) fn rows(&self, home: &Home) -> Vec<BTreeMap<String, Value>> {
         let files = self.0.lock().unwrap().get(home).unwrap().files();
         files.iter().flat_map(|file| rows_of(file)).collect()
     }
 }
 
-type Cells<'a> = &'a [(&'static str, Scalar<'a>, &'a str)];
+pub(super) type Cells<'a> = &'a [(&'static str, Scalar<'a>, &'a str)];
 
-struct Bench {
+pub(super) struct Bench {
     names: Interned,
-    lake: Lake,
-    tables: Tables,
+    pub(super) lake: Lake,
+    pub(super) tables: Tables,
 }
 
 impl Bench {
-    fn new(blocks: Vec<Block>) -> Self {
+    pub(super) fn new(blocks: Vec<Block>) -> Self {
         let lake = Lake::default();
         let escaped = vec![("_timestamp".to_owned(), "timestamp".to_owned())];
         let unified = Arc::new(Unified::new(blocks, escaped));
@@ -78,7 +78,7 @@ impl Bench {
         Self { names: Interned::default(), lake, tables }
     }
 
-    fn event(
+    pub(super) fn event(
         &mut self,
         route: &Route,
         event_type: &str,
@@ -102,7 +102,7 @@ impl Bench {
     }
 }
 
-fn route(environment: &str, source: &str, platform: &str) -> Route {
+pub(super) fn route(environment: &str, source: &str, platform: &str) -> Route {
     Route {
         source_id: format!("{source}_{environment}"),
         source_name: source.to_owned(),
@@ -112,11 +112,11 @@ fn route(environment: &str, source: &str, platform: &str) -> Route {
     }
 }
 
-fn schema_home(schema: &str, table: &str) -> Home {
+pub(super) fn schema_home(schema: &str, table: &str) -> Home {
     Home::Schema { schema: schema.to_owned(), table: table.to_owned() }
 }
 
-fn unified_home(environment: &str, name: &str) -> Home {
+pub(super) fn unified_home(environment: &str, name: &str) -> Home {
     let (environment, name) = (environment.to_owned(), name.to_owned());
     Home::Unified { environment, name, generation: 1 }
 }
@@ -163,7 +163,7 @@ fn an_event_without_a_table_of_its_own_is_with_the_others_and_in_the_unified_tab
     );
 }
 
-fn text(text: &str) -> Scalar<'_> {
+pub(super) fn text(text: &str) -> Scalar<'_> {
     Scalar::Text(text)
 }
 
@@ -356,88 +356,6 @@ fn a_table_that_cannot_be_opened_fails_the_event() {
     let rows = [("broken", TableKind::Event, &[("id", text("m"), "m")][..])];
     let error = bench.event(&route("prod", "webapp", "web"), "track", &rows).unwrap_err();
     assert_eq!(error.to_string(), "cannot open table broken");
-}
-
-/// A lake that takes no further tables for events, or does.
-struct Full(Lake, bool);
-
-impl Open for Full {
-    fn open(
-        &mut self,
-        home: &Home,
-    ) -> Result<(Plan, Box<dyn Files>), Box<dyn std::error::Error + Send + Sync>> {
-        self.0.open(home)
-    }
-
-    fn admits(&mut self, _: &Home) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(!self.1)
-    }
-}
-
-#[test]
-fn a_name_that_had_no_table_may_have_one_in_the_next_batch() {
-    let mut bench = Bench::new(Vec::new());
-    let mut room = Room::default();
-    let route = route("prod", "webapp", "web");
-    let done: Cells<'_> = &[("id", text("m1"), "m1"), ("event", text("done"), "done")];
-    for (is_full, table) in [(true, "other_events"), (false, "done")] {
-        let unified = Arc::clone(&bench.tables.unified);
-        bench.lake = Lake::default();
-        let open = Full(bench.lake.clone(), is_full);
-        bench.tables = Tables::new(settings(), unified, Box::new(open)).in_room(room);
-        for _ in 0..2 {
-            bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
-        }
-        let unified = Arc::clone(&bench.tables.unified);
-        let next = Tables::new(settings(), unified, Box::new(Lake::default()));
-        room = std::mem::replace(&mut bench.tables, next).finish_and_clear().unwrap().1;
-        assert_eq!(bench.lake.rows(&schema_home("webapp_prod", table)).len(), 2);
-    }
-}
-
-#[test]
-fn what_has_no_table_of_its_own_opens_the_unified_one_in_each_batch() {
-    let mut bench = Bench::new(vec![Block::named("user_events")]);
-    let mut room = Room::default();
-    let route = route("prod", "webapp", "web");
-    let done: Cells<'_> = &[("id", text("m1"), "m1"), ("event", text("done"), "done")];
-    for _ in 0..2 {
-        let unified = Arc::clone(&bench.tables.unified);
-        bench.lake = Lake::default();
-        let open = Full(bench.lake.clone(), true);
-        bench.tables = Tables::new(settings(), unified, Box::new(open)).in_room(room);
-        // So that it is asked once where the row goes.
-        bench.tables.shapes.know_none();
-        bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
-        let unified = Arc::clone(&bench.tables.unified);
-        let next = Tables::new(settings(), unified, Box::new(Lake::default()));
-        room = std::mem::replace(&mut bench.tables, next).finish_and_clear().unwrap().1;
-        assert_eq!(bench.lake.rows(&schema_home("webapp_prod", "other_events")).len(), 1);
-        assert_eq!(bench.lake.rows(&unified_home("prod", "user_events")).len(), 1);
-    }
-}
-
-#[test]
-fn new_ids_in_a_room_that_forgot_the_old_ones_find_the_same_columns() {
-    let mut bench = Bench::new(Vec::new());
-    let route = route("prod", "webapp", "web");
-    let done: Cells<'_> = &[("id", text("m1"), "m1"), ("price", Scalar::Int(1), "1")];
-    bench.event(&route, "track", &[("done", TableKind::Event, done)]).unwrap();
-    let (_, mut room) = bench.tables.finish_and_clear().unwrap();
-    room.forget();
-    let mut bench = Bench::new(Vec::new());
-    bench.tables = bench.tables.in_room(room);
-    let other: Cells<'_> = &[("price", Scalar::Int(2), "2"), ("id", text("m2"), "m2")];
-    for _ in 0..3 {
-        bench.event(&route, "track", &[("done", TableKind::Event, other)]).unwrap();
-    }
-    bench.tables.finish().unwrap();
-    for home in [schema_home("webapp_prod", "done"), unified_home("prod", "user_events")] {
-        for row in bench.lake.rows(&home) {
-            assert_eq!(row["id"], Value::Text("m2".into()));
-            assert_eq!(row["price"], Value::Int(2));
-        }
-    }
 }
 
 #[test]
