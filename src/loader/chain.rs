@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::Error;
 use super::books::Books;
 use super::note::{self, Note};
+use crate::clock::Timestamp;
 use crate::storage::Store;
 use crate::storage::keys::{Hour, Number, Part};
 use crate::storage::manifest::{Manifest, checksum};
@@ -47,6 +48,8 @@ pub(super) struct Chain {
     pub(super) books: Books,
     /// The last batch that was noted; 0 where there was no note.
     noted: Number,
+    /// By which the table of repeats had aged, as far as it was noted.
+    pub(super) time: Option<Timestamp>,
     note: PathBuf,
 }
 
@@ -63,9 +66,10 @@ impl Chain {
                 return Err(Error::ChainMissing { writer, number });
             }
             let (books, noted) = (Books::default(), Number(0));
-            return Ok(Self { writer, last: None, books, noted, note: path });
+            return Ok(Self { writer, last: None, books, noted, time: None, note: path });
         };
         let noted_number = noted.as_ref().map_or(Number(0), |noted| noted.number);
+        let time = noted.as_ref().and_then(Note::time);
         let mut books = Books::default();
         // The first batch may be committed and its note not written yet.
         let nothing = || (manifest.number.0 <= READ_MAX).then(|| (Number(0), BTreeMap::new()));
@@ -85,7 +89,7 @@ impl Chain {
             }
         }
         let last = Some(Last::of(&manifest, &bytes));
-        Ok(Self { writer, last, books, noted: noted_number, note: path })
+        Ok(Self { writer, last, books, noted: noted_number, time, note: path })
     }
 
     /// The batches that were committed and, at the start, not noted here, the last one first.
@@ -99,12 +103,12 @@ impl Chain {
         self.last.as_ref().map_or(Number::FIRST, |last| last.number.next())
     }
 
-    /// Goes on to a batch that was just committed, and notes it.
-    pub(super) fn advance(&mut self, manifest: &Manifest, bytes: &[u8]) {
+    /// Goes on to a batch that was just committed, and notes it with the `time` that is believed.
+    pub(super) fn advance(&mut self, manifest: &Manifest, bytes: &[u8], time: Timestamp) {
         self.last = Some(Last::of(manifest, bytes));
         self.books.add(&Books::from_sources(manifest.sources.clone()));
         let at = (manifest.number, manifest.journal.to);
-        let note = Note::new(self.writer.to_string(), at, self.books.sources().clone());
+        let note = Note::new(self.writer.to_string(), at, self.books.sources().clone(), time);
         // Without the note the next start reads a few manifests more.
         if let Err(error) = note::write(&self.note, &note) {
             tracing::warn!(%error, path = %self.note.display(), "cannot note the last batch");

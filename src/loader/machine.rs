@@ -357,7 +357,7 @@ impl Loader {
         if let Err(error) = recovered.desk.dedup.commit(manifest.number) {
             tracing::warn!(%error, "entries of old batches stay on disk");
         }
-        recovered.chain.advance(manifest, bytes);
+        recovered.chain.advance(manifest, bytes, recovered.desk.dedup.time());
         self.services.journal.trim(Position::new(manifest.journal.to));
         self.clear_work();
         tracing::info!(
@@ -380,10 +380,11 @@ impl Loader {
         let chain = Chain::find(store, writer, note::path(&self.options.folder))?;
         let last = chain.last.as_ref().map(|last| last.number);
         let (now, elapsed) = (self.services.clock.now(), self.services.clock.elapsed());
+        // How long nothing ran is told by the wall clock alone, which is doubted as while it ran.
+        let mut pace = Pace::new(chain.time.unwrap_or(now).min(now), elapsed);
+        let time = pace.time(now, elapsed);
         let folder = self.options.folder.join("dedup");
-        let dedup = Dedup::open(folder, self.options.dedup, last, now).map_err(Error::Dedup)?;
-        // How long nothing ran is told by the wall clock alone.
-        let pace = Pace::new(dedup.newest().map_or(now, |newest| newest.min(now)), elapsed);
+        let dedup = Dedup::open(folder, self.options.dedup, last, time).map_err(Error::Dedup)?;
         let registry = Registry::new(store.clone());
         let mut desk = Desk { dedup, registry, routes: HashMap::default() };
         self.clear_work();

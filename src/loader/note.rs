@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::status::Report;
+use crate::clock::Timestamp;
 use crate::journal::Position;
 use crate::storage::keys::Number;
 use crate::storage::manifest::Counts;
@@ -33,6 +34,9 @@ pub(super) struct Note {
     /// The first journal position after it; the first programs did not say.
     #[serde(default)]
     to: Option<u64>,
+    /// The time by which the table of repeats had aged, in microseconds; the first programs did not say.
+    #[serde(default)]
+    time: Option<i64>,
 }
 
 /// The note in the loader's folder.
@@ -55,12 +59,19 @@ pub fn loaded_to(folder: &Path, writer: &str) -> Position {
 }
 
 impl Note {
-    pub(super) const fn new(
+    pub(super) fn new(
         writer: String,
         (number, to): (Number, u64),
         sources: BTreeMap<String, Counts>,
+        time: Timestamp,
     ) -> Self {
-        Self { format: FORMAT, number, sources, writer: Some(writer), to: Some(to) }
+        let (writer, to, time) = (Some(writer), Some(to), Some(time.micros()));
+        Self { format: FORMAT, number, sources, writer, to, time }
+    }
+
+    /// The time by which the table of repeats had aged, if it says so.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        self.time.map(Timestamp::from_micros)
     }
 }
 
@@ -103,8 +114,11 @@ mod tests {
             (folder.path().join("loader"), Counts { received: 3, ..Counts::default() });
         assert_eq!(noted(&folder, "node-1"), None);
         let books = BTreeMap::from([("web".to_owned(), counts)]);
-        let note = Note::new("node-1".into(), (Number(7), 40), books.clone());
+        let note =
+            Note::new("node-1".into(), (Number(7), 40), books.clone(), Timestamp::from_micros(5));
         write(&path(&folder), &note).unwrap();
+        let time = read(&path(&folder), "node-1").unwrap().unwrap().time();
+        assert_eq!(time, Some(Timestamp::from_micros(5)));
         let report = noted(&folder, "node-1").unwrap();
         assert_eq!(
             (report.number, report.committed_to, report.books),
@@ -121,6 +135,7 @@ mod tests {
         fs::write(&path, r#"{"format":1,"number":7,"sources":{"web":{"received":3}}}"#).unwrap();
         let note = read(&path, "node-1").unwrap().unwrap();
         assert_eq!((note.number, note.sources["web"].received), (Number(7), 3));
+        assert_eq!(note.time(), None);
         assert_eq!(noted(folder.path(), "node-1"), None, "it does not say how far");
     }
 }

@@ -222,6 +222,12 @@ impl Dedup {
         self.time = time;
     }
 
+    /// The time that was told last.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
     /// Lets the batches leave whose window is over when the open batch begins, at `at`: the last commit,
     /// which lets them leave otherwise, may be long ago.
     fn expire(&mut self, at: Timestamp) {
