@@ -98,13 +98,18 @@ pub(crate) fn read(path: &Path, mut each: impl FnMut(Line)) -> anyhow::Result<Op
     let mut end = None;
     let file = File::open(path).with_context(|| format!("open {}", path.display()));
     let file = file.map_err(misuse)?;
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("read {}", path.display()))?;
-        let at = || format!("{} line {}", path.display(), number + 1);
+    let mut lines = BufReader::new(file);
+    let mut line = String::new();
+    for number in 1_u64.. {
+        line.clear();
+        lines.read_line(&mut line).with_context(|| format!("read {}", path.display()))?;
+        // What has no end was being written when the writer died.
+        let Some(line) = line.strip_suffix('\n') else { break };
+        let at = || format!("{} line {number}", path.display());
         if line.starts_with(r#"{"end""#) {
-            end = Some(serde_json::from_str::<Last>(&line).with_context(at)?.end);
+            end = Some(serde_json::from_str::<Last>(line).with_context(at)?.end);
         } else {
-            each(serde_json::from_str(&line).with_context(at)?);
+            each(serde_json::from_str(line).with_context(at)?);
         }
     }
     Ok(end)
@@ -130,7 +135,14 @@ mod tests {
             [(Outcome::Acknowledged, "a,b".to_owned()), (Outcome::Unknown, "c".to_owned())];
         assert_eq!(seen, expected);
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.lines().next().unwrap()).unwrap();
-        assert_eq!(read(&path, |_| {}).unwrap(), None, "its writer died");
+        let first = text.lines().next().unwrap();
+        for cut in ["", &format!("{first}\n"), &format!("{first}\n{}", first.get(..9).unwrap())] {
+            std::fs::write(&path, cut).unwrap();
+            let mut seen = 0;
+            assert_eq!(read(&path, |_| seen += 1).unwrap(), None, "its writer died");
+            assert_eq!(seen, cut.lines().count().min(1), "{cut}");
+        }
+        std::fs::write(&path, "{}\n").unwrap();
+        read(&path, |_| {}).unwrap_err();
     }
 }
