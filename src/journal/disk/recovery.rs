@@ -48,7 +48,12 @@ pub(super) fn recover(
         index.spares.push((to, bytes));
     }
     for &sequence in &folder.misfits {
-        let (from, to) = (Name::Segment(sequence).path(path), Name::Stray(sequence).path(path));
+        let from = Name::Segment(sequence).path(path);
+        let mut to = Name::Stray(sequence).path(path);
+        if folder.strays.iter().any(|(kept, _)| *kept == to) {
+            to = Name::Stray(index.next_sequence).path(path);
+            index.next_sequence += 1;
+        }
         rename(&**files, &from, &to)?;
         tracing::error!(
             from = %from.display(),

@@ -387,8 +387,17 @@ fn a_file_of_records_that_fits_nowhere_is_kept() {
             copy.reopen();
         }
     }
-    assert_eq!(copy.disk.bytes(stray), Some(copied));
+    assert_eq!(copy.disk.bytes(stray).as_ref(), Some(&copied));
     assert_eq!(verify(&copy.disk, Path::new("/journal")).unwrap().kept_aside.0, 1);
+    // A second one under the same name is kept beside it.
+    copy.kill();
+    let other = bed.disk.bytes(&paths[2]).unwrap();
+    copy.disk.put(Path::new("/journal/segment-00000000000000000042"), &other);
+    copy.open().unwrap();
+    assert_eq!(verify(&copy.disk, Path::new("/journal")).unwrap().kept_aside.0, 2);
+    let kept =
+        |bytes: &[u8]| copy.disk.paths().iter().any(|path| copy.disk.bytes(path).unwrap() == bytes);
+    assert!(kept(&copied) && kept(&other));
 }
 
 #[test]
