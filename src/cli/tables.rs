@@ -79,11 +79,10 @@ fn warnings(tables: &[Table], columns_max: usize, tables_max: u32) -> Vec<String
                  to _overflow"
             ));
         }
-        let is_event = TableKind::of(name) == TableKind::Event && name != OTHER_EVENTS;
         if table.folder.starts_with("unified/") {
             continue;
         }
-        *schemas.entry(schema).or_default() += usize::from(is_event);
+        *schemas.entry(schema).or_default() += usize::from(TableKind::is_counted(name));
     }
     let tables_max = usize::try_from(tables_max).unwrap_or(usize::MAX);
     for (schema, events) in schemas.into_iter().filter(|(_, n)| n * 5 >= tables_max * 4) {

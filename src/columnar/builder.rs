@@ -33,6 +33,9 @@ use crate::warehouse::{Cell, ColumnId, ColumnType, Names, Scalar};
 /// range early: the structures themselves.
 const COLUMN_BYTES: u64 = 320;
 
+/// What a column without values takes, with its names.
+const KEPT_COLUMN_BYTES: usize = 400;
+
 pub(super) use part::Span;
 pub(super) use part::Table;
 pub use part::{Files, Part, Plan, PlannedPart};
@@ -167,9 +170,10 @@ impl TableBuilder {
         builder
     }
 
-    /// Number of columns.
-    pub(super) const fn columns_len(&self) -> usize {
-        self.columns.len()
+    /// About the bytes that it takes while no row is open: its columns, their names, and where they are
+    /// found.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.columns.len() * KEPT_COLUMN_BYTES + self.ids.bytes()
     }
 
     /// Starts a row of an event that arrived at `received_at` (microseconds since 1970); no row may

@@ -7,11 +7,19 @@ use std::collections::HashMap;
 
 use super::texts::Texts;
 
+/// What a constant takes beside its text, in the list and in the table.
+const ENTRY_BYTES: usize = 64;
+
+/// What a text takes beside itself among those of a batch.
+const TEXT_ENTRY_BYTES: usize = 20;
+
 /// Constant texts by their places.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
     list: Vec<Constant>,
     places: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    /// Of all texts, each once.
+    text_bytes: usize,
 }
 
 struct Constant {
@@ -33,7 +41,8 @@ impl Constants {
         if let Some(&place) = self.places.get(text) {
             return place;
         }
-        // Bounded by the shapes and outlines that are kept.
+        // Bounded by whoever keeps shapes and outlines, who asks for the bytes.
+        self.text_bytes += text.len();
         let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(Constant { text: text.into(), number: texts.number(text) });
         self.places.insert(text.into(), place);
@@ -51,6 +60,16 @@ impl Constants {
         self.list.get(place as usize).map_or("", |constant| &constant.text)
     }
 
+    /// About the bytes that they take here, where each text is there twice.
+    pub(super) fn bytes(&self) -> usize {
+        2 * self.text_bytes + self.list.len() * ENTRY_BYTES
+    }
+
+    /// About the bytes that they take among the texts of a batch.
+    pub(super) fn bytes_in_texts(&self) -> u64 {
+        (self.text_bytes + self.list.len() * TEXT_ENTRY_BYTES) as u64
+    }
+
     /// Numbers all of them in `texts`, which knows other texts than before.
     pub(super) fn renumber(&mut self, texts: &mut Texts) {
         for constant in &mut self.list {
@@ -62,6 +81,7 @@ impl Constants {
     pub(super) fn clear(&mut self) {
         self.list.clear();
         self.places.clear();
+        self.text_bytes = 0;
     }
 }
 
@@ -74,6 +94,9 @@ mod tests {
         let (mut constants, mut texts) = (Constants::default(), Texts::default());
         let [a, b, again] = ["a", "", "a"].map(|text| constants.place(text, &mut texts));
         assert_eq!((a, b, again), (0, 1, 0));
+        let texts_before = texts.size();
+        assert_eq!(constants.bytes_in_texts(), texts_before);
+        assert_eq!(constants.bytes(), 2 + 2 * ENTRY_BYTES);
         texts.clear();
         texts.number("of another batch");
         constants.renumber(&mut texts);
@@ -83,6 +106,7 @@ mod tests {
         }
         assert_eq!(constants.number(a), 1);
         constants.clear();
+        assert_eq!(constants.bytes(), 0);
         assert_eq!(constants.place("c", &mut texts), 0);
     }
 }

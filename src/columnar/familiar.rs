@@ -20,10 +20,10 @@ use crate::event::{Kind as Json, Tape};
 use crate::warehouse::{Compared, Outline};
 
 /// Outlines that are kept.
-const OUTLINES_MAX: usize = 8_192;
+const OUTLINES_MAX: usize = if cfg!(test) { 16 } else { 8_192 };
 
 /// Bytes that they take, all together.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = if cfg!(test) { 32 << 10 } else { 16 << 20 };
 
 /// Where a value of an event comes from whose outline is known.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ pub(super) struct Familiar {
     table: HashTable<u32>,
     list: Vec<Known>,
     constants: Constants,
-    /// About the bytes of all.
+    /// About the bytes of all, without the constant texts.
     bytes: usize,
     /// That of the keys which the outlines are told by: their ids mean nothing to others.
     stamp: u64,
@@ -163,7 +163,7 @@ impl Familiar {
         (compared, texts): (&[Compared], &mut Texts),
     ) {
         let hash = self.hash(outline);
-        let is_full = self.list.len() >= OUTLINES_MAX || self.bytes >= BYTES_MAX;
+        let is_full = self.list.len() >= OUTLINES_MAX || self.all_bytes() >= BYTES_MAX;
         let are_other_keys = tape.keys().stamp() != self.stamp;
         if is_full || are_other_keys || self.position(hash, route, (outline, tape)).is_some() {
             return;
@@ -206,9 +206,18 @@ impl Familiar {
         self.constants.renumber(texts);
     }
 
+    /// About the bytes of its constant texts among the texts of a batch.
+    pub(super) fn bytes_in_texts(&self) -> u64 {
+        self.constants.bytes_in_texts()
+    }
+
+    fn all_bytes(&self) -> usize {
+        self.bytes + self.constants.bytes()
+    }
+
     /// True if the next batch would better begin without any.
-    pub(super) const fn is_crowded(&self) -> bool {
-        self.list.len() > OUTLINES_MAX / 2 || self.bytes > BYTES_MAX / 2
+    pub(super) fn is_crowded(&self) -> bool {
+        self.list.len() > OUTLINES_MAX / 2 || self.all_bytes() > BYTES_MAX / 2
     }
 
     /// Forgets all outlines.

@@ -23,6 +23,12 @@ impl<T: Copy> Ids<T> {
         Self { none, dense: Vec::new(), sparse: HashMap::default() }
     }
 
+    /// The bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        let sparse = self.sparse.capacity() * size_of::<(u32, T)>();
+        self.dense.capacity() * size_of::<T>() + sparse
+    }
+
     /// The value of `id`, or what stands for none.
     #[inline]
     pub(super) fn get(&self, id: ColumnId) -> T {

@@ -91,6 +91,12 @@ impl Opened {
         Ok(Finished { home: self.home.clone(), parts: self.builder.finish(shared)? })
     }
 
+    /// About the bytes that it takes between two batches.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let unified = self.unified.as_ref().map_or(0, UnifiedRows::kept_bytes);
+        self.builder.kept_bytes() + unified
+    }
+
     /// Counts the builder's bytes anew.
     pub(super) fn recount(&mut self, total: &mut u64) {
         let now = self.builder.bytes();

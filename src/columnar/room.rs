@@ -13,17 +13,17 @@ use super::draft::Draft;
 use super::familiar::Familiar;
 use super::opening::{Finished, Home, Opened};
 use super::shapes::Shapes;
-use super::tables::{AllTargets, Others, PLANS_MAX, Tables};
+use super::tables::{AllTargets, Others, Tables};
 use crate::record::Route;
 
-/// Columns of all tables that are kept, of some 400 bytes each.
-const COLUMNS_MAX: usize = 64 << 10;
+/// Bytes of tables that are kept without their rows: their columns, and where those are found.
+const TABLE_BYTES_MAX: usize = if cfg!(test) { 256 << 10 } else { 64 << 20 };
 
 /// Where rows go is kept of so many tables of sources: a range ends at four times as many.
-const TARGETS_MAX: usize = 16 << 10;
+const TARGETS_MAX: usize = if cfg!(test) { 32 } else { 16 << 10 };
 
 /// Sources that are kept, with where rows of theirs go for want of a table of their own.
-const ROUTES_MAX: usize = 1_024;
+const ROUTES_MAX: usize = if cfg!(test) { 3 } else { 1_024 };
 
 /// What the tables of a batch share, without any row of it.
 #[derive(Debug, Default)]
@@ -47,8 +47,7 @@ struct Known {
 
 impl Known {
     fn is_crowded(&self) -> bool {
-        let columns: usize = self.tables.iter().map(|table| table.builder.columns_len()).sum();
-        columns > COLUMNS_MAX
+        self.tables.iter().map(Opened::kept_bytes).sum::<usize>() > TABLE_BYTES_MAX
             || self.targets.len() > TARGETS_MAX
             || self.routes.len() > ROUTES_MAX
             || self.others.len() > ROUTES_MAX
@@ -60,6 +59,12 @@ impl Room {
     pub fn forget(&mut self) {
         self.known = Known::default();
         self.shared.stage.forget_plans();
+    }
+
+    /// Bytes of texts that stand in every event of an outline that is known.
+    #[cfg(test)]
+    pub(crate) fn constant_bytes(&self) -> u64 {
+        self.known.familiar.bytes_in_texts()
     }
 
     /// Keeps what is to be kept, within bounds.
@@ -76,8 +81,7 @@ impl Room {
             return;
         }
         let Known { shapes, familiar, .. } = known;
-        let many_plans = shared.stage.plans_len() > PLANS_MAX / 2;
-        if many_plans || shapes.is_crowded() || familiar.is_crowded() {
+        if shared.stage.is_crowded() || shapes.is_crowded() || familiar.is_crowded() {
             shapes.clear();
             familiar.clear();
             shared.stage.forget_plans();

@@ -15,7 +15,10 @@ use super::draft::Mark;
 use super::tables::RouteId;
 
 /// Shapes that are kept.
-const SHAPES_MAX: usize = 4_096;
+const SHAPES_MAX: usize = if cfg!(test) { 16 } else { 4_096 };
+
+/// Bytes that they take, all together.
+const BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 32 << 20 };
 
 /// Rows and cells of a shape that is kept, at most: ten times what an event usually has.
 const MARKS_MAX: usize = 1_024;
@@ -29,6 +32,14 @@ pub(super) struct Way {
     pub(super) bits: Box<[Push]>,
     /// Its rows, in the order in which they are given.
     pub(super) rows: Box<[WayRow]>,
+}
+
+impl Way {
+    fn bytes(&self) -> usize {
+        let row = |row: &WayRow| size_of::<WayRow>() + size_of_val(&*row.lengths);
+        let rows: usize = self.rows.iter().map(row).sum();
+        size_of_val(&*self.numbers) + size_of_val(&*self.bits) + rows
+    }
 }
 
 /// A row of a way.
@@ -67,12 +78,14 @@ pub(super) struct Shapes {
     table: HashTable<u32>,
     list: Vec<Shape>,
     most: usize,
+    /// About the bytes of all.
+    bytes: usize,
 }
 
 impl Default for Shapes {
     fn default() -> Self {
         let (hasher, table) = (RandomState::default(), HashTable::new());
-        Self { hasher, table, list: Vec::new(), most: SHAPES_MAX }
+        Self { hasher, table, list: Vec::new(), most: SHAPES_MAX, bytes: 0 }
     }
 }
 
@@ -92,7 +105,8 @@ impl Shapes {
     pub(super) fn find(&mut self, route: RouteId, event_type: &str, marks: &[Mark]) -> Known {
         let hash = self.hash(marks);
         let Some(at) = self.position(hash, route, event_type, marks) else {
-            let is_kept = marks.len() <= MARKS_MAX && self.list.len() < self.most;
+            let has_room = self.list.len() < self.most && self.bytes < BYTES_MAX;
+            let is_kept = marks.len() <= MARKS_MAX && has_room;
             return if is_kept { Known::Untried } else { Known::NoWay };
         };
         let Some(shape) = self.list.get_mut(at) else { return Known::NoWay };
@@ -111,7 +125,7 @@ impl Shapes {
     /// Drops the way of a shape, which does not hold any more; it is to be tried again.
     pub(super) fn drop_way(&mut self, at: usize) {
         if let Some(shape) = self.list.get_mut(at) {
-            shape.way = None;
+            self.bytes -= shape.way.take().as_ref().map_or(0, Way::bytes);
             shape.since = shape.wait;
         }
     }
@@ -126,13 +140,15 @@ impl Shapes {
         way: Option<Way>,
     ) -> usize {
         let hash = self.hash(marks);
+        self.bytes += way.as_ref().map_or(0, Way::bytes);
         if let Some(at) = self.position(hash, route, event_type, marks) {
             if let Some(shape) = self.list.get_mut(at) {
-                shape.wait = if way.is_some() { 1 } else { shape.wait.saturating_mul(2) };
+                shape.wait = if way.is_some() { 1 } else { shape.wait.saturating_mul(2).max(1) };
                 (shape.way, shape.since) = (way, 0);
             }
             return at;
         }
+        self.bytes += size_of::<Shape>() + event_type.len() + size_of_val(marks);
         let number = self.list.len();
         let at = u32::try_from(number).unwrap_or(u32::MAX);
         let (event_type, marks) = (event_type.into(), marks.into());
@@ -146,13 +162,13 @@ impl Shapes {
     /// Goes on to the next batch, whose columns are other ones: every shape without a way is tried.
     pub(super) fn begin_batch(&mut self) {
         for shape in self.list.iter_mut().filter(|shape| shape.way.is_none()) {
-            (shape.since, shape.wait) = (0, 1);
+            (shape.since, shape.wait) = (0, 0);
         }
     }
 
     /// True if the next batch would better begin without any.
     pub(super) const fn is_crowded(&self) -> bool {
-        self.list.len() > SHAPES_MAX / 2
+        self.list.len() > SHAPES_MAX / 2 || self.bytes > BYTES_MAX / 2
     }
 
     /// Knows no shape from now on.
@@ -165,6 +181,7 @@ impl Shapes {
     pub(super) fn clear(&mut self) {
         self.table.clear();
         self.list.clear();
+        self.bytes = 0;
     }
 
     fn hash(&self, marks: &[Mark]) -> u64 {

@@ -9,10 +9,16 @@ use super::builder::Slot;
 use super::constants::Constants;
 
 /// Texts that wait at most: 8 MiB of their numbers, those of some 40,000 events.
-const NUMBERS_MAX: usize = 2 << 20;
+const NUMBERS_MAX: usize = if cfg!(test) { 256 } else { 2 << 20 };
 
 /// Other values that wait at most: 4 MiB.
-const BITS_MAX: usize = 512 << 10;
+const BITS_MAX: usize = if cfg!(test) { 64 } else { 512 << 10 };
+
+/// Plans of rows that are kept: a few for each shape.
+const PLANS_MAX: usize = if cfg!(test) { 64 } else { 32_768 };
+
+/// Bytes that they take, all together.
+const PLAN_BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 32 << 20 };
 
 /// What one event adds at most; shapes have fewer cells.
 const EVENT_MAX: usize = 4_096;
@@ -76,6 +82,7 @@ pub(super) struct Stage {
     /// Texts that are the same in every row of a plan.
     pub(super) constants: Constants,
     plans: Vec<Box<[To]>>,
+    plan_bytes: usize,
     /// Room for the place that each plan has among those of a table; none has one meanwhile.
     places: Vec<u32>,
 }
@@ -103,14 +110,26 @@ impl Stage {
 
     /// Keeps a plan; returns its number.
     pub(super) fn add(&mut self, plan: Box<[To]>) -> u32 {
-        // Bounded by the shapes that are kept.
+        // Bounded by `has_many_plans`, which is asked before.
         let number = u32::try_from(self.plans.len()).unwrap_or(u32::MAX);
+        self.plan_bytes += size_of_val(&*plan) + size_of::<Box<[To]>>();
         self.plans.push(plan);
         number
     }
 
+    /// True if they are to be forgotten before there is another.
+    pub(super) const fn has_many_plans(&self) -> bool {
+        self.plans.len() > PLANS_MAX || self.plan_bytes > PLAN_BYTES_MAX
+    }
+
+    /// True if the next batch would better begin without any.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.plans.len() > PLANS_MAX / 2 || self.plan_bytes > PLAN_BYTES_MAX / 2
+    }
+
     /// How many plans there are.
-    pub(super) fn plans_len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) const fn plans_len(&self) -> usize {
         self.plans.len()
     }
 
@@ -153,6 +172,7 @@ impl Stage {
     /// Forgets all plans, too; no row may wait.
     pub(super) fn forget_plans(&mut self) {
         self.plans.clear();
+        self.plan_bytes = 0;
         self.constants.clear();
     }
 }

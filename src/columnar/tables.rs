@@ -27,11 +27,8 @@ pub struct RouteId(pub(super) u32);
 /// their own or not. Each takes some 200 bytes here and in the mapper.
 const TARGETS_MAX: usize = 65_536;
 
-/// Plans of rows that are kept: a few for each shape.
-pub(super) const PLANS_MAX: usize = 32_768;
-
 /// Bytes of texts that may stay beyond what the open row groups can hold.
-const TEXT_BYTES_KEPT: u64 = 4 << 20;
+const TEXT_BYTES_KEPT: u64 = if cfg!(test) { 1 << 10 } else { 4 << 20 };
 
 /// The tables of one batch.
 pub struct Tables {
@@ -204,8 +201,11 @@ impl Tables {
 
     /// Forgets the texts that only closed row groups held, once they may be half of all.
     pub(super) fn drop_texts(&mut self) {
-        // What the open row groups hold is no more than what is counted for them.
-        if self.shared.texts.size() <= self.bytes.saturating_mul(2) + TEXT_BYTES_KEPT {
+        // What the open row groups hold is no more than what is counted for them, and what is known
+        // of events stays.
+        let Shared { texts, stage, .. } = &self.shared;
+        let kept = stage.constants.bytes_in_texts() + self.familiar.bytes_in_texts();
+        if texts.size() <= self.bytes.saturating_mul(2) + kept + TEXT_BYTES_KEPT {
             return;
         }
         self.unstage();
@@ -245,7 +245,7 @@ impl Tables {
         if self.shared.stage.is_full() {
             self.unstage();
         }
-        if self.shared.stage.plans_len() > PLANS_MAX {
+        if self.shared.stage.has_many_plans() {
             self.unstage();
             self.shared.stage.forget_plans();
             self.forget_shapes();

@@ -108,6 +108,11 @@ enum Fixed {
 }
 
 impl UnifiedRows {
+    /// About the bytes that it takes between two batches.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.roles.bytes()
+    }
+
     /// The builder was opened with the core columns.
     pub(super) fn new(builder: &TableBuilder, block: usize) -> Self {
         let slot = |name| builder.slot(name).unwrap_or(Slot::NONE);

@@ -13,6 +13,7 @@ use crate::columnar::{Files, Finished, Home, Open, Plan, PlannedPart, Schema};
 use crate::storage;
 use crate::storage::keys::{DataFile, Part, TableFolder};
 use crate::storage::registry::Registry;
+use crate::warehouse::TableKind;
 
 /// Opens the tables of one batch.
 pub(super) struct Opener {
@@ -82,9 +83,15 @@ impl Open for Opener {
     }
 
     /// A planned batch has the tables of its plan. Others take what there is, and new ones while the
-    /// schema has room, as far as this writer knows.
+    /// schema has room, as far as this writer knows. What is no event's table alone is always
+    /// admitted: that it is open, or in a plan, says nothing of events whose name it has.
     fn admits(&mut self, home: &Home) -> Result<bool, Box<dyn StdError + Send + Sync>> {
         let folder = table_folder(home)?;
+        if let Home::Schema { table, .. } = home
+            && !TableKind::is_counted(table)
+        {
+            return Ok(true);
+        }
         if let Some(planned) = &self.planned {
             return Ok(planned.contains_key(&folder));
         }

@@ -22,7 +22,7 @@ use crate::warehouse::{Dialect, Layout, Mapper, Origin, Outline, Rejected, Sink,
 
 /// Version of the rules by which records become rows. It goes up with every change that gives
 /// other rows, columns or bytes for the same records and settings.
-pub const MAPPING_VERSION: u32 = 5;
+pub const MAPPING_VERSION: u32 = 6;
 
 /// `context_destination_id` of every row.
 const DESTINATION: &str = "keelrow";
@@ -88,6 +88,12 @@ impl Warehouse {
     #[cfg(test)]
     pub(super) fn know_no_outlines(&self) {
         self.lock().outline = Outline::blind();
+    }
+
+    /// See [`Room::constant_bytes`].
+    #[cfg(test)]
+    pub(super) fn constant_bytes(&self) -> u64 {
+        self.lock().room.constant_bytes()
     }
 
     /// The rows of a batch that is cut with `settings`; what is known of events holds as long as they are

@@ -12,7 +12,7 @@ use super::keys::{Key, Part, Prefix, TableFolder};
 use super::manifest::{from_bytes, to_bytes};
 use super::{Class, Error, Store};
 use crate::columnar::Schema;
-use crate::warehouse::{OTHER_EVENTS, TableKind};
+use crate::warehouse::TableKind;
 
 /// How many tables' latest versions are remembered before all are forgotten and read again: the
 /// reference set-up has some 800 tables, a hostile client can make any number.
@@ -106,8 +106,7 @@ impl Registry {
                 let mut tables = HashSet::new();
                 for key in self.store.list(&Prefix::SchemasOf(schema.clone()))? {
                     if let Key::Schema(folder, _) = key
-                        && TableKind::of(folder.table_name()) == TableKind::Event
-                        && folder.table_name() != OTHER_EVENTS
+                        && TableKind::is_counted(folder.table_name())
                     {
                         tables.insert(folder);
                     }

@@ -113,6 +113,13 @@ impl TableKind {
     pub fn escaped(name: &str) -> Option<Self> {
         name.strip_prefix('_').filter(|name| LAYOUT_TABLES.contains(name)).map(Self::of)
     }
+
+    /// Whether the table `name` is that of an event's name and of nothing else: such tables are counted,
+    /// and a schema has so many of them at most.
+    #[must_use]
+    pub fn is_counted(name: &str) -> bool {
+        Self::of(name) == Self::Event && Self::escaped(name).is_none() && name != OTHER_EVENTS
+    }
 }
 
 /// The logical type of a column.

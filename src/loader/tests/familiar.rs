@@ -1,5 +1,6 @@
 //! Events that are like one before: their files are those of events that are mapped one by one.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,10 +10,10 @@ use crate::clock::Timestamp;
 use crate::loader::plan::PlannedFile;
 use crate::loader::rows::{Batch, Incoming, LocalFile, Rows, Workshop as _};
 use crate::loader::{Settings, Warehouse};
-use crate::record::{self, EncodedRoute, Route, Stamp, View};
+use crate::record::{self, EncodedRoute, Rejection, Route, Stamp, View};
 use crate::storage::keys::{DataFile, Hour, Number, Part};
 use crate::storage::memory::Memory;
-use crate::storage::registry::Registry;
+use crate::storage::registry::{Registry, Widened};
 use crate::storage::{Options, Store};
 
 /// Spellings of values that are alike, the usual ones first.
@@ -56,7 +57,7 @@ const KEYS: [&str; 18] = [
 type Member = (usize, usize);
 
 #[derive(Clone, Debug)]
-struct Template {
+pub(super) struct Template {
     start: &'static str,
     properties: Vec<Member>,
     context: Vec<Member>,
@@ -64,7 +65,7 @@ struct Template {
     end: &'static str,
 }
 
-fn template() -> impl Strategy<Value = Template> {
+pub(super) fn template() -> impl Strategy<Value = Template> {
     let members = || {
         let member = (0..KEYS.len(), prop_oneof![9 => 0..VALUES.len() - 2, 1 => 0..VALUES.len()]);
         proptest::collection::vec(member, 0..5)
@@ -74,6 +75,7 @@ fn template() -> impl Strategy<Value = Template> {
         r#""type":"Track","event":"order_done""#,
         r#""type":"track","event":"\u00e9""#,
         r#""type":"track","event":7"#,
+        r#""type":"track","event":"groups""#,
         r#""type":"page","name":"n""#,
         r#""type":"page","name":"x y""#,
         r#""type":"screen""#,
@@ -89,6 +91,7 @@ fn template() -> impl Strategy<Value = Template> {
         r#""receivedAt":"today","messageId":"m""#,
         r#""receivedAt":"2026-11-21T10:00:00.000Z","messageId":"""#,
         r#""receivedAt":"2026-11-21T10:00:00.000Z","messageId":"m","integrations":{"S3_DATALAKE":{"options":{"skipTracksTable":true}}}"#,
+        r#""receivedAt":"2026-11-21T10:00:00.000Z","messageId":"m","integrations":{"S3_DATALAKE":{"options":{"skipReservedKeywordsEscaping":true}}}"#,
     ]);
     (start, members(), members(), members(), end).prop_map(
         |(start, properties, context, traits, end)| Template {
@@ -118,7 +121,7 @@ fn write(members: &[Member], choices: &mut impl Iterator<Item = usize>) -> Strin
     all.join(",")
 }
 
-fn event(template: &Template, choices: &[u8]) -> String {
+pub(super) fn event(template: &Template, choices: &[u8]) -> String {
     let mut choices = choices.iter().map(|choice| usize::from(*choice)).cycle();
     let Template { start, properties, context, traits, end } = template;
     let properties = write(properties, &mut choices);
@@ -133,7 +136,7 @@ fn event(template: &Template, choices: &[u8]) -> String {
     )
 }
 
-type File = (String, u32, Bytes);
+pub(super) type File = (String, u32, Bytes);
 
 /// How the files of events are made.
 #[derive(Clone, Copy)]
@@ -144,37 +147,48 @@ struct How {
 }
 
 /// What the events come with.
-struct Source {
+pub(super) struct Source {
     encoded: EncodedRoute,
     route: Arc<Route>,
 }
 
 impl Source {
-    fn new() -> Self {
+    pub(super) fn new(name: &str, environment: &str) -> Self {
         let route = Route {
-            source_id: "web_prod".into(),
-            source_name: "web".into(),
-            environment: "prod".into(),
-            platform: "web".into(),
-            schema: "web_prod".into(),
+            source_id: format!("{name}_{environment}"),
+            source_name: name.into(),
+            environment: environment.into(),
+            platform: name.into(),
+            schema: format!("{name}_{environment}"),
         };
         Self { encoded: EncodedRoute::new(route.clone()), route: Arc::new(route) }
+    }
+
+    /// Gives `take` the event of a batch at `position`; each came some hours after the one before.
+    pub(super) fn give<T>(
+        &self,
+        (batch, position): (&Batch, u64),
+        (event, rejection): (&str, Option<&Rejection>),
+        take: impl FnOnce(Incoming<'_>) -> T,
+    ) -> T {
+        let received_at =
+            batch.time.micros() + 5 * 3_600_000_000 * i64::try_from(position).unwrap();
+        let stamp = Stamp { key_hash: 1, content_hash: 1, part: 0, received_at, rejection };
+        let mut bytes = Vec::new();
+        record::write_event(&self.encoded, event.as_bytes(), stamp, &mut bytes);
+        let View::Event(view) = record::read(&bytes).unwrap() else { unreachable!() };
+        take(Incoming { event: &view, route: &self.route, position })
     }
 
     /// Gives the events to `rows`, and tells what came of them.
     fn fill(
         &self,
-        mut rows: Box<dyn Rows>,
+        (batch, mut rows): (&Batch, Box<dyn Rows>),
         events: &[String],
         is_relieved: bool,
     ) -> Vec<LocalFile> {
         for (position, event) in (0..).zip(events) {
-            let stamp =
-                Stamp { key_hash: 1, content_hash: 1, part: 0, received_at: 5, rejection: None };
-            let mut bytes = Vec::new();
-            record::write_event(&self.encoded, event.as_bytes(), stamp, &mut bytes);
-            let View::Event(view) = record::read(&bytes).unwrap() else { unreachable!() };
-            rows.event(Incoming { event: &view, route: &self.route, position }).unwrap();
+            self.give((batch, position), (event, None), |incoming| rows.event(incoming)).unwrap();
             if is_relieved && position % 5 == 4 {
                 rows.relieve(0).unwrap();
             }
@@ -183,9 +197,45 @@ impl Source {
     }
 }
 
-fn read(files: &[LocalFile]) -> Vec<File> {
+pub(super) fn read(files: &[LocalFile]) -> Vec<File> {
     let bytes = |file: &LocalFile| file.content.read().unwrap();
     files.iter().map(|file| (file.folder.to_string(), file.part, bytes(file))).collect()
+}
+
+/// A batch of that number, some hours after the one before.
+pub(super) fn batch(number: u64, folder: &Path) -> Batch {
+    Batch {
+        writer: Part::new("test").unwrap(),
+        number: Number(number),
+        from: 0,
+        time: Timestamp::from_millis(
+            1_781_481_939_000 + 7 * 3_600_000 * i64::try_from(number).unwrap(),
+        ),
+        folder: folder.to_owned(),
+    }
+}
+
+/// Registers the columns of a batch's files, and tells what its plan would; `None` if another writer
+/// was first.
+pub(super) fn register(
+    batch: &Batch,
+    files: &[LocalFile],
+    registry: &Registry,
+) -> Option<Vec<PlannedFile>> {
+    let planned = |file: &LocalFile| {
+        if registry.widen(&file.folder, &file.schema).unwrap() == Widened::Lost {
+            return None;
+        }
+        let LocalFile { folder, part, schema, row_groups, .. } = file;
+        let (writer, hour) = (batch.writer.clone(), Hour::of(batch.time));
+        let (folder, number) = (folder.clone(), batch.number);
+        Some(PlannedFile {
+            path: DataFile { folder, hour, writer, number, part: *part }.to_string(),
+            schema_version: schema.version,
+            row_groups: row_groups.clone(),
+        })
+    };
+    files.iter().map(planned).collect()
 }
 
 /// The files of three batches of the events, in which schemas are new and known, and events are known
@@ -199,43 +249,25 @@ fn files(events: &[String], how: How) -> Result<Vec<File>, TestCaseError> {
     if !how.knows_outlines {
         warehouse.know_no_outlines();
     }
-    let source = Source::new();
+    let source = Source::new("web", "prod");
     let folder = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     let (half, rest) = events.split_at(events.len() / 2);
     for (number, events) in (1..).zip([half, events, rest]) {
-        let batch = Batch {
-            writer: Part::new("test").unwrap(),
-            number: Number(number),
-            from: 0,
-            time: Timestamp::from_millis(1_781_481_939_000),
-            folder: folder.path().to_owned(),
-        };
+        let batch = batch(number, folder.path());
         let (rows, settings_then) = warehouse.cut(&batch, &registry).unwrap();
-        let made = source.fill(rows, events, how.is_relieved);
-        let mut planned = Vec::new();
-        for file in &made {
-            registry.widen(&file.folder, &file.schema).unwrap();
-            let LocalFile { folder, part, schema, row_groups, .. } = file;
-            let (writer, hour) = (batch.writer.clone(), Hour::of(batch.time));
-            let number = batch.number;
-            let key = DataFile { folder: folder.clone(), hour, writer, number, part: *part };
-            planned.push(PlannedFile {
-                path: key.to_string(),
-                schema_version: schema.version,
-                row_groups: row_groups.clone(),
-            });
-        }
+        let made = source.fill((&batch, rows), events, how.is_relieved);
+        let planned = register(&batch, &made, &registry).unwrap();
         let mut other = Warehouse::new(Arc::clone(&settings)).unwrap();
         let rows = other.rewrite(&batch, &settings_then, &planned, &registry).unwrap();
-        let (made, again) = (read(&made), read(&source.fill(rows, events, false)));
+        let (made, again) = (read(&made), read(&source.fill((&batch, rows), events, false)));
         same(&made, &again)?;
         all.extend(made);
     }
     Ok(all)
 }
 
-fn same(files: &[File], others: &[File]) -> Result<(), TestCaseError> {
+pub(super) fn same(files: &[File], others: &[File]) -> Result<(), TestCaseError> {
     let names = |files: &[File]| files.iter().map(|file| file.0.clone()).collect::<Vec<_>>();
     prop_assert_eq!(names(files), names(others));
     for ((name, part, one), (_, _, other)) in files.iter().zip(others) {

@@ -7,6 +7,7 @@ mod cut;
 mod damaged;
 mod familiar;
 mod formats;
+mod kept;
 mod mapped;
 mod rebuilt;
 mod resume;
