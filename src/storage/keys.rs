@@ -1,4 +1,4 @@
-//! Every name in the lake, formed and parsed here and nowhere else.
+//! The name of every object that counts in the lake, formed and parsed here and nowhere else.
 //!
 //! Keys are relative to the lake's address. A part of a key is made of ASCII letters, digits, `_`,
 //! `-` and `.` and does not start with `.`: such names survive every store, file system and URL,
