@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::progress::Progress;
 use super::{ConfigFile, Failure, chain, serve, tables};
 use crate::columnar::{Chunk, FileReader, Schema};
 use crate::config::Config;
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.file.load()?;
     let runtime = serve::runtime()?;
     let store = tables::open_existing(&config.storage.url, runtime.handle())?;
-    let report = report(&store, &config)?;
+    let report = report(&store, &config, &Progress::new(arguments.json))?;
     let mut out = io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
@@ -107,7 +108,7 @@ struct Pair {
     both: u64,
 }
 
-fn report(store: &Store, config: &Config) -> Result<Vec<Report>, Failure> {
+fn report(store: &Store, config: &Config, progress: &Progress) -> Result<Vec<Report>, Failure> {
     let failed = |error: storage::Error| Failure::storage(&error);
     let registry = Registry::new(store.clone());
     // One for the whole run, so that equal values have equal hashes.
@@ -123,7 +124,7 @@ fn report(store: &Store, config: &Config) -> Result<Vec<Report>, Failure> {
         let mut pairs = alike(&families);
         let mut seen = BTreeMap::new();
         for files in folders.values() {
-            read_files(store, files, &families, &mut pairs, &mut seen, &hasher)?;
+            read_files(store, (files, progress), &families, &mut pairs, &mut seen, &hasher)?;
         }
         let environments = folders.keys().map(environment).collect();
         let block = config.unified.iter().find(|block| block.name == name);
@@ -212,14 +213,17 @@ fn alike(families: &BTreeMap<String, Family>) -> Vec<Pair> {
 /// Reads the columns of the pairs from the files of one environment.
 fn read_files(
     store: &Store,
-    files: &[DataFile],
+    (files, progress): (&[DataFile], &Progress),
     families: &BTreeMap<String, Family>,
     pairs: &mut [Pair],
     seen: &mut BTreeMap<String, Seen>,
     hasher: &RandomState,
 ) -> Result<(), Failure> {
     let names: BTreeSet<String> = pairs.iter().flat_map(|pair| pair.names.clone()).collect();
-    for file in files.iter().filter(|_| !names.is_empty()) {
+    let all = files.len() as u64;
+    for (done, file) in (0..).zip(files).filter(|_| !names.is_empty()) {
+        let table = file.folder.to_string();
+        progress.show(done, all, format_args!("file {done} of {all} of {table}"));
         let key = Key::Data(file.clone());
         let Some(bytes) = store.get(&key).map_err(|error| Failure::storage(&error))? else {
             continue;

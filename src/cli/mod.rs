@@ -9,6 +9,7 @@ mod dbt;
 mod demo;
 mod journal;
 mod map;
+mod progress;
 mod replay;
 mod schema;
 mod serve;

@@ -2,12 +2,13 @@
 //! a running gateway or without one.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::progress::Progress;
 use super::{ConfigFile, Failure, TRY_AGAIN, WRONG_INPUT, chain, serve, tables};
 use crate::app;
 use crate::loader::Remedy;
@@ -16,9 +17,6 @@ use crate::record::Route;
 use crate::source::Source;
 use crate::storage::keys::Number;
 use crate::storage::lake;
-
-/// Width of the progress bar in characters.
-const BAR_WIDTH: u64 = 30;
 
 /// Arguments of `keelrow unified`.
 #[derive(Debug, clap::Args)]
@@ -117,25 +115,22 @@ fn fill(
     rebuild: &mut Rebuild,
     mut chains: Vec<Chain>,
 ) -> Result<Report, Failure> {
-    let mut bar = Bar {
-        shown: io::stderr().is_terminal() && !arguments.json,
-        done: 0,
-        all: chains.iter().map(Chain::todo).sum(),
-        rows: 0,
+    let progress = Progress::new(arguments.json);
+    let all = chains.iter().map(Chain::todo).sum();
+    let (mut batches, mut rows) = (0, 0);
+    let show = |batches, rows| {
+        progress.show(batches, all, format_args!("batch {batches} of {all}, {rows} rows"));
     };
     let mut gaps = Vec::with_capacity(chains.len());
     for chain in &mut chains {
         let expected = chain.first_live;
-        bar.show()?;
-        while let Some(rows) = rebuild.step(chain).map_err(|error| failure(&error))? {
-            bar.done += 1;
-            bar.rows += rows;
-            bar.show()?;
+        show(batches, rows);
+        while let Some(filled) = rebuild.step(chain).map_err(|error| failure(&error))? {
+            batches += 1;
+            rows += filled;
+            show(batches, rows);
         }
         gaps.push(gap(expected, chain));
-    }
-    if bar.shown {
-        writeln!(io::stderr())?;
     }
     let reports = chains.iter().zip(gaps).map(|(chain, gap)| ChainReport {
         environment: chain.environment.clone(),
@@ -147,8 +142,8 @@ fn fill(
     Ok(Report {
         table: arguments.name.clone(),
         generation: rebuild.generation(),
-        batches: bar.done,
-        rows: bar.rows,
+        batches,
+        rows,
         chains: reports.collect(),
     })
 }
@@ -195,26 +190,6 @@ fn tell(report: &Report, out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A progress bar on a terminal.
-struct Bar {
-    shown: bool,
-    done: u64,
-    all: u64,
-    rows: u64,
-}
-
-impl Bar {
-    fn show(&self) -> io::Result<()> {
-        if !self.shown {
-            return Ok(());
-        }
-        let Self { done, all, rows, .. } = self;
-        let filled = (done * BAR_WIDTH).checked_div(*all).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
-        let bar: String = (0..BAR_WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect();
-        write!(io::stderr(), "\r[{bar}] batch {done} of {all}, {rows} rows ")
-    }
 }
 
 /// The local folder of one run, locked.

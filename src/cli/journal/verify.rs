@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::super::progress::Progress;
 use super::super::{ConfigFile, Failure};
 use super::{check_folder, look};
 use crate::app::loaded_to;
@@ -73,7 +74,12 @@ pub(in super::super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = arguments.file.load()?;
     let folder = &config.journal.path;
     check_folder(folder)?;
-    let report = look(|| inspect::verify(&ReadOnly, folder))?;
+    let report = look(|| {
+        let progress = Progress::new(arguments.json);
+        inspect::verify_telling(&ReadOnly, folder, &mut |done, all| {
+            progress.show(done, all, format_args!("{} of {} MiB", done >> 20, all >> 20));
+        })
+    })?;
     let answer = answer(folder.display().to_string(), &report, loaded_to(folder));
     let mut out = io::stdout().lock();
     if arguments.json {

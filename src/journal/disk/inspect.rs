@@ -75,6 +75,18 @@ impl Report {
 /// # Errors
 /// [`Error::Io`] if the folder or a file cannot be read, [`Error::Format`].
 pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
+    verify_telling(files, folder, &mut |_, _| {})
+}
+
+/// As [`verify`]; tells before each segment how many bytes are read, of how many.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_telling(
+    files: &dyn Files,
+    folder: &Path,
+    tell: &mut dyn FnMut(u64, u64),
+) -> Result<Report, Error> {
     let named = match writer_id(files, folder) {
         Err(Error::WriterId { .. }) => None,
         read => Some(read?),
@@ -85,7 +97,11 @@ pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
         Some(id) => id.is_none() && !held.segments.is_empty(),
     };
     let mut segments = Vec::new();
+    let all = held.segments().map(|(segment, _)| segment.bytes).sum();
+    let mut done = 0;
     for (segment, end) in held.segments() {
+        tell(done, all);
+        done += segment.bytes;
         let first = segment.header.first;
         let mut report = SegmentReport {
             path: segment.path.clone(),
@@ -113,6 +129,7 @@ pub fn verify(files: &dyn Files, folder: &Path) -> Result<Report, Error> {
         }
         segments.push(report);
     }
+    tell(all, all);
     let Held { end, proven, .. } = held;
     let first = segments.first().map_or(end, |segment: &SegmentReport| segment.positions.start);
     let kept_aside = kept_aside(files, folder)?;
