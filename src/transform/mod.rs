@@ -39,12 +39,6 @@ mod suppress;
 mod written;
 
 #[cfg(test)]
-mod carriers;
-#[cfg(test)]
-mod golden;
-#[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;
 
 pub use apply::Verdict;

@@ -25,9 +25,7 @@ mod token;
 mod words;
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
-pub(super) mod variants;
+pub(super) mod tests;
 
 pub use finder::Finder;
 pub(super) use net::truncated_ip;

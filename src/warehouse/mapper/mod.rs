@@ -20,10 +20,6 @@ mod value;
 mod walk;
 
 #[cfg(test)]
-mod lossless;
-#[cfg(test)]
-mod parity;
-#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

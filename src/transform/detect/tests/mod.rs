@@ -2,6 +2,7 @@
 
 mod people;
 mod secrets;
+pub(in crate::transform) mod variants;
 
 use super::*;
 

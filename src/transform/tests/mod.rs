@@ -1,5 +1,9 @@
 //! Packs over events.
 
+mod carriers;
+mod golden;
+mod properties;
+
 use super::*;
 use crate::event::{Edits, Parser};
 

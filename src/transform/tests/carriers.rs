@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::detect::variants::samples;
 use super::golden::Run;
+use crate::transform::detect::tests::variants::samples;
 
 /// Values of each type.
 const EACH: usize = 40;

@@ -8,7 +8,7 @@ use crate::warehouse::{
     raw_path,
 };
 
-use super::tests::ORIGIN;
+use super::ORIGIN;
 
 /// A value that was written, owned.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +134,7 @@ fn leaves<'n>(
             leaves(child, around, all);
         }
         around.pop();
-    } else if !super::value::is_blank(node) {
+    } else if !crate::warehouse::mapper::value::is_blank(node) {
         all.push((node, around.clone()));
     }
 }

@@ -1,3 +1,6 @@
+mod lossless;
+mod parity;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::event::Parser;
