@@ -112,6 +112,10 @@ fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
         let prepared =
             request::prepare(services, &live, &mut scratch, &submission, now, Some(scripts));
         drop(submission);
+        if matches!(prepared, Err(Stop::Refused(Refusal::Internal))) {
+            // Nobody knows what the fault left in the engine.
+            runtime = Runtime::new(services.scripts.clone());
+        }
         let prepared = prepared.map_err(|stop| match stop {
             Stop::Refused(refusal) => refusal,
             Stop::NeedsScripts => Refusal::Internal,
