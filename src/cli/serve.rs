@@ -1,6 +1,8 @@
 //! `keelrow serve`: runs until it is told to stop.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     served
 }
 
-/// Log lines go to standard error; events and secrets are in none of them.
+/// Log lines go to standard error; events and secrets are in none of them. So a panic is told without
+/// its message, which may quote what was in work.
 pub(super) fn start_logging(json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -44,6 +47,14 @@ pub(super) fn start_logging(json: bool) {
     } else {
         builder.try_init().ok()
     };
+    panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let at = panic.location().map(tracing::field::display);
+        let trace = Backtrace::capture();
+        let asked_for = trace.status() == BacktraceStatus::Captured;
+        let trace = asked_for.then(|| tracing::field::display(trace));
+        tracing::error!(thread = thread.name(), at, trace, "a thread panicked");
+    }));
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -150,4 +161,33 @@ fn watch(reloader: &Reloader) -> Option<Watcher> {
     let (file, folders) = reloader.watched();
     let watcher = Watcher::new(file, folders.iter().map(std::path::PathBuf::as_path));
     watcher.map_err(|error| tracing::warn!(error = chain(&error), "reload by SIGHUP only")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::thread;
+
+    const AGAIN: &str = "KEELROW_TEST_PANICS";
+
+    /// In a process of its own, since the hook is the process's.
+    #[test]
+    fn a_panic_is_logged_without_its_message() {
+        if std::env::var_os(AGAIN).is_some() {
+            super::start_logging(true);
+            let panics = || panic!("within {:?}", "kim@example.org");
+            let thread = thread::Builder::new().name("ingest-0".to_owned()).spawn(panics);
+            thread.unwrap().join().unwrap_err();
+            return;
+        }
+        let ran = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::serve::tests::a_panic_is_logged_without_its_message"])
+            .arg("--nocapture")
+            .env(AGAIN, "1")
+            .output()
+            .unwrap();
+        let log = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.success() && log.contains("src/cli/serve.rs:"), "{log}");
+        assert!(log.contains("\"thread\":\"ingest-0\"") && !log.contains("kim@"), "{log}");
+    }
 }

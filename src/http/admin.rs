@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 use tower::Service;
 
 use super::answer::{TEXT, not_found, typed, unready};
@@ -36,6 +37,8 @@ impl std::fmt::Debug for Admin {
 struct Shared<P> {
     pipeline: Arc<P>,
     metrics: Metrics,
+    /// For one scrape at a time.
+    turn: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -43,11 +46,12 @@ impl Admin {
     /// `Authorization: Bearer …`.
     #[must_use]
     pub fn new<P: Pipeline>(pipeline: Arc<P>, metrics: Metrics, token: Option<Secret>) -> Self {
+        let turn = Arc::new(Semaphore::new(1));
         let router = Router::new()
             .route("/metrics", get(scrape::<P>))
             .route("/health/live", get(live))
             .route("/health/ready", get(ready::<P>))
-            .with_state(Arc::new(Shared { pipeline, metrics }))
+            .with_state(Arc::new(Shared { pipeline, metrics, turn }))
             .fallback(not_found);
         Self { token, router }
     }
@@ -86,7 +90,19 @@ impl Handle for Admin {
 }
 
 async fn scrape<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
-    typed(HeaderValue::from_static(CONTENT_TYPE), Body::from(shared.metrics.render()))
+    // What is told may have to be read from the journal first, for which no request is to wait.
+    let Ok(turn) = Arc::clone(&shared.turn).acquire_owned().await else {
+        return Refusal::Internal.into_response();
+    };
+    let rendered = tokio::task::spawn_blocking(move || {
+        let text = shared.metrics.render();
+        drop(turn);
+        text
+    });
+    match rendered.await {
+        Ok(text) => typed(HeaderValue::from_static(CONTENT_TYPE), Body::from(text)),
+        Err(_) => Refusal::Internal.into_response(),
+    }
 }
 
 async fn live() -> Response {

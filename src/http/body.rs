@@ -9,7 +9,7 @@ use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, EXPECT};
 use axum::http::request::Parts as Head;
 use axum::http::{HeaderMap, Version};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::poll;
 use http_body_util::BodyExt;
 use tokio_util::task::TaskTracker;
@@ -88,7 +88,7 @@ pub(super) async fn read(
 
 async fn collect(mut body: Body, most: usize, permit: &mut Permit) -> Result<Bytes, Failure> {
     let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+    let mut all = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::UnreadableBody)?;
@@ -107,22 +107,25 @@ async fn collect(mut body: Body, most: usize, permit: &mut Permit) -> Result<Byt
             first = data;
             continue;
         }
+        let rest = body.size_hint().upper().and_then(|rest| usize::try_from(rest).ok());
         if all.is_empty() {
-            all.reserve(expected(&body, length, most));
+            make_room(&mut all, length, rest);
             all.extend_from_slice(&first);
             first = Bytes::new();
         }
+        make_room(&mut all, data.len(), rest);
         all.extend_from_slice(&data);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(if all.is_empty() { first } else { all.into() })
 }
 
-/// Room for the body where its length was announced; of a large one only for its start, since an
-/// announcement is not paid for.
-fn expected(body: &Body, length: usize, most: usize) -> usize {
-    const ROOM_MAX: usize = 1 << 20;
-    let rest = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    length.saturating_add(rest).min(most).min(ROOM_MAX.max(length))
+/// Makes room for `bytes` more where they do not fit, and for as much again as there is then, since
+/// nobody pays for what was only announced; but for no more than `rest` behind them, if that is known.
+fn make_room(all: &mut Vec<u8>, bytes: usize, rest: Option<usize>) {
+    let length = all.len().saturating_add(bytes);
+    if length > all.capacity() {
+        all.reserve_exact(bytes.saturating_add(length.min(rest.unwrap_or(length))));
+    }
 }
 
 /// Reads on after a refusal where a body is one of many on its connection, so that a client that is
@@ -165,5 +168,38 @@ impl Drains {
             tokio::time::timeout(DRAIN_TIME, discard).await.ok();
             drop(permit);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a body that comes in such pieces is copied, and the room it has after each.
+    fn rooms(pieces: usize, piece: usize, announced: Option<usize>) -> (usize, Vec<usize>) {
+        let (mut all, mut copies, mut rooms) = (Vec::new(), 0, Vec::new());
+        for number in 1..=pieces {
+            let before = all.capacity();
+            make_room(&mut all, piece, announced.map(|announced| announced - number * piece));
+            copies += usize::from(all.capacity() != before);
+            all.resize(number * piece, b'x');
+            rooms.push(all.capacity());
+        }
+        (copies, rooms)
+    }
+
+    #[test]
+    fn room_is_made_for_what_has_come() {
+        for announced in [Some(16 << 20), None] {
+            for (number, room) in rooms(1_000, 100, announced).1.into_iter().enumerate() {
+                assert!(room <= 2 * 100 * (number + 1), "{room} after {}", number + 1);
+            }
+        }
+        // A batch of 300 KB in the pieces of a usual socket.
+        let (copies, room) = rooms(19, 16_000, Some(304_000));
+        assert_eq!((copies, room.last()), (4, Some(&304_000)));
+        let (copies, room) = rooms(3, 100_000, Some(300_000));
+        assert_eq!((copies, room), (2, vec![200_000, 200_000, 300_000]));
+        assert!(rooms(1_000, 16_000, None).0 <= 11);
     }
 }

@@ -84,10 +84,12 @@ impl<P: Pipeline> Edge<P> {
     pub async fn answer(&self, mut request: Request, peer: Peer) -> Response {
         let started = self.shared.parts.clock.elapsed();
         let origin = request.headers().get(ORIGIN).cloned();
-        let endpoint = super::stats::Endpoint::of(request.uri().path());
+        let path = request.uri().path();
+        let takes = TAKES.iter().find(|(known, _)| *known == path).map(|(_, form)| *form);
+        let endpoint = super::stats::Endpoint::of(path, takes);
         let mut response = if cors::is_preflight(request.method(), request.headers()) {
             cors::preflight(request.headers())
-        } else if let Some(form) = handed_in(&request) {
+        } else if let Some(form) = takes.filter(|_| request.method() == Method::POST) {
             // All but all of the traffic; the router would cost it a microsecond.
             events::take(&self.shared, request, peer, form).await
         } else {
@@ -137,13 +139,6 @@ const TAKES: [(&str, Form); 17] = [
     // Segment's Java SDK adds the slash.
     ("/v1/import/", Form::Import),
 ];
-
-/// What a request hands in, if it is one of [`TAKES`].
-fn handed_in(request: &Request) -> Option<Form> {
-    let path = request.uri().path();
-    let known = TAKES.iter().find(|(known, _)| *known == path)?;
-    (request.method() == Method::POST).then_some(known.1)
-}
 
 /// Routes, and the paths that they have: the API document must have the same.
 pub(super) struct Routes<P> {

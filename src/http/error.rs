@@ -99,6 +99,7 @@ mod tests {
         for refusal in refusals.into_iter().chain(troubles.map(Refusal::Unavailable)) {
             let (status, text) = answer(refusal);
             assert!(![408, 410, 501, 511].contains(&status.as_u16()), "{status}");
+            assert!(crate::http::stats::STATUSES.contains(&status.as_u16()), "{status}");
             assert!(text.ends_with('\n') && text.lines().count() == 1, "{text}");
             let retry = [429, 503].contains(&status.as_u16());
             assert_eq!(refusal.into_response().headers().contains_key("retry-after"), retry);

@@ -134,13 +134,17 @@ impl<P: Pipeline> Shared<P> {
         body: &Body,
         bytes_max: usize,
     ) -> Result<(Credential, Arc<Share>), Refusal> {
-        let share = self.share_of(&credential);
         // What is too large for ever must not be told to come again.
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if self.load.admits(&share, announced.min(bytes_max) + body::REQUEST_BYTES) {
-            return Ok((credential, share));
-        }
-        Err(Refusal::Unavailable(Trouble::Overloaded))
+        let share = self.let_in(&credential, announced.min(bytes_max))?;
+        Ok((credential, share))
+    }
+
+    /// The share of who sends, unless there is too much to do for so many bytes more.
+    fn let_in(&self, credential: &Credential, bytes: usize) -> Result<Arc<Share>, Refusal> {
+        let share = self.share_of(credential);
+        let admitted = self.load.admits(&share, bytes + body::REQUEST_BYTES);
+        admitted.then_some(share).ok_or(Refusal::Unavailable(Trouble::Overloaded))
     }
 
     /// Where a request is counted; all whose key is in the body share one place.
@@ -173,9 +177,12 @@ impl<P: Pipeline> Shared<P> {
         confirmed.await.unwrap_or(Err(Refusal::AckTimeout))
     }
 
-    /// Room for a body that the edge itself makes.
-    pub(super) fn room(&self, bytes: usize) -> Result<Permit, Refusal> {
-        self.in_flight.take(bytes).ok_or(Refusal::Unavailable(Trouble::InFlight))
+    /// Room for a body that the edge itself makes of a query of so many bytes, unless there is too
+    /// much to do.
+    pub(super) fn room(&self, credential: &Credential, bytes: usize) -> Result<Permit, Refusal> {
+        let share = self.let_in(credential, bytes)?;
+        let permit = self.in_flight.take_of(&share, bytes + body::REQUEST_BYTES);
+        permit.ok_or(Refusal::Unavailable(Trouble::InFlight))
     }
 
     /// Answers what became of a request.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,7 +11,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::ingest::Refusal;
+use crate::ingest::{Form, Refusal};
 use crate::limits::{Budget, Load};
 use crate::metrics::{counter, counters, gauge};
 
@@ -32,28 +32,34 @@ impl Endpoint {
     const LABELS: [&str; 8] =
         ["single", "batch", "import", "beacon", "pixel", "webhook", "setup", "other"];
 
-    pub(super) fn of(path: &str) -> Self {
+    /// Of a path, and what is taken there.
+    pub(super) fn of(path: &str, takes: Option<Form>) -> Self {
+        match takes {
+            Some(Form::Single(_)) => return Self::Single,
+            Some(Form::Batch) => return Self::Batch,
+            Some(Form::Import) => return Self::Import,
+            None => {}
+        }
         match path {
-            "/v1/batch" | "/v1/b" => Self::Batch,
-            "/v1/import" | "/v1/import/" => Self::Import,
             "/v1/webhook" => Self::Webhook,
             "/beacon/v1/batch" => Self::Beacon,
-            "/v1/m" | "/rsaMetrics" => Self::Other,
+            "/pixel/v1/page" | "/pixel/v1/track" => Self::Pixel,
             "/sourceConfig" | "/sourceConfig/" | "/cluster-info" => Self::Setup,
-            _ if path.ends_with("/settings") => Self::Setup,
-            _ if path.starts_with("/pixel/v1/") => Self::Pixel,
-            _ if path.starts_with("/v1/") => Self::Single,
+            _ if path.contains("/projects/") && path.ends_with("/settings") => Self::Setup,
             _ => Self::Other,
         }
     }
 }
 
 /// The statuses that the edge answers, and one for whatever else.
-const STATUSES: [u16; 13] = [200, 204, 400, 401, 403, 404, 405, 413, 429, 431, 503, 504, 0];
+pub(super) const STATUSES: [u16; 14] =
+    [200, 204, 400, 401, 403, 404, 405, 413, 429, 431, 500, 503, 504, 0];
 
 /// Upper ends of the latency buckets in seconds: a sync takes milliseconds, the ack limit is 5 s.
 const LATENCIES: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+type Reasons = BTreeMap<&'static str, u64>;
 
 /// Counts of the edge.
 #[derive(Debug, Default)]
@@ -62,7 +68,8 @@ pub struct Stats {
     latencies: [AtomicU64; LATENCIES.len() + 1],
     latency_micros: AtomicU64,
     body_bytes: AtomicU64,
-    refusals: Mutex<BTreeMap<(&'static str, String), u64>>,
+    /// By source, then by reason: one source's flood waits for no other's.
+    refusals: RwLock<BTreeMap<String, Mutex<Reasons>>>,
     in_flight: OnceLock<(Budget, Load)>,
     connections: OnceLock<Budget>,
     turned_away: AtomicU64,
@@ -106,9 +113,18 @@ impl Stats {
     }
 
     fn refused_for(&self, reason: &'static str, source: Option<&str>) {
-        let key = (reason, source.unwrap_or_default().to_owned());
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        *refusals.entry(key).or_default() += 1;
+        let source = source.unwrap_or_default();
+        let count = |reasons: &Mutex<Reasons>| {
+            let mut reasons = reasons.lock().unwrap_or_else(PoisonError::into_inner);
+            *reasons.entry(reason).or_default() += 1;
+        };
+        let refusals = self.refusals.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reasons) = refusals.get(source) {
+            return count(reasons);
+        }
+        drop(refusals);
+        let mut refusals = self.refusals.write().unwrap_or_else(PoisonError::into_inner);
+        count(refusals.entry(source.to_owned()).or_default());
     }
 
     pub(super) fn turned_away(&self) {
@@ -159,10 +175,12 @@ impl Collector for Stats {
         self.encode_latency(&mut encoder)?;
         let bytes = self.body_bytes.load(Ordering::Relaxed);
         counter(&mut encoder, "keelrow_http_body_bytes", "Bytes of bodies, inflated", bytes)?;
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let refusals = refusals
-            .iter()
-            .map(|((reason, source), n)| ([("reason", *reason), ("source", source.as_str())], *n));
+        let refusals = self.refusals.read().unwrap_or_else(PoisonError::into_inner);
+        let refusals = refusals.iter().flat_map(|(source, reasons)| {
+            let reasons = reasons.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let labels = |reason| [("reason", reason), ("source", source.as_str())];
+            reasons.into_iter().map(move |(reason, n)| (labels(reason), n))
+        });
         counters(
             &mut encoder,
             "keelrow_http_refusals",
@@ -182,5 +200,61 @@ impl Collector for Stats {
         gauge(&mut encoder, "keelrow_http_work_bytes_max", help, limit)?;
         let open = self.connections.get().map_or(0, Budget::used) as u64;
         gauge(&mut encoder, "keelrow_http_connections", "Open connections", open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::enrich::EventType;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn only_paths_that_there_are_have_an_endpoint() {
+        for (path, takes, endpoint) in [
+            ("/v1/t", Some(Form::Single(EventType::Track)), Endpoint::Single),
+            ("/v1/b", Some(Form::Batch), Endpoint::Batch),
+            ("/v1/import/", Some(Form::Import), Endpoint::Import),
+            ("/v1/webhook", None, Endpoint::Webhook),
+            ("/pixel/v1/page", None, Endpoint::Pixel),
+            ("/pixel/v1/x", None, Endpoint::Other),
+            ("/projects/k/settings", None, Endpoint::Setup),
+            ("/v1/projects/k/settings", None, Endpoint::Setup),
+            ("/v1/settings", None, Endpoint::Other),
+            ("/v1/m", None, Endpoint::Other),
+            ("/v1/x", None, Endpoint::Other),
+        ] {
+            assert_eq!(Endpoint::of(path, takes), endpoint, "{path}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_counted_by_reason_and_source() {
+        let stats = Arc::new(Stats::new());
+        for (refusal, source, times) in [
+            (Refusal::NoIds, Some("a"), 2),
+            (Refusal::NoIds, Some("b"), 1),
+            (Refusal::InvalidJson, Some("a"), 3),
+            (Refusal::UnknownKey, None, 4),
+        ] {
+            (0..times).for_each(|_| stats.refused(refusal, source));
+        }
+        let metrics = Metrics::new();
+        metrics.collect(Arc::clone(&stats));
+        let text = metrics.render();
+        for (reason, source, count) in [
+            ("no_ids", "a", 2),
+            ("no_ids", "b", 1),
+            ("invalid_json", "a", 3),
+            ("unknown_key", "", 4),
+        ] {
+            let labels = format!("{{reason=\"{reason}\",source=\"{source}\"}}");
+            assert!(
+                text.contains(&format!("keelrow_http_refusals_total{labels} {count}\n")),
+                "{text}"
+            );
+        }
     }
 }

@@ -1,19 +1,23 @@
 //! Webhooks: JSON, a form, or a multipart form becomes one track event.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::http::request::Parts as Head;
 use axum::response::Response;
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::answer::ok;
+use super::body::REQUEST_BYTES;
 use super::query;
 use super::shared::{Shared, peer, source_of};
 use crate::event;
 use crate::event::enrich::EventType;
-use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal};
+use crate::ingest::{Accepted, Credential, Form, INLINE_BYTES_MAX, Pipeline, Refusal, Trouble};
+use crate::limits::Permit;
 
 /// Fields of a form at most; a tree of millions would cost fifty times the bytes of the form.
 const FIELDS_MAX: usize = 10_000;
@@ -30,9 +34,8 @@ pub(super) async fn post<P: Pipeline>(
     let source = source_of(&credential);
     let done = async {
         let (credential, body, permit) = shared.read(&head, body, credential).await?;
-        let payload = payload(&body)?;
-        drop((body, permit));
-        hand_in(&shared, &head, credential, &payload).await
+        let (payload, permit) = converted(body, permit).await?;
+        hand_in(&shared, &head, credential, &payload, permit).await
     };
     shared.conclude(done.await, source.as_deref())
 }
@@ -49,11 +52,23 @@ pub(super) async fn get<P: Pipeline>(
     }
     let source = source_of(&credential);
     let done = async {
-        let pairs = query::pairs(head.uri.query().unwrap_or_default());
-        let payload = fields(pairs.filter(|(key, _)| key != "writeKey"));
-        hand_in(&shared, &head, credential?, &payload?).await
+        let (credential, asked) = (credential?, head.uri.query().unwrap_or_default());
+        let permit = shared.room(&credential, asked.len())?;
+        let payload = fields(query::pairs(asked).filter(|(key, _)| key != "writeKey"))?;
+        hand_in(&shared, &head, credential, &payload, permit).await
     };
     shared.conclude(done.await, source.as_deref())
+}
+
+/// The payload of a body; of a large one beside the thread that serves, where others would wait.
+async fn converted(body: Bytes, permit: Permit) -> Result<(Vec<u8>, Permit), Refusal> {
+    let is_large = body.len() > INLINE_BYTES_MAX;
+    // With its permit: a client that goes leaves the body to whoever has it in work.
+    let convert = move || payload(&body).map(|payload| (payload, permit));
+    if is_large {
+        return tokio::task::spawn_blocking(convert).await.map_err(|_| Refusal::Internal)?;
+    }
+    convert()
 }
 
 async fn hand_in<P: Pipeline>(
@@ -61,6 +76,7 @@ async fn hand_in<P: Pipeline>(
     head: &Head,
     credential: Credential,
     payload: &[u8],
+    mut permit: Permit,
 ) -> Result<Accepted, Refusal> {
     // A hook has no user: each delivery stands for itself.
     let id = shared.parts.ids.uuid();
@@ -68,7 +84,10 @@ async fn hand_in<P: Pipeline>(
         r#"{{"type":"track","event":"{EVENT}","anonymousId":"{id}","context":{{"library":{{"name":"webhook"}}}},"properties":"#
     );
     let body = [start.as_bytes(), payload, b"}"].concat();
-    let permit = shared.room(body.len())?;
+    permit.shrink_to(REQUEST_BYTES);
+    if !permit.grow(body.len()) {
+        return Err(Refusal::Unavailable(Trouble::InFlight));
+    }
     let (peer, form) = (peer(&head.extensions), Form::Single(EventType::Track));
     shared.submit(head, peer, credential, form, body.into(), permit).await
 }
@@ -106,52 +125,69 @@ fn json(body: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Fields as an object: a text, or a list of texts where a name comes more than once.
-fn fields<'a, T: AsRef<str> + 'a>(pairs: impl Iterator<Item = (T, T)>) -> Result<Vec<u8>, Refusal> {
-    let mut map = Map::new();
-    for (number, (key, value)) in pairs.enumerate() {
-        if number >= FIELDS_MAX {
+#[derive(Debug, Default)]
+struct Fields {
+    map: Map<String, Value>,
+    count: usize,
+}
+
+impl Fields {
+    fn add(&mut self, key: &str, value: &str) -> Result<(), Refusal> {
+        self.count += 1;
+        if self.count > FIELDS_MAX {
             return Err(Refusal::TooLarge);
         }
-        let value = Value::from(value.as_ref());
-        match map.get_mut(key.as_ref()) {
-            None => drop(map.insert(key.as_ref().to_owned(), value)),
+        let value = Value::from(value);
+        match self.map.get_mut(key) {
+            None => drop(self.map.insert(key.to_owned(), value)),
             Some(Value::Array(list)) => list.push(value),
             Some(first) => *first = Value::Array(vec![first.take(), value]),
         }
+        Ok(())
     }
-    Ok(Value::Object(map).to_string().into_bytes())
+
+    fn into_json(self) -> Vec<u8> {
+        Value::Object(self.map).to_string().into_bytes()
+    }
+}
+
+fn fields<'a>(
+    mut pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+) -> Result<Vec<u8>, Refusal> {
+    let mut fields = Fields::default();
+    pairs.try_for_each(|(key, value)| fields.add(&key, &value))?;
+    Ok(fields.into_json())
 }
 
 /// The text fields of a multipart form. The boundary is the body's own first line. Of a file only
 /// name and size are kept.
 fn multipart(body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut pairs = Vec::new();
-    parts(body, |pair| pairs.push(pair)).ok_or(Refusal::InvalidJson)?;
-    fields(pairs.into_iter())
+    let mut fields = Fields::default();
+    let first = memchr::memchr(b'\n', body).ok_or(Refusal::InvalidJson)?;
+    let (boundary, mut rest) = body.split_at(first);
+    let end = [b"\r\n", boundary.trim_ascii_end()].concat();
+    let finder = memchr::memmem::Finder::new(&end);
+    while let Some((part, next)) = next_part(rest, &finder) {
+        if let Some((name, value)) = field(part) {
+            fields.add(&name, &value)?;
+        }
+        if next.starts_with(b"--") {
+            return Ok(fields.into_json());
+        }
+        rest = next;
+    }
+    Err(Refusal::InvalidJson)
 }
 
-/// Gives each text field to `take`; none where the form does not end as it should.
-fn parts(body: &[u8], mut take: impl FnMut((String, String))) -> Option<()> {
-    let first = memchr::memchr(b'\n', body)?;
-    let boundary = body.get(..first)?.trim_ascii_end();
-    let end = [b"\r\n", boundary].concat();
-    let finder = memchr::memmem::Finder::new(&end);
-    let mut rest = body.get(first + 1..)?;
-    loop {
-        let at = finder.find(rest)?;
-        if let Some(pair) = part(rest.get(..at)?) {
-            take(pair);
-        }
-        rest = rest.get(at + end.len()..)?;
-        if rest.starts_with(b"--") {
-            return Some(());
-        }
-        rest = rest.get(memchr::memchr(b'\n', rest)? + 1..)?;
-    }
+/// The part that begins on the next line, and what follows its boundary.
+fn next_part<'a>(rest: &'a [u8], end: &memchr::memmem::Finder<'_>) -> Option<(&'a [u8], &'a [u8])> {
+    let rest = rest.get(memchr::memchr(b'\n', rest)? + 1..)?;
+    let at = end.find(rest)?;
+    Some((rest.get(..at)?, rest.get(at + end.needle().len()..)?))
 }
 
 /// Name and text of a part; none for a part without a name.
-fn part(part: &[u8]) -> Option<(String, String)> {
+fn field(part: &[u8]) -> Option<(String, String)> {
     let split = memchr::memmem::find(part, b"\r\n\r\n");
     let (head, body) = match split {
         Some(at) => (part.get(..at)?, part.get(at + 4..)?),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use crate::event::Mended;
-use crate::metrics::counters;
+use crate::metrics::{counter, counters};
 
 /// Counts of things mended or noticed that are no outcome of an event.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub struct Counts {
     /// Lone surrogates and NULs.
     mended: Mutex<BTreeMap<String, [u64; 2]>>,
     failures: Mutex<BTreeMap<(String, &'static str), u64>>,
+    panics: AtomicU64,
 }
 
 impl Counts {
@@ -31,6 +33,11 @@ impl Counts {
     pub fn transformation_failed(&self, source_id: &str, reason: &'static str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         *failures.entry((source_id.to_owned(), reason)).or_default() += 1;
+    }
+
+    /// The work on a request ended in a panic.
+    pub(super) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -50,6 +57,9 @@ impl Collector for Counts {
             let lines = lines.map(|(source, counts)| ([("source", source.as_str())], counts[at]));
             counters(&mut encoder, name, help, lines)?;
         }
+        let help = "Requests refused because the work on them ended in a fault of this program";
+        let panics = self.panics.load(Ordering::Relaxed);
+        counter(&mut encoder, "keelrow_request_panics", help, panics)?;
         counters(
             &mut encoder,
             "keelrow_transformation_failures",

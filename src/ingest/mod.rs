@@ -67,7 +67,7 @@ pub const GROUP_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// A longer body is worked on beside the thread that serves its connection: a hundred events take
 /// half a millisecond, and the worst that so many bytes can ask for a few hundred, in which all other
 /// connections of the thread wait.
-const INLINE_BYTES_MAX: usize = 128 * 1024;
+pub const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// What the pipeline works with, the same for all requests.
 #[derive(Debug)]

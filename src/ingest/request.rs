@@ -1,6 +1,7 @@
 //! One request becomes journal frames: read, judge, enrich, transform, write. No IO, no waiting.
 
 use std::net::IpAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use super::copies::Copies;
@@ -44,8 +45,25 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// Reads, judges and writes one request.
+/// Reads, judges and writes one request. A panic, which is a fault of this program, costs that
+/// request alone: its buffers are given up, it is counted and refused as [`Refusal::Internal`].
 pub(super) fn prepare(
+    services: &Services,
+    live: &Live,
+    scratch: &mut Scratch,
+    submission: &Submission,
+    now: Timestamp,
+    scripts: Option<Scripts<'_>>,
+) -> Result<Prepared, Stop> {
+    let work = AssertUnwindSafe(|| write(services, live, scratch, submission, now, scripts));
+    panic::catch_unwind(work).unwrap_or_else(|_| {
+        *scratch = Scratch::default();
+        services.counts.panicked();
+        Err(Refusal::Internal.into())
+    })
+}
+
+fn write(
     services: &Services,
     live: &Live,
     scratch: &mut Scratch,

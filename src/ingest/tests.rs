@@ -1,6 +1,7 @@
 //! The pipeline on a journal in a temporary folder, with a fixed clock.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,8 +73,11 @@ fn bench_within(limits: Limits) -> Bench {
     let log = Log::open(options, Arc::clone(&clock_service), others).unwrap();
     let journal: Arc<dyn Journal> = Arc::new(log);
     let books = Books::new();
-    let noting =
-        Arc::new(Noting { clock: Arc::clone(&clock), threads: std::sync::Mutex::default() });
+    let noting = Arc::new(Noting {
+        clock: Arc::clone(&clock),
+        threads: std::sync::Mutex::default(),
+        panics: AtomicUsize::new(0),
+    });
     let services = Services {
         clock: Arc::<Noting>::clone(&noting) as Arc<dyn Clock>,
         ids: Arc::<Fixed>::clone(&clock) as Arc<dyn IdSource>,
@@ -386,11 +390,13 @@ async fn an_event_that_a_script_makes_too_large_is_named() {
     assert!(!payload.contains("yyyy"), "{payload}");
 }
 
-/// A clock that notes on which threads it is asked how late it is: the work on a batch asks.
+/// A clock that notes on which threads it is asked how late it is: the work on a batch asks. It may
+/// panic then, a few times.
 #[derive(Debug)]
 struct Noting {
     clock: Arc<Fixed>,
     threads: std::sync::Mutex<Vec<std::thread::ThreadId>>,
+    panics: AtomicUsize,
 }
 
 impl Clock for Noting {
@@ -399,6 +405,10 @@ impl Clock for Noting {
     }
 
     fn elapsed(&self) -> Duration {
+        let left = |left: usize| left.checked_sub(1);
+        if self.panics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok() {
+            panic!("as a fault of the program would");
+        }
         self.threads.lock().unwrap().push(std::thread::current().id());
         self.clock.elapsed()
     }
@@ -417,4 +427,29 @@ async fn large_bodies_are_worked_on_beside_the_threads_that_serve() {
         let here = asked.contains(&std::thread::current().id());
         assert!(!asked.is_empty() && here != beside, "{bytes}");
     }
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request_wherever_it_is_worked_on() {
+    let bench = bench();
+    let event = r#"{"batch":[{"userId":"u","type":"track"}]}"#;
+    let large = " ".repeat(INLINE_BYTES_MAX) + event;
+    let script = "export const transformEvent = (event) => ({ ...event, event: 'seen' });";
+    let mut panics = 0;
+    for (body, script) in [(event, None), (&large, None), (event, Some(script))] {
+        bench.transform(script.map(|_| stages(script)).unwrap_or_default());
+        // More often than there are threads.
+        for _ in 0..3 {
+            bench.noting.panics.store(1, Ordering::Relaxed);
+            assert_eq!(bench.post("wk-web", Form::Batch, body).await, Err(Refusal::Internal));
+            panics += 1;
+        }
+        assert_eq!(bench.records().len(), panics / 3 - 1);
+        assert_eq!(bench.post("wk-web", Form::Batch, body).await, Ok(1));
+    }
+    assert_eq!(bench.records()[2].2["event"], "seen");
+    assert_eq!(bench.in_flight.used(), 0);
+    let metrics = crate::metrics::Metrics::new();
+    metrics.collect(Arc::clone(&bench.ingest.services.counts));
+    assert!(metrics.render().contains("keelrow_request_panics_total 9\n"));
 }

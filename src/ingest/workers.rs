@@ -16,9 +16,11 @@ use super::scripted::Scripts;
 use super::seam::{Credential, Refusal, Submission};
 use super::{Live, Services};
 use crate::clock::Timestamp;
+use crate::limits::{Budget, Permit, Share};
 use crate::script::Runtime;
 
-/// Requests that may wait for a thread; past it the client is told to come again.
+/// Requests that may wait for a thread, those of one source three quarters of it; past it the client
+/// is told to come again.
 const WAITING_MAX: usize = 256;
 
 /// A request on its way to a thread.
@@ -27,13 +29,22 @@ struct Job {
     submission: Submission,
     now: Timestamp,
     answer: oneshot::Sender<Result<Prepared, Refusal>>,
+    waits: Permit,
+}
+
+/// What a source has in hand here.
+#[derive(Clone, Debug)]
+struct Place {
+    waiting: Arc<Share>,
+    running: Arc<Semaphore>,
 }
 
 /// The threads. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Workers {
     jobs: mpsc::Sender<Job>,
-    shares: Mutex<HashMap<String, Arc<Semaphore>>>,
+    waiting: Budget,
+    places: Mutex<HashMap<String, Place>>,
     share: usize,
 }
 
@@ -48,7 +59,11 @@ impl Workers {
                 .name(format!("script-{number}"))
                 .spawn(move || work(&services, &queue))?;
         }
-        Ok(Self { jobs, shares: Mutex::default(), share: threads.saturating_sub(1).max(1) })
+        Ok(Self::of(jobs, threads.saturating_sub(1).max(1)))
+    }
+
+    fn of(jobs: mpsc::Sender<Job>, share: usize) -> Self {
+        Self { jobs, waiting: Budget::new(WAITING_MAX), places: Mutex::default(), share }
     }
 
     /// Prepares a request on one of the threads.
@@ -63,19 +78,22 @@ impl Workers {
             Credential::Known(source) => source.id.clone(),
             Credential::InBody { .. } => String::new(),
         };
-        let share = self.share_of(source);
-        let _permit = share.acquire().await.map_err(|_| Refusal::Internal)?;
-        let (answer, answered) = oneshot::channel();
-        let job = Job { live, submission, now, answer };
+        let place = self.place_of(source);
         let full = Refusal::Unavailable(super::Trouble::InFlight);
-        self.jobs.try_send(job).map_err(|_| full)?;
+        let waits = self.waiting.take_of(&place.waiting, 1).ok_or(full)?;
+        let _running = place.running.acquire().await.map_err(|_| Refusal::Internal)?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job { live, submission, now, answer, waits };
+        // The queue has room for all that may wait.
+        self.jobs.try_send(job).map_err(|_| Refusal::Internal)?;
         answered.await.map_err(|_| Refusal::Internal)?
     }
 
-    fn share_of(&self, source: String) -> Arc<Semaphore> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = shares.entry(source).or_insert_with(|| Arc::new(Semaphore::new(self.share)));
-        Arc::clone(share)
+    fn place_of(&self, source: String) -> Place {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let open =
+            || Place { waiting: Arc::default(), running: Arc::new(Semaphore::new(self.share)) };
+        places.entry(source).or_insert_with(open).clone()
     }
 }
 
@@ -84,7 +102,8 @@ fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
     let mut runtime = Runtime::new(services.scripts.clone());
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(Job { live, submission, now, answer }) = next else { return };
+        let Some(Job { live, submission, now, answer, waits }) = next else { return };
+        drop(waits);
         let stop = || answer.is_closed();
         if stop() {
             continue;
@@ -93,6 +112,10 @@ fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
         let prepared =
             request::prepare(services, &live, &mut scratch, &submission, now, Some(scripts));
         drop(submission);
+        if matches!(prepared, Err(Stop::Refused(Refusal::Internal))) {
+            // Nobody knows what the fault left in the engine.
+            runtime = Runtime::new(services.scripts.clone());
+        }
         let prepared = prepared.map_err(|stop| match stop {
             Stop::Refused(refusal) => refusal,
             Stop::NeedsScripts => Refusal::Internal,
@@ -105,6 +128,7 @@ fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+    use std::task::Poll;
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -118,6 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_that_wait_for_scripts_are_bounded() {
+        const HOT_MAX: usize = WAITING_MAX / 4 * 3;
         let text: String = (0..=WAITING_MAX)
             .map(|n| {
                 format!("[[source]]\nname = \"s{n}\"\nenvironment = \"qa\"\nwrite_key = \"k{n}\"\n")
@@ -132,7 +157,7 @@ mod tests {
         });
         // Threads that never take anything.
         let (jobs, _queue) = mpsc::channel(WAITING_MAX);
-        let workers = Workers { jobs, shares: Mutex::default(), share: 1 };
+        let workers = Workers::of(jobs, 1);
         let budget = Budget::new(1 << 20);
         let ask = |source: &Arc<crate::source::Source>| {
             let submission = Submission {
@@ -145,22 +170,29 @@ mod tests {
             };
             Box::pin(workers.prepare(Arc::clone(&live), submission, Timestamp::default()))
         };
+        let full = Refusal::Unavailable(Trouble::InFlight);
         let mut waiting = Vec::new();
-        for source in sources.list().iter().take(WAITING_MAX) {
+        // One source takes three quarters, of which one request is in the queue; then the others come.
+        let hot = std::iter::repeat_n(&sources.list()[0], HOT_MAX);
+        for (number, source) in hot.chain(sources.list()).take(WAITING_MAX + 1).enumerate() {
             // Each poll of this test may do only so much before the runtime makes it wait.
             tokio::task::yield_now().await;
             let mut asked = ask(source);
-            assert!(futures_util::poll!(&mut asked).is_pending());
-            waiting.push(asked);
+            match futures_util::poll!(&mut asked) {
+                Poll::Pending => waiting.push(asked),
+                Poll::Ready(done) => {
+                    assert_eq!((number, done.unwrap_err()), (HOT_MAX, full));
+                }
+            }
         }
         tokio::task::yield_now().await;
-        let refused = ask(&sources.list()[WAITING_MAX]).await;
-        assert_eq!(refused.unwrap_err(), Refusal::Unavailable(Trouble::InFlight));
-        tokio::task::yield_now().await;
-        // Another request of a source that waits already does not come into the queue.
-        let mut second = ask(&sources.list()[0]);
-        assert!(futures_util::poll!(&mut second).is_pending());
-        drop((waiting, second));
-        assert_eq!(budget.used(), 2 * WAITING_MAX);
+        assert_eq!(waiting.len(), WAITING_MAX);
+        let refused = futures_util::poll!(ask(&sources.list()[WAITING_MAX]));
+        assert!(matches!(refused, Poll::Ready(Err(refusal)) if refusal == full));
+        assert_eq!(workers.waiting.used(), WAITING_MAX);
+        drop(waiting);
+        // What has come into the queue is there until a thread meets it.
+        let queued = WAITING_MAX - HOT_MAX + 1;
+        assert_eq!((workers.waiting.used(), budget.used()), (queued, 2 * queued));
     }
 }

@@ -181,6 +181,7 @@ def floods_of_headers(port):
         ("60,000 parameters", b"GET /pixel/v1/page?writeKey=wk-enabled&anonymousId=a" + b"&a=" * 18_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", {200}),
         ("a deep path of a pixel", b"GET /pixel/v1/page?writeKey=wk-enabled&anonymousId=a&x" + b".0" * 25_000 + b"=y HTTP/1.1\r\nHost: x\r\n\r\n", {200}),
         ("a list with a far end", b"GET /pixel/v1/page?writeKey=wk-enabled&anonymousId=a&x.4000000000=y HTTP/1.1\r\nHost: x\r\n\r\n", {200}),
+        ("far ends of lists in lists", b"GET /pixel/v1/page?writeKey=wk-enabled&anonymousId=a" + b"".join(b"&%x" % n + b".999" * 99 + b"=y" for n in range(158)) + b" HTTP/1.1\r\nHost: x\r\n\r\n", {200}),
         ("a cookie of 50 KiB", start + b"Cookie: " + b"c" * 51_200 + b"\r\nAuthorization: " + KEY[1].encode() + b"\r\n" + end, {200}),
         ("10,000 origins", start + b"Origin: https://a.example\r\n" * 90 + b"Authorization: " + KEY[1].encode() + b"\r\n" + end, {200}),
         ("forwarded for 5,000", start + b"X-Forwarded-For: " + b"10.0.0.1, " * 5_000 + b"x\r\nAuthorization: " + KEY[1].encode() + b"\r\n" + end, {200}),

@@ -127,7 +127,10 @@ fn last(body: &str) -> String {
 }
 
 fn bad(status: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    format!(
+        "HTTP/1.1 {status}\r\nx-content-type-options: nosniff\r\n\
+         content-length: 0\r\nconnection: close\r\n\r\n"
+    )
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use futures_util::stream;
 
 use super::*;
+use crate::ingest::INLINE_BYTES_MAX;
 use crate::metrics::Metrics;
 
 const EVENT: &str = r#"{"userId":"u"}"#;
@@ -187,6 +188,91 @@ async fn a_form_has_a_limit_of_fields() {
             assert_eq!(post(&edge, path, &[], body).await.status.as_u16(), status);
         }
     }
+    assert_eq!(pipeline.count(), 2);
+    // None is kept past it: the end is not looked for.
+    assert_eq!(post(&edge, path, &[], part.repeat(10_002)).await.status.as_u16(), 413);
+}
+
+#[tokio::test]
+async fn a_pixel_has_the_limits_of_a_body() {
+    let (edge, pipeline) = edge("[http]\nmax_body = \"64KiB\"\nmax_in_flight = \"1MiB\"");
+    let path = "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a&x";
+    for (query, taken) in [
+        (format!("={}", "y".repeat(50_000)), 1),
+        // Each becomes six characters.
+        (format!("={}", "%01".repeat(15_000)), 1),
+        (".999=y".to_owned(), 2),
+        (".999.999.999.999=y".to_owned(), 2),
+    ] {
+        assert_eq!(get(&edge, &format!("{path}{query}"), &[]).await.body.len(), 43);
+        assert_eq!(pipeline.count(), taken, "{} bytes", query.len());
+    }
+    assert_eq!(edge.shared.in_flight.used(), 0);
+    let metrics = Metrics::new();
+    metrics.collect(Arc::clone(&edge.parts().stats));
+    let text = metrics.render();
+    for reason in ["too_large", "in_flight"] {
+        let line = format!("{{reason=\"{reason}\",source=\"enabled_prod\"}} 1\n");
+        assert!(text.contains(&line), "{text}");
+    }
+}
+
+#[test]
+fn a_large_webhook_is_worked_on_beside_the_thread_that_serves() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (edge, pipeline) = edge("");
+        let path = "/v1/webhook?writeKey=wk-hook";
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        let body = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes));
+        let mut large = Box::pin(post(&edge, path, &[], body(INLINE_BYTES_MAX)));
+        assert!(futures_util::poll!(&mut large).is_pending());
+        assert_eq!(post(&edge, path, &[], body(100)).await.status, StatusCode::OK);
+        assert_eq!(pipeline.count(), 1);
+        go.send(()).unwrap();
+        assert_eq!(large.await.status, StatusCode::OK);
+        assert_eq!(pipeline.count(), 2);
+        busy.await.unwrap().unwrap();
+        // Nobody waits for this one: its body is there, and paid for, until it has been converted.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        let mut left = Box::pin(post(&edge, path, &[], body(INLINE_BYTES_MAX)));
+        assert!(futures_util::poll!(&mut left).is_pending());
+        drop(left);
+        assert!(edge.shared.in_flight.used() > INLINE_BYTES_MAX);
+        go.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert_eq!(edge.shared.in_flight.used(), 0);
+    });
+}
+
+#[tokio::test]
+async fn past_capacity_events_in_a_query_are_refused_too() {
+    let (edge, pipeline) = edge("");
+    let works: Vec<_> = ["enabled_prod", "hook_prod"]
+        .map(|source| edge.shared.shares.of(source))
+        .iter()
+        .map(|share| edge.shared.load.begin(share, edge.shared.load.limit()))
+        .collect();
+    let pixel = "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a";
+    assert_eq!(get(&edge, pixel, &[]).await.body.len(), 43);
+    let hook = "/v1/webhook?writeKey=wk-hook&a=1";
+    let answer = get(&edge, hook, &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(pipeline.count(), 0);
+    let metrics = Metrics::new();
+    metrics.collect(Arc::clone(&edge.parts().stats));
+    let text = metrics.render();
+    for source in ["enabled_prod", "hook_prod"] {
+        let line = format!("{{reason=\"overloaded\",source=\"{source}\"}} 1\n");
+        assert!(text.contains(&line), "{text}");
+    }
+    drop(works);
+    assert_eq!(get(&edge, hook, &[]).await.status, StatusCode::OK);
+    get(&edge, pixel, &[]).await;
     assert_eq!(pipeline.count(), 2);
 }
 

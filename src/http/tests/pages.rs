@@ -245,3 +245,32 @@ async fn the_admin_listener_wants_its_token() {
     assert_eq!(answer.status().as_u16(), 503);
     assert_eq!(answer.headers()["retry-after"], "10");
 }
+
+/// Notes on which thread it is asked.
+#[derive(Debug)]
+struct Noting(std::sync::mpsc::Sender<std::thread::ThreadId>);
+
+impl prometheus_client::collector::Collector for Noting {
+    fn encode(
+        &self,
+        _: prometheus_client::encoding::DescriptorEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        self.0.send(std::thread::current().id()).map_err(|_| std::fmt::Error)
+    }
+}
+
+#[tokio::test]
+async fn a_scrape_is_put_together_where_no_request_waits() {
+    let (_, pipeline) = edge("");
+    let (note, asked_on) = std::sync::mpsc::channel();
+    let metrics = Metrics::new();
+    metrics.collect(Noting(note));
+    let admin = Admin::new(pipeline, metrics, None);
+    let ask = || admin.handle(request("GET", "/metrics", &[]).body(Body::empty()).unwrap(), PEER);
+    // Several wait for each other, and each has its answer.
+    let (one, other) = tokio::join!(ask(), ask());
+    assert_eq!((one.status().as_u16(), other.status().as_u16()), (200, 200));
+    let asked_on: Vec<_> = asked_on.try_iter().collect();
+    assert_eq!(asked_on.len(), 2);
+    assert!(!asked_on.contains(&std::thread::current().id()));
+}

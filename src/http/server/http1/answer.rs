@@ -3,8 +3,10 @@
 use std::io::Write;
 
 use axum::body::HttpBody;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::{Duration, Instant};
 
 use super::wire::Error;
@@ -100,7 +102,9 @@ pub(super) fn write_refusal(out: &mut Vec<u8>, error: Error, date: &str) -> Stat
         Error::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     };
     let asked = Asked { is_11: true, is_head: false, keep_alive: false };
-    asked.write(out, (status, &HeaderMap::new()), Frames::Length(0), date);
+    let nosniff = HeaderValue::from_static("nosniff");
+    let headers = HeaderMap::from_iter([(X_CONTENT_TYPE_OPTIONS, nosniff)]);
+    asked.write(out, (status, &headers), Frames::Length(0), date);
     status
 }
 
