@@ -44,8 +44,6 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Bytes of open row groups, counted from rows.
     pub memory: u64,
-    /// Entries of the table of repeats that one batch may bring.
-    pub dedup_keys: usize,
 }
 
 impl Default for Limits {
@@ -54,7 +52,6 @@ impl Default for Limits {
             max_age: Duration::from_secs(300),
             max_bytes: 1 << 30,
             memory: 128 << 20,
-            dedup_keys: dedup::Options::default().keys_max,
         }
     }
 }

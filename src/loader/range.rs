@@ -259,8 +259,7 @@ impl Range {
     /// Keeps the open row groups within memory, and ends the range if that does not help.
     fn keep_within(&mut self, limits: &Limits, desk: &Desk) -> Result<(), Error> {
         self.is_full = self.rows.relieve(limits.memory)?;
-        self.is_full |=
-            self.bytes >= limits.max_bytes || desk.dedup.open_keys() >= limits.dedup_keys;
+        self.is_full |= self.bytes >= limits.max_bytes || desk.dedup.is_full();
         Ok(())
     }
 
