@@ -10,6 +10,7 @@ mod gauges;
 mod load;
 pub mod privacy_key;
 mod reload;
+pub mod suppression;
 pub mod tls;
 
 use std::net::SocketAddr;
@@ -38,7 +39,6 @@ use crate::metrics::Metrics;
 use crate::outcome::Books;
 use crate::source::Sources;
 use crate::storage::{self, Store};
-use crate::transform::{Pseudonyms, Suppression};
 use crate::{loader, script};
 
 /// Why the program does not start.
@@ -157,7 +157,7 @@ impl App {
         if let Some(path) = made {
             tracing::warn!(path = %path.display(), "made a new privacy key; keep a copy of it");
         }
-        let suppression = suppression(&config, &pseudonyms).map_err(Error::Config)?;
+        let suppression = suppression::load(&config, &pseudonyms).map_err(Error::Config)?;
         let (store, journal) = open_both(&config, &world, pseudonyms.fingerprint()).await?;
         let sources = Arc::new(Sources::new(&config.sources));
         let books = Books::new();
@@ -432,18 +432,6 @@ async fn open_journal(config: &Config, world: &World) -> Result<Arc<dyn Journal>
         Ok(Arc::new(log) as Arc<dyn Journal>)
     })
     .await
-}
-
-/// Users whose events are dropped; nobody without a list.
-fn suppression(config: &Config, pseudonyms: &Pseudonyms) -> Result<Suppression, Vec<String>> {
-    let Some(path) = &config.privacy.suppression_file else { return Ok(Suppression::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![format!("privacy.suppression_file {}: {error}", path.display())])?;
-    let list = Suppression::read(&text, pseudonyms);
-    if list.unusable() > 0 {
-        tracing::warn!(lines = list.unusable(), "suppression list names hashes of another key");
-    }
-    Ok(list)
 }
 
 fn limits(config: &Config) -> ingest::Limits {
