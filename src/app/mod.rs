@@ -151,8 +151,8 @@ impl App {
         let wrong = |faults: Vec<Finding>| Error::Config(Finding::lines(&faults));
         let chains = chains::compile(&config).map_err(wrong)?;
         let tls = tls::read(&config).map_err(wrong)?.map(http::tls::Acceptor::new);
-        let public = listen(config.http.listen).await?;
-        let admin = listen(config.admin.listen).await?;
+        let (public, public_at) = listen(config.http.listen).await?;
+        let (admin, admin_at) = listen(config.admin.listen).await?;
         let (pseudonyms, made) = privacy_key::load(&config, &*world.ids)?;
         if let Some(path) = made {
             tracing::warn!(path = %path.display(), "made a new privacy key; keep a copy of it");
@@ -194,8 +194,8 @@ impl App {
         let mut app = Self {
             edge_sources: Arc::new(ArcSwap::new(sources)),
             edge_options: Arc::new(ArcSwap::from_pointee(config.http.clone())),
-            public: address(&public)?,
-            admin: address(&admin)?,
+            public: public_at,
+            admin: admin_at,
             tls,
             lanes: Arc::new(lanes),
             config,
@@ -365,12 +365,12 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener.local_addr().map_err(|source| Error::System { action: "read an address", source })
+/// The listener, and the address that the system gave it.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let given = listener.local_addr().map_err(failed)?;
+    Ok((listener, given))
 }
 
 /// Runs what blocks beside the runtime's own threads.
