@@ -221,20 +221,13 @@ impl Range {
         let Some(planned) = &self.planned else {
             return desk.dedup.judge(event.key_hash, event.content_hash, at);
         };
-        let verdict = if planned.duplicates.contains(position) {
-            Verdict::Repeat
-        } else if planned.reused.contains(position) {
-            Verdict::Reused
-        } else {
-            Verdict::New
-        };
+        let verdict = planned.verdict(position);
         desk.dedup.replay(event.key_hash, event.content_hash, at, verdict);
         verdict
     }
 
     fn planned_loss(&self, position: u64) -> Option<&Lost> {
-        let planned = self.planned.as_ref()?;
-        planned.damaged.iter().find(|lost| (lost.from..lost.to).contains(&position))
+        self.planned.as_ref()?.lost(position)
     }
 
     fn damaged(&mut self, damaged: Damaged) -> Result<(), Error> {
