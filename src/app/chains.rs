@@ -16,7 +16,7 @@ use crate::script::Script;
 use crate::transform::{self, Pack};
 
 /// Bytes of a pack or script; real ones have a few thousand.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Compiles the transformations of every source.
 ///

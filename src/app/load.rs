@@ -46,7 +46,6 @@ pub(super) fn start(
 ) -> Result<(loader::Handle, JoinHandle<()>), Error> {
     let workshop = Warehouse::new(Arc::clone(settings))
         .map_err(|error| Error::Config(vec![error.to_string()]))?;
-    let dedup_keys = usize::try_from(config.dedup.max_keys).unwrap_or(usize::MAX);
     let options = Options {
         folder: folder(&config.journal.path),
         dialect: config.load.dialect.to_owned(),
@@ -54,9 +53,11 @@ pub(super) fn start(
             max_age: config.load.max_age,
             max_bytes: config.load.max_bytes,
             memory: config.load.memory,
-            dedup_keys,
         },
-        dedup: dedup::Options { window: config.dedup.window, keys_max: dedup_keys },
+        dedup: dedup::Options {
+            window: config.dedup.window,
+            keys_max: usize::try_from(config.dedup.max_keys).unwrap_or(usize::MAX),
+        },
     };
     let services = Services {
         journal: Arc::clone(journal),

@@ -10,6 +10,7 @@ mod gauges;
 mod load;
 pub mod privacy_key;
 mod reload;
+pub mod suppression;
 pub mod tls;
 
 use std::net::SocketAddr;
@@ -38,7 +39,6 @@ use crate::metrics::Metrics;
 use crate::outcome::Books;
 use crate::source::Sources;
 use crate::storage::{self, Store};
-use crate::transform::{Pseudonyms, Suppression};
 use crate::{loader, script};
 
 /// Why the program does not start.
@@ -151,13 +151,13 @@ impl App {
         let wrong = |faults: Vec<Finding>| Error::Config(Finding::lines(&faults));
         let chains = chains::compile(&config).map_err(wrong)?;
         let tls = tls::read(&config).map_err(wrong)?.map(http::tls::Acceptor::new);
-        let public = listen(config.http.listen).await?;
-        let admin = listen(config.admin.listen).await?;
+        let (public, public_at) = listen(config.http.listen).await?;
+        let (admin, admin_at) = listen(config.admin.listen).await?;
         let (pseudonyms, made) = privacy_key::load(&config, &*world.ids)?;
         if let Some(path) = made {
             tracing::warn!(path = %path.display(), "made a new privacy key; keep a copy of it");
         }
-        let suppression = suppression(&config, &pseudonyms).map_err(Error::Config)?;
+        let suppression = suppression::load(&config, &pseudonyms).map_err(Error::Config)?;
         let (store, journal) = open_both(&config, &world, pseudonyms.fingerprint()).await?;
         let sources = Arc::new(Sources::new(&config.sources));
         let books = Books::new();
@@ -194,8 +194,8 @@ impl App {
         let mut app = Self {
             edge_sources: Arc::new(ArcSwap::new(sources)),
             edge_options: Arc::new(ArcSwap::from_pointee(config.http.clone())),
-            public: address(&public)?,
-            admin: address(&admin)?,
+            public: public_at,
+            admin: admin_at,
             tls,
             lanes: Arc::new(lanes),
             config,
@@ -365,12 +365,12 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener.local_addr().map_err(|source| Error::System { action: "read an address", source })
+/// The listener, and the address that the system gave it.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let given = listener.local_addr().map_err(failed)?;
+    Ok((listener, given))
 }
 
 /// Runs what blocks beside the runtime's own threads.
@@ -432,18 +432,6 @@ async fn open_journal(config: &Config, world: &World) -> Result<Arc<dyn Journal>
         Ok(Arc::new(log) as Arc<dyn Journal>)
     })
     .await
-}
-
-/// Users whose events are dropped; nobody without a list.
-fn suppression(config: &Config, pseudonyms: &Pseudonyms) -> Result<Suppression, Vec<String>> {
-    let Some(path) = &config.privacy.suppression_file else { return Ok(Suppression::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![format!("privacy.suppression_file {}: {error}", path.display())])?;
-    let list = Suppression::read(&text, pseudonyms);
-    if list.unusable() > 0 {
-        tracing::warn!(lines = list.unusable(), "suppression list names hashes of another key");
-    }
-    Ok(list)
 }
 
 fn limits(config: &Config) -> ingest::Limits {

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -130,7 +130,9 @@ fn generate(path: &Path, ids: &dyn IdSource) -> Result<String, Error> {
     let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder).map_err(io("make the folder of"))?;
+    // It is the first thing that is made, before the journal beside it.
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder).map_err(io("make the folder of"))?;
     let key = fresh(ids);
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -142,4 +144,25 @@ fn generate(path: &Path, ids: &dyn IdSource) -> Result<String, Error> {
     file.sync_all().map_err(io("sync"))?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("sync"))?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::clock::{Fixed, Timestamp};
+
+    #[test]
+    fn a_key_and_the_folders_made_for_it_belong_to_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = generated_path(&folder.path().join("data/node/journal"));
+        let key = generate(&path, &Fixed::at(Timestamp::from_millis(0))).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), key);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        for made in ["data", "data/node"] {
+            assert_eq!(mode(&folder.path().join(made)), 0o700, "{made}");
+        }
+    }
 }

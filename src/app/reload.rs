@@ -2,6 +2,8 @@
 //! keeps the old one.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +11,7 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::{chains, gauges, load, tls};
+use super::{chains, gauges, load, suppression, tls};
 use crate::config::{self, Config, Environment, Finding};
 use crate::http::tls::Acceptor;
 use crate::ingest::{Ingest, Live};
@@ -68,7 +70,7 @@ impl Reloader {
         let (file, _) = self.watched();
         let paths = self.paths();
         for path in std::iter::once(file).chain(paths.iter().map(PathBuf::as_path)) {
-            hash.update(std::fs::read(path).unwrap_or_default());
+            hash.update(content(path));
             hash.update([0xff]);
         }
         hash.finalize().into()
@@ -107,7 +109,7 @@ impl Reloader {
             tracing::warn!(keys = restart.join(", "), "these changes need a restart");
         }
         let sources = Arc::new(Sources::new(&config.sources));
-        let suppression = super::suppression(&config, self.ingest.pseudonyms())?;
+        let suppression = suppression::load(&config, self.ingest.pseudonyms())?;
         // The pipeline first: whoever the edge lets in has a chain then.
         self.ingest.reload(Live { sources: Arc::clone(&sources), chains, suppression });
         self.sources.store(sources);
@@ -122,5 +124,37 @@ impl Reloader {
         tracing::info!(sources = config.sources.len(), "configuration taken over");
         self.config = config;
         Ok(())
+    }
+}
+
+/// What tells a file from what it was. A long one, which only a suppression list is, is not read at
+/// each event of its folder: any change of it changes its time.
+fn content(path: &Path) -> Vec<u8> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.len() > chains::FILE_BYTES_MAX => {
+            format!("{} {} {}.{}", meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec()).into()
+        }
+        _ => fs::read(path).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_file_is_told_by_its_time_and_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.txt");
+        fs::write(&path, "u-1\n").unwrap();
+        assert_eq!(content(&path), b"u-1\n");
+        // Sparse: it takes no room.
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(chains::FILE_BYTES_MAX + 1).unwrap();
+        let before = content(&path);
+        assert!(before.len() < 100);
+        assert_eq!(content(&path), before);
+        file.set_len(chains::FILE_BYTES_MAX + 2).unwrap();
+        assert_ne!(content(&path), before);
     }
 }

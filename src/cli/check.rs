@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{ConfigFile, Failure, chain};
-use crate::app::{chains, privacy_key, tls};
+use crate::app::{chains, privacy_key, suppression, tls};
 use crate::config::{self, Config, Finding};
 use crate::unified::{DEFAULT_NAME, glob};
 use crate::warehouse::{Dialect, LAYOUT_TABLES, Mapper, TableKind};
@@ -90,7 +90,7 @@ fn files(config: &Config, key_is_told: bool) -> Vec<Finding> {
         told.push(finding(&format!("privacy.{key}"), &error));
     }
     if let Some(path) = &config.privacy.suppression_file
-        && let Err(error) = std::fs::read_to_string(path)
+        && let Err(error) = suppression::read(path)
     {
         let value = Some(format!("{:?}", path.display().to_string()));
         told.push(Finding { value, ..finding("privacy.suppression_file", &error) });

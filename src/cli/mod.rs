@@ -65,6 +65,8 @@ enum Command {
     /// Prints what a warehouse runs to have the lake: tables, loads, users, views.
     Sql(sql::Arguments),
     /// Makes the files of committed batches again from the journal; verifies or restores them.
+    ///
+    /// It opens the journal as the gateway does: while that runs, it is refused with exit code 75.
     Replay(replay::Arguments),
     /// Tells what a change of configuration or data does to columns.
     Schema(schema::Arguments),

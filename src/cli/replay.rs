@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::{ConfigFile, Failure, TRY_AGAIN, WRONG_INPUT, chain, serve, tables};
+use crate::app::loaded_to;
 use crate::journal::disk::{self, Log};
 use crate::journal::{self, Journal};
 use crate::loader::replay::{Fate, Replay};
@@ -57,6 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let world = serve::world();
     let options = disk::Options {
         keep: config.journal.keep,
+        loaded: loaded_to(folder),
         ..disk::Options::new(folder.clone(), config.node.name.clone())
             .within(config.journal.max_bytes)
     };

@@ -117,7 +117,7 @@ pub enum Error {
         /// Which one.
         option: &'static str,
         /// Its value.
-        found: u64,
+        found: String,
         /// The rule it breaks.
         wanted: &'static str,
     },

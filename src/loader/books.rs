@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::journal::{self, Item, Journal, Position};
+use crate::outcome::UNKNOWN_SOURCE;
 use crate::record::{self, FrameKind, Tally, View};
 use crate::storage::manifest::Counts;
-
-/// Where damage is booked whose source is lost too.
-const UNKNOWN: &str = "unknown";
 
 /// What an event became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +67,7 @@ impl Books {
 
     /// Books events that left no row.
     pub fn tally(&mut self, tally: &Tally) {
-        let source = tally.route.as_ref().map_or(UNKNOWN, |route| &route.source_id);
+        let source = tally.route.as_ref().map_or(UNKNOWN_SOURCE, |route| &route.source_id);
         let (dropped, suppressed) = (u64::from(tally.dropped), u64::from(tally.suppressed));
         let received = dropped + suppressed;
         self.book(source, Counts { received, dropped, suppressed, ..Counts::default() });
@@ -80,7 +78,7 @@ impl Books {
     pub fn damaged(&mut self, source: Option<&str>, events: u64, split: bool) {
         let (received, split) = if split { (0, events) } else { (events, 0) };
         let counts = Counts { received, split, damaged: events, ..Counts::default() };
-        self.book(source.unwrap_or(UNKNOWN), counts);
+        self.book(source.unwrap_or(UNKNOWN_SOURCE), counts);
     }
 
     /// Copies a source's name once, not for each of its events.
@@ -129,7 +127,7 @@ pub fn waiting(
                 (Some(frame.source.to_owned()), u64::from(frame.count), split)
             }
         };
-        let waiting = found.entry(source.unwrap_or_else(|| UNKNOWN.into())).or_default();
+        let waiting = found.entry(source.unwrap_or_else(|| UNKNOWN_SOURCE.into())).or_default();
         if split {
             waiting.split += count;
         } else {

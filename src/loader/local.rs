@@ -3,15 +3,16 @@
 //! the part it would hold for a moment.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::Error;
 use crate::columnar::Files;
 
 /// Longest part that is kept in memory.
@@ -19,6 +20,16 @@ const PART_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes that all parts kept in memory may have together.
 const ALL_BYTES_MAX: usize = 16 << 20;
+
+/// Makes the folder of a batch's local files, without those of an earlier one.
+pub(super) fn make_empty(folder: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Local { action: "make folder", path: folder.into(), source };
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)
+}
 
 /// A part's bytes.
 #[derive(Clone, Debug)]

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::Error;
 use super::batch::{Committed, Link, Pending};
 use super::chain::Chain;
 use super::dedup::{self, Dedup, Pace};
+use super::local::make_empty;
 use super::note;
 use super::plan::Plan;
 use super::planned::{self, Found};
@@ -44,18 +44,11 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Bytes of open row groups, counted from rows.
     pub memory: u64,
-    /// Entries of the table of repeats that one batch may bring.
-    pub dedup_keys: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_age: Duration::from_secs(300),
-            max_bytes: 1 << 30,
-            memory: 128 << 20,
-            dedup_keys: dedup::Options::default().keys_max,
-        }
+        Self { max_age: Duration::from_secs(300), max_bytes: 1 << 30, memory: 128 << 20 }
     }
 }
 
@@ -433,11 +426,7 @@ impl Loader {
     }
 
     fn make_work(&self) -> Result<(), Error> {
-        self.clear_work();
-        let path = self.work_folder();
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(&path).map_err(|source| Error::Local { action: "make folder", path, source })
+        make_empty(&self.work_folder())
     }
 
     fn clear_work(&self) {

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::dedup::Verdict;
 use super::spans::Spans;
 use crate::record::Route;
 use crate::storage;
@@ -94,6 +95,26 @@ pub struct LeftOut {
     pub reused: Spans,
     /// Records that could not be read.
     pub damaged: Vec<Lost>,
+}
+
+impl LeftOut {
+    /// What the event at `position` was found to be.
+    #[must_use]
+    pub fn verdict(&self, position: u64) -> Verdict {
+        if self.duplicates.contains(position) {
+            Verdict::Repeat
+        } else if self.reused.contains(position) {
+            Verdict::Reused
+        } else {
+            Verdict::New
+        }
+    }
+
+    /// The loss that the record at `position` was part of.
+    #[must_use]
+    pub fn lost(&self, position: u64) -> Option<&Lost> {
+        self.damaged.iter().find(|lost| (lost.from..lost.to).contains(&position))
+    }
 }
 
 /// Records that could not be read.

@@ -2,7 +2,8 @@
 //!
 //! Where that cannot be, because a record of it was damaged meanwhile, it depends on whether a reader
 //! can have seen anything: while no file of the plan is in the lake the batch is committed empty and
-//! its records are cut anew, without the damaged one; else the loader stops. Called once, at start.
+//! its records are cut anew, without the damaged one; else the loader stops. Called at the
+//! start, and where the local files of a batch were removed under it.
 
 use std::path::PathBuf;
 

@@ -221,20 +221,13 @@ impl Range {
         let Some(planned) = &self.planned else {
             return desk.dedup.judge(event.key_hash, event.content_hash, at);
         };
-        let verdict = if planned.duplicates.contains(position) {
-            Verdict::Repeat
-        } else if planned.reused.contains(position) {
-            Verdict::Reused
-        } else {
-            Verdict::New
-        };
+        let verdict = planned.verdict(position);
         desk.dedup.replay(event.key_hash, event.content_hash, at, verdict);
         verdict
     }
 
     fn planned_loss(&self, position: u64) -> Option<&Lost> {
-        let planned = self.planned.as_ref()?;
-        planned.damaged.iter().find(|lost| (lost.from..lost.to).contains(&position))
+        self.planned.as_ref()?.lost(position)
     }
 
     fn damaged(&mut self, damaged: Damaged) -> Result<(), Error> {
@@ -259,8 +252,7 @@ impl Range {
     /// Keeps the open row groups within memory, and ends the range if that does not help.
     fn keep_within(&mut self, limits: &Limits, desk: &Desk) -> Result<(), Error> {
         self.is_full = self.rows.relieve(limits.memory)?;
-        self.is_full |=
-            self.bytes >= limits.max_bytes || desk.dedup.open_keys() >= limits.dedup_keys;
+        self.is_full |= self.bytes >= limits.max_bytes || desk.dedup.is_full();
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::batch::{Link, Pending};
 use super::dedup::Dedup;
+use super::local::make_empty;
 use super::plan::Plan;
 use super::planned::cut_again;
 use super::range::Desk;
@@ -188,15 +189,6 @@ impl Drop for Replay {
             tracing::debug!(%error, "local files of a replay are left");
         }
     }
-}
-
-fn make_empty(folder: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Local { action: "make folder", path: folder.into(), source };
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)
 }
 
 fn write_below(out: &Path, key: &str, bytes: &[u8]) -> Result<Fate, Error> {

@@ -7,7 +7,7 @@
 //! a note, because it was lost or there never was a batch, all is looked at that the journal holds.
 
 use super::chain::Chain;
-use super::dedup::{Dedup, Verdict};
+use super::dedup::Dedup;
 use super::plan::Plan;
 use super::range::Desk;
 use super::{Error, Services};
@@ -85,9 +85,7 @@ pub(super) fn walk(
     dedup.discard();
     let mut reader = journal.reader(Position::new(plan.journal.from))?;
     let mut records = 0;
-    let planned_loss = |position: u64| {
-        plan.left_out.damaged.iter().any(|lost| (lost.from..lost.to).contains(&position))
-    };
+    let planned_loss = |position: u64| plan.left_out.lost(position).is_some();
     while reader.position().get() < plan.journal.to {
         let at = reader.position();
         match reader.next()? {
@@ -116,13 +114,7 @@ pub(super) fn walk(
 }
 
 fn remember(dedup: &mut Dedup, event: &EventView<'_>, plan: &Plan, position: u64) {
-    let verdict = if plan.left_out.duplicates.contains(position) {
-        Verdict::Repeat
-    } else if plan.left_out.reused.contains(position) {
-        Verdict::Reused
-    } else {
-        Verdict::New
-    };
+    let verdict = plan.left_out.verdict(position);
     let at = Timestamp::from_micros(event.received_at);
     dedup.replay(event.key_hash, event.content_hash, at, verdict);
 }

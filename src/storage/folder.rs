@@ -145,7 +145,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes the folder of `target`, which has to be synced too: the file gets its name there.
+    /// Makes the folder of `target`, which has to be synced too: the file gets its name there, or has
+    /// it from another who may have died before that sync.
     fn make_parent(&self, target: &Path, fresh: &mut Fresh) -> Result<(), Error> {
         let Some(folder) = target.parent() else { return Ok(()) };
         self.make_unsynced(folder, fresh)?;
@@ -164,21 +165,6 @@ impl Folder {
 
     fn lock_synced(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes and syncs the file and gives it its name; the folder is not synced yet.
-    fn link_new(
-        &self,
-        aside: &Path,
-        file: &mut File,
-        key: &str,
-        body: &[u8],
-    ) -> Result<bool, Error> {
-        file.write_all(body).map_err(io_error("write", aside))?;
-        file.sync_all().map_err(io_error("sync", aside))?;
-        let target = self.root.join(key);
-        target.parent().map_or(Ok(()), |parent| self.make(parent))?;
-        self.link(aside, &target)
     }
 
     /// Gives the file its name in a folder that was made.
@@ -208,56 +194,9 @@ impl Folder {
             }
         }
     }
-}
 
-/// Threads that wait for the disk at once, so that it can do several syncs as one.
-const SYNC_THREADS: usize = 8;
-
-/// Calls `sync` for each of `0..count` on several threads. They do nothing but wait for the disk:
-/// what they would allocate costs each of them more than its syncs.
-fn sync_together(
-    count: usize,
-    sync: impl Fn(usize) -> Result<(), Error> + Sync,
-) -> Vec<Option<Error>> {
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..SYNC_THREADS.min(count) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= count {
-                        return;
-                    }
-                    if let Err(error) = sync(at) {
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).push((at, error));
-                    }
-                }
-            });
-        }
-    });
-    let mut errors: Vec<Option<Error>> = (0..count).map(|_| None).collect();
-    for (at, error) in failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        errors[at] = Some(error);
-    }
-    errors
-}
-
-impl Backend for Folder {
-    fn put_new(&self, key: &str, body: &Bytes) -> Result<bool, Error> {
-        let (aside, mut file) = self.create_aside()?;
-        let linked = self.link_new(&aside, &mut file, key, body).and_then(|created| {
-            // Also where it was there before: the one who made it may have died before its sync.
-            self.root.join(key).parent().map_or(Ok(()), sync_folder)?;
-            Ok(created)
-        });
-        let removed = fs::remove_file(&aside).map_err(io_error("remove", &aside));
-        let created = linked?;
-        removed?;
-        Ok(created)
-    }
-
-    fn put_all_new(&self, objects: &[(&str, &Bytes)]) -> Option<Vec<Result<bool, Error>>> {
+    /// Writes each file aside, syncs all of them, gives each its name and syncs the folders.
+    fn put_each(&self, objects: &[(&str, &Bytes)]) -> Vec<Result<bool, Error>> {
         let asides: Vec<_> = objects.iter().map(|(_, body)| self.write_aside(body)).collect();
         let unsynced = sync_together(asides.len(), |at| match &asides[at] {
             Ok((path, file)) => file.sync_all().map_err(io_error("sync", path)),
@@ -284,18 +223,64 @@ impl Backend for Folder {
         let unsynced = sync_together(parents.len(), |at| sync_folder(&parents[at]));
         if unsynced.iter().all(Option::is_none) {
             self.remember(folders);
-            return Some(outcomes);
+            return outcomes;
         }
         // What lies below a folder that could not be synced is tried again alone.
-        for (parent, _) in parents.iter().zip(unsynced).filter(|(_, error)| error.is_some()) {
+        for (parent, error) in parents.iter().zip(unsynced) {
+            let Some(error) = error else { continue };
+            let mut first = Some(error);
             for ((key, _), outcome) in objects.iter().zip(&mut outcomes) {
                 if outcome.is_ok() && self.root.join(key).starts_with(parent) {
-                    let source = io::Error::other("with others");
-                    *outcome = Err(io_error("sync folder", parent)(source));
+                    let other = || io_error("sync folder", parent)(io::Error::other("with others"));
+                    *outcome = Err(first.take().unwrap_or_else(other));
                 }
             }
         }
-        Some(outcomes)
+        outcomes
+    }
+}
+
+/// Threads that wait for the disk at once, so that it can do several syncs as one.
+const SYNC_THREADS: usize = 8;
+
+/// Calls `sync` for each of `0..count` on several threads, this one among them. They do nothing but
+/// wait for the disk: what they would allocate costs each of them more than its syncs.
+fn sync_together(
+    count: usize,
+    sync: impl Fn(usize) -> Result<(), Error> + Sync,
+) -> Vec<Option<Error>> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let sync_next = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                return;
+            }
+            if let Err(error) = sync(at) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push((at, error));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..SYNC_THREADS.min(count)).for_each(|_| drop(scope.spawn(sync_next)));
+        sync_next();
+    });
+    let mut errors: Vec<Option<Error>> = (0..count).map(|_| None).collect();
+    for (at, error) in failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        errors[at] = Some(error);
+    }
+    errors
+}
+
+impl Backend for Folder {
+    fn put_new(&self, key: &str, body: &Bytes) -> Result<bool, Error> {
+        let created: Result<Vec<bool>, Error> = self.put_each(&[(key, body)]).into_iter().collect();
+        Ok(created? == [true])
+    }
+
+    fn put_all_new(&self, objects: &[(&str, &Bytes)]) -> Option<Vec<Result<bool, Error>>> {
+        Some(self.put_each(objects))
     }
 
     fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
@@ -418,7 +403,8 @@ mod tests {
         let left = fs::read_dir(dir.path().join(ASIDE)).unwrap();
         let left: Vec<PathBuf> = left.map(|entry| entry.unwrap().path()).collect();
         assert_eq!(left, std::slice::from_ref(&writing));
-        assert!(first.link_new(&writing, &mut file, "x", b"one").unwrap());
+        file.write_all(b"one").unwrap();
+        assert!(first.link(&writing, &dir.path().join("x")).unwrap());
         drop((file, second));
         Folder::open(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path().join(ASIDE)).unwrap().count(), 0);

@@ -375,7 +375,11 @@ def copied_machine(program, folder):
 def modes(program, folder):
     """Every file that the program makes is its owner's alone, whatever the umask is; those that keep
     damaged records, too."""
-    server = serving(program, folder, journal='max_bytes = "1GiB"', load='max_age = "1h"')
+    # The folders above the journal are made by the first start too.
+    data = pathlib.Path(folder) / "data" / "node"
+    journal = f'path = "{data}/journal"\nmax_bytes = "1GiB"'
+    server = serving(program, folder, journal=journal, load='max_age = "1h"')
+    server.journal = data / "journal"
     before = set(pathlib.Path(folder).rglob("*"))
     with server, open_umask():
         server.start()
@@ -395,7 +399,8 @@ def modes(program, folder):
         mode, wanted = stat.S_IMODE(path.stat().st_mode), 0o700 if path.is_dir() else 0o600
         if mode != wanted:
             yield f"{path.relative_to(folder)} has mode {mode:o}"
-    for wanted in ("journal/damaged/*", "journal/loader/*", "journal/mark", "privacy.key", "lake/unified/**/*.parquet",
+    for wanted in ("data/node/journal/damaged/*", "data/node/journal/loader/*", "data/node/journal/mark",
+                   "data/node/privacy.key", "lake/unified/**/*.parquet",
                    "lake/_keelrow/batches/*/*", "lake/_keelrow/plans/*/*", "lake/_keelrow/schemas/**/*.json"):
         if not made & set(pathlib.Path(folder).glob(wanted)):
             yield f"no {wanted} was made"

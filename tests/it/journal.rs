@@ -102,6 +102,9 @@ async fn a_journal_is_verified_and_shown_beside_the_gateway() {
     assert!(text(&output.stdout).contains("secret-m-1"));
     let past = run(&["journal", "dump", "--from", "6", "--config", &file], "");
     assert_eq!(past.status.code(), Some(2), "{}", text(&past.stderr));
+    // What opens the journal waits until nobody else has it.
+    let replay = run(&["replay", "--from", "1", "--to", "1", "--config", &file], "");
+    assert_eq!(replay.status.code(), Some(75), "{}", text(&replay.stderr));
     gateway.stop().await;
 }
 

@@ -17,6 +17,7 @@ use crate::event::{Node, Parser, known};
 use crate::journal::disk::files::ReadOnly;
 use crate::journal::disk::inspect::{self, Standing};
 use crate::journal::{Frame, Item, Position};
+use crate::outcome::UNKNOWN_SOURCE;
 use crate::record::{self, EventView, Route, View};
 use crate::storage::utc_text;
 
@@ -124,7 +125,7 @@ fn line(item: Item<'_>, standing: Standing, parser: &mut Parser, payload: bool) 
             Line {
                 position: from,
                 to: (to > from + 1).then_some(to),
-                source: damaged.source.unwrap_or_else(|| "unknown".into()),
+                source: damaged.source.unwrap_or_else(|| UNKNOWN_SOURCE.into()),
                 events: damaged.count,
                 state: "damaged",
                 ..Line::default()

@@ -12,6 +12,7 @@ use crate::app::loaded_to;
 use crate::journal::disk::files::ReadOnly;
 use crate::journal::disk::inspect::{self, Report, SegmentReport};
 use crate::journal::{Damaged, Position};
+use crate::outcome::UNKNOWN_SOURCE;
 
 /// Arguments of `keelrow journal verify`.
 #[derive(Debug, clap::Args)]
@@ -139,7 +140,7 @@ fn loss(damaged: &Damaged, bytes: &Range<u64>) -> Loss {
     Loss {
         from: start.get(),
         to: end.get(),
-        source: damaged.source.clone().unwrap_or_else(|| "unknown".into()),
+        source: damaged.source.clone().unwrap_or_else(|| UNKNOWN_SOURCE.into()),
         events: damaged.count,
         at_byte: bytes.start,
         to_byte: bytes.end,

@@ -21,6 +21,8 @@ use crate::clock::{Clock, IdSource};
 /// After this long without work the durable end is noted, so that damage to the last group is
 /// told from a group that was never acknowledged. Long against a sync, short against a restart.
 const IDLE_BEFORE_NOTE: Duration = Duration::from_millis(50);
+/// After each failure the wait doubles, up to this: the disk may come back, and nobody waits for it.
+const FAILED_NOTE_MAX: Duration = Duration::from_secs(60);
 /// How often missing space is looked for, segments kept for replay are looked at, and the folder is
 /// looked for.
 const CARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -211,9 +213,31 @@ impl Drop for Stepper {
     }
 }
 
+/// When the durable end is noted, and what is told of it.
+#[derive(Debug)]
+struct Notes {
+    wait: Duration,
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self { wait: IDLE_BEFORE_NOTE }
+    }
+}
+
+impl Notes {
+    /// Takes what became of a note; true where the last one went otherwise.
+    fn turned(&mut self, is_noted: bool) -> bool {
+        let was_noted = self.wait == IDLE_BEFORE_NOTE;
+        self.wait = if is_noted { IDLE_BEFORE_NOTE } else { (self.wait * 2).min(FAILED_NOTE_MAX) };
+        is_noted != was_noted
+    }
+}
+
 fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
+    let mut notes = Notes::default();
     loop {
-        let idle = (!stepper.writer.noted()).then_some(IDLE_BEFORE_NOTE);
+        let idle = (!stepper.writer.noted()).then_some(notes.wait);
         match stepper.shared.wait_for_work(idle) {
             Work::Waits => {
                 if !commit_delay.is_zero() {
@@ -222,8 +246,13 @@ fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
                 while stepper.write() {}
             }
             Work::Nothing => {
-                if let Err(error) = stepper.writer.note() {
-                    tracing::warn!(%error, "journal cannot note its durable end");
+                let noted = stepper.writer.note();
+                match (notes.turned(noted.is_ok()), noted) {
+                    (true, Ok(_)) => tracing::info!("journal notes its durable end again"),
+                    (true, Err(error)) => {
+                        tracing::warn!(%error, "journal cannot note its durable end");
+                    }
+                    (false, _) => {}
                 }
             }
             Work::Closed => break,
@@ -305,4 +334,28 @@ pub(super) fn read_writer_id(files: &dyn Files, path: &Path) -> Result<Option<St
 /// A flipped bit may make another good name of one, or join the lines: the colon is in no name.
 fn writer_id_checksum(id: &str) -> String {
     format!("crc32c:{:08x}", crc32c::crc32c(id.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_that_keeps_failing_is_told_once_and_tried_ever_less_often() {
+        let mut notes = Notes::default();
+        assert!(!notes.turned(true), "all is as it should be");
+        let mut waited = Duration::ZERO;
+        let told: Vec<bool> = (0..100)
+            .map(|_| {
+                waited += notes.wait;
+                notes.turned(false)
+            })
+            .collect();
+        assert_eq!(told.iter().position(|told| *told), Some(0));
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        assert!(waited > Duration::from_hours(1), "{waited:?} for a hundred tries");
+        assert_eq!(notes.wait, FAILED_NOTE_MAX);
+        assert!(notes.turned(true), "it works again");
+        assert_eq!(notes.wait, IDLE_BEFORE_NOTE);
+    }
 }

@@ -17,6 +17,7 @@ mod segments;
 mod shared;
 mod writer;
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -84,24 +85,23 @@ impl Options {
     /// # Errors
     /// [`Error::Option`] for the first one out of range.
     pub fn check(&self) -> Result<(), Error> {
-        let wrong = |option, found, wanted| Err(Error::Option { option, found, wanted });
+        let wrong = |option, found: &dyn Debug, wanted| {
+            Err(Error::Option { option, found: format!("{found:?}"), wanted })
+        };
         if self.segment_bytes < 2 * BLOCK_BYTES || !self.segment_bytes.is_multiple_of(BLOCK_BYTES) {
-            return wrong(
-                "segment_bytes",
-                self.segment_bytes,
-                "a multiple of 4 KiB, at least 8 KiB",
-            );
+            let wanted = "a multiple of 4 KiB, at least 8 KiB";
+            return wrong("segment_bytes", &self.segment_bytes, wanted);
         }
         if self.max_bytes / 4 < self.segment_bytes {
-            return wrong("max_bytes", self.max_bytes, "at least four segments");
+            return wrong("max_bytes", &self.max_bytes, "at least four segments");
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if self.node.is_empty() || self.node.len() > 200 || !self.node.bytes().all(plain) {
-            let found = self.node.len() as u64;
-            return wrong("node", found, "1 to 200 ASCII letters, digits, '-', '_' or '.'");
+            let wanted = "1 to 200 ASCII letters, digits, '-', '_' or '.'";
+            return wrong("node", &self.node, wanted);
         }
         if self.max_waiting_bytes == 0 {
-            return wrong("max_waiting_bytes", 0, "more than zero");
+            return wrong("max_waiting_bytes", &0, "more than zero");
         }
         Ok(())
     }

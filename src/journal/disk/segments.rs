@@ -1,14 +1,15 @@
 //! Which segment files there are: those that hold records, the one prepared next, spares.
 //!
 //! Decides what may be made, used again or removed within the budget; segments that were not given
-//! up are never removed. The slow work, filling with zeros and syncing folders, is done by whoever
-//! calls: the background thread in time, the writer only when that was too late.
+//! up are never removed. The slow work, filling with zeros and syncing, is done by whoever calls: the
+//! background thread in time, the writer only when that was too late. Nobody does it while the index
+//! is locked, since requests and probes look at that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::super::frame::Identity;
@@ -35,8 +36,10 @@ pub(super) struct Segments {
     pub(super) files: Arc<dyn Files>,
     pub(super) clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
+    /// For as long as files are made, used again or removed: one at a time, and each decision on
+    /// the outcome of the last. Locked before the index, never while that is.
+    changes: Mutex<()>,
     index: Mutex<Index>,
-    prepared: Condvar,
     /// Bytes of records that segments not begun yet may still take.
     room: AtomicU64,
     /// Lengths of the files whose records were not given up.
@@ -53,7 +56,6 @@ pub(super) struct Index {
     given_up: Position,
     given_up_at: BTreeMap<u64, Duration>,
     next: Option<Prepared>,
-    preparing: bool,
     /// Length of the file that the writer took and has not put a durable record into yet.
     taken_bytes: u64,
     no_space: bool,
@@ -88,8 +90,8 @@ impl Segments {
             files,
             clock,
             ids,
+            changes: Mutex::new(()),
             index: Mutex::new(index),
-            prepared: Condvar::new(),
             room: AtomicU64::new(0),
             live_bytes: AtomicU64::new(0),
         };
@@ -144,20 +146,12 @@ impl Segments {
     }
 
     fn take_of(&self, first: Position, new_bytes: u64) -> Result<Segment, Error> {
-        let mut index = self.lock();
         let prepared = loop {
-            if let Some(prepared) = index.next.take() {
+            if let Some(prepared) = self.take_prepared() {
                 break prepared;
             }
-            if index.preparing {
-                index = self.prepared.wait(index).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            index = self.prepare_locked(index, new_bytes)?;
+            self.prepare_of(new_bytes)?;
         };
-        index.taken_bytes = prepared.bytes;
-        self.account(&index);
-        drop(index);
         let uuid = self.ids.uuid().as_u64_pair();
         let header = Header {
             sequence: prepared.sequence,
@@ -166,6 +160,14 @@ impl Segments {
             created: self.clock.now(),
         };
         Ok(Segment::new(header, prepared.path, prepared.file, prepared.bytes, FRAMES_AT))
+    }
+
+    fn take_prepared(&self) -> Option<Prepared> {
+        let mut index = self.lock();
+        let prepared = index.next.take()?;
+        index.taken_bytes = prepared.bytes;
+        self.account(&index);
+        Some(prepared)
     }
 
     /// Lets readers see a segment, once its header is durable.
@@ -180,6 +182,7 @@ impl Segments {
     /// Uses segments again that hold no record and are not the last one, as each start that
     /// nothing was written after leaves one behind.
     pub(super) fn drop_empty(&self) -> Result<(), Error> {
+        let _changes = self.change();
         let mut index = self.lock();
         let firsts: Vec<_> = index.held.iter().skip(1).map(|held| held.header.first).collect();
         let (empty, held) = std::mem::take(&mut index.held)
@@ -187,11 +190,9 @@ impl Segments {
             .enumerate()
             .partition::<Vec<_>, _>(|(at, held)| firsts.get(*at) == Some(&held.header.first));
         index.held = held.into_iter().map(|(_, held)| held).collect();
-        for (_, segment) in empty {
-            self.recycle(&mut index, &segment)?;
-        }
         self.account(&index);
-        Ok(())
+        drop(index);
+        empty.iter().try_for_each(|(_, segment)| self.recycle(segment))
     }
 
     /// Takes back a segment that was taken and could not be begun.
@@ -219,11 +220,7 @@ impl Segments {
 
     /// Prepares the next segment if there is none.
     pub(super) fn prepare(&self) -> Result<(), Error> {
-        let index = self.lock();
-        if index.next.is_some() || index.preparing {
-            return Ok(());
-        }
-        self.prepare_locked(index, self.options.segment_bytes).map(drop)
+        self.prepare_of(self.options.segment_bytes)
     }
 
     /// Gives up the records before `before`.
@@ -238,25 +235,28 @@ impl Segments {
     pub(super) fn reclaim(&self) -> Result<(), Error> {
         let now = self.clock.elapsed();
         loop {
+            let _changes = self.change();
             let mut index = self.lock();
             let due = index
                 .oldest_given_up()
                 .is_some_and(|since| now.saturating_sub(since) >= self.options.keep);
-            if !due {
-                return Ok(());
-            }
-            let Some(segment) = self.drop_oldest(&mut index) else { return Ok(()) };
-            self.recycle(&mut index, &segment)?;
+            let dropped = if due { self.drop_oldest(&mut index) } else { None };
+            drop(index);
+            let Some(segment) = dropped else { return Ok(()) };
+            self.recycle(&segment)?;
         }
     }
 
     /// Makes a spare of a segment that left the index, or removes it where it is of no use or a
     /// reader still holds it.
-    fn recycle(&self, index: &mut Index, segment: &Arc<Segment>) -> Result<(), Error> {
-        if index.spares.len() < SPARES_MAX && self.may_serve_again(segment) {
+    fn recycle(&self, segment: &Arc<Segment>) -> Result<(), Error> {
+        let is_wanted = self.lock().spares.len() < SPARES_MAX;
+        if is_wanted && self.may_serve_again(segment) {
             let spare = Name::Spare(segment.header.sequence).path(&self.options.path);
             self.rename(&segment.path, &spare)?;
+            let mut index = self.lock();
             index.spares.push((spare, segment.bytes));
+            self.account(&index);
         } else {
             self.remove(&segment.path)?;
         }
@@ -277,51 +277,45 @@ impl Segments {
         marked.is_ok()
     }
 
-    fn prepare_locked<'a>(
-        &'a self,
-        mut index: MutexGuard<'a, Index>,
-        new_bytes: u64,
-    ) -> Result<MutexGuard<'a, Index>, Error> {
-        let plan = self.plan(&mut index, new_bytes);
-        let (plan, sequence) = match plan {
-            Ok(plan) => (plan, index.next_sequence),
-            Err(error) => return Err(error),
+    fn prepare_of(&self, new_bytes: u64) -> Result<(), Error> {
+        let _changes = self.change();
+        // Another thread may just have done it.
+        if self.lock().next.is_some() {
+            return Ok(());
+        }
+        let plan = self.plan(new_bytes)?;
+        let sequence = {
+            let mut index = self.lock();
+            index.next_sequence += 1;
+            index.next_sequence - 1
         };
-        index.next_sequence += 1;
-        index.preparing = true;
-        drop(index);
         let made = self.make(plan, sequence);
         let mut index = self.lock();
-        index.preparing = false;
         index.no_space = matches!(made, Err(Error::Full { space: Space::Disk, .. }));
-        let failed = match made {
-            Ok(prepared) => {
-                index.next = Some(prepared);
-                None
-            }
-            Err(error) => Some(error),
-        };
+        let made = made.map(|prepared| index.next = Some(prepared));
         self.account(&index);
-        self.prepared.notify_all();
-        failed.map_or(Ok(index), Err)
+        made
     }
 
     /// Decides where the next segment comes from, and makes room for it within the budget.
-    fn plan(&self, index: &mut Index, new_bytes: u64) -> Result<Plan, Error> {
+    fn plan(&self, new_bytes: u64) -> Result<Plan, Error> {
         let bytes = self.options.segment_bytes;
-        while let Some((path, length)) = index.spares.pop() {
+        while let Some((path, length)) = self.pop_spare() {
             if length == bytes {
                 return Ok(Plan::Reuse(path));
             }
             self.remove(&path)?;
         }
         loop {
+            let mut index = self.lock();
             let fits = index.footprint(bytes) + new_bytes <= self.options.max_bytes;
             if fits && !index.no_space {
                 break;
             }
             // Kept for replay only: new records come first.
-            let Some(segment) = self.drop_oldest(index) else {
+            let dropped = self.drop_oldest(&mut index);
+            drop(index);
+            let Some(segment) = dropped else {
                 if fits {
                     break;
                 }
@@ -333,6 +327,10 @@ impl Segments {
             self.remove(&segment.path)?;
         }
         Ok(Plan::Make(new_bytes))
+    }
+
+    fn pop_spare(&self) -> Option<(PathBuf, u64)> {
+        self.lock().spares.pop()
     }
 
     fn make(&self, plan: Plan, sequence: u64) -> Result<Prepared, Error> {
@@ -435,6 +433,10 @@ impl Segments {
             }
             _ => Ok(()),
         }
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {

@@ -254,10 +254,10 @@ impl Dedup {
         verdict
     }
 
-    /// How many entries the open batch has.
+    /// True once the open batch has as many entries as there may be in all.
     #[must_use]
-    pub fn open_keys(&self) -> usize {
-        self.open.len()
+    pub fn is_full(&self) -> bool {
+        !self.options.is_off() && self.open.len() >= self.options.keys_max
     }
 
     /// Forgets the open batch.

@@ -11,8 +11,7 @@ mod members;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use serde_json::Value;
 use super::batch::{Committed, Link, Pending};
 use super::books::Books;
 use super::dedup::{self, Dedup};
+use super::local::make_empty;
 use super::opener::{Opener, local_files};
 use super::plan::{LeftOut, Plan, PlannedRoute};
 use super::range::{Cut, Desk};
@@ -432,14 +432,4 @@ fn to_value(settings: &Settings, number: Number) -> Result<Value, super::Error> 
     let reason = |error: serde_json::Error| error.to_string();
     serde_json::to_value(settings)
         .map_err(|error| super::Error::Plan { number: number.0, reason: reason(error) })
-}
-
-fn make_empty(folder: &Path) -> Result<(), super::Error> {
-    let failed =
-        |source| super::Error::Local { action: "make folder", path: folder.into(), source };
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)
 }

@@ -170,6 +170,21 @@ fn repeats_are_seen_across_restarts() {
 }
 
 #[test]
+fn a_batch_ends_at_the_most_keys_unless_none_are_kept() {
+    for (keys_max, batches, duplicates) in [(8, 3, 1), (0, 1, 0)] {
+        let mut world = World::new();
+        world.dedup.keys_max = keys_max;
+        world.events(1..19, "a");
+        world.events(18..19, "a");
+        drain(&mut world.loader()).unwrap();
+        let manifests = world.manifests();
+        assert_eq!(manifests.len(), batches, "at most {keys_max} keys");
+        let found: u64 = manifests.iter().map(|manifest| manifest.events.duplicate).sum();
+        assert_eq!(found, duplicates, "at most {keys_max} keys");
+    }
+}
+
+#[test]
 fn the_books_go_on_after_a_restart() {
     let mut world = World::new();
     world.events(1..20, "a");

@@ -61,6 +61,7 @@ pub(super) struct World {
     stepper: Option<Stepper>,
     pub(super) folder: tempfile::TempDir,
     pub(super) limits: Limits,
+    pub(super) dedup: dedup::Options,
     pub(super) mapping: u32,
     pub(super) row_group_bytes: u64,
     /// How many files go up at once.
@@ -96,6 +97,7 @@ impl World {
             stepper: Some(stepper),
             folder: tempfile::tempdir().unwrap(),
             limits: Limits { max_bytes: 1 << 20, ..Limits::default() },
+            dedup: dedup::Options::default(),
             mapping: 1,
             row_group_bytes: 128 << 20,
             uploads: 1,
@@ -119,7 +121,7 @@ impl World {
             folder: self.folder.path().join("load"),
             dialect: "datalake".into(),
             limits: self.limits,
-            dedup: dedup::Options::default(),
+            dedup: self.dedup,
         };
         Loader::new(options, self.services())
     }

@@ -130,7 +130,7 @@ impl Machine {
         let options = loader::Options {
             folder: self.folder.path().join("load"),
             dialect: "datalake".into(),
-            limits: Limits { max_age, max_bytes, memory, dedup_keys: keys_max },
+            limits: Limits { max_age, max_bytes, memory },
             dedup: dedup::Options { window, keys_max },
         };
         let Options { row_group_bytes, part_bytes, .. } = self.options;

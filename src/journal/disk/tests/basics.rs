@@ -220,6 +220,19 @@ fn a_small_budget_has_four_segments() {
     }
 }
 
+#[test]
+fn an_option_out_of_its_range_is_shown() {
+    let named = Options { node: "a node".into(), ..options() };
+    let small = Options { segment_bytes: 4096, ..options() };
+    for (options, told) in [
+        (named, "node is \"a node\", it must be 1 to 200 ASCII letters"),
+        (small, "segment_bytes is 4096, it must be a multiple of 4 KiB"),
+    ] {
+        let error = options.check().unwrap_err().to_string();
+        assert!(error.starts_with(told), "{error}");
+    }
+}
+
 fn options_of(bytes: u64) -> Options {
     Options::new("/journal", "node").within(bytes)
 }

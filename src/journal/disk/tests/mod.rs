@@ -9,6 +9,7 @@ mod model;
 mod notes;
 mod short;
 mod threads;
+mod unblocked;
 
 use std::future::Future;
 use std::ops::Range;
