@@ -88,8 +88,9 @@ pub(super) async fn start(config: Config) -> Result<App, Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let app = start(config).await?;
-    tracing::info!(public = %app.public(), admin = %app.admin(), "accepting events");
+    // Whoever reads the line may change a file at once.
     let mut reloader = app.reloader(config::environment());
+    tracing::info!(public = %app.public(), admin = %app.admin(), "accepting events");
     until_told(&mut signals, &mut reloader).await;
     tracing::info!("stopping");
     app.stop().await;
@@ -121,7 +122,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(300);
 pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
     let mut watched = reloader.watched().1;
     let mut watcher = watch(reloader);
-    let mut settled = None;
+    // What changed before the folders were watched.
+    let mut settled = Some(tokio::time::Instant::now() + SETTLE_TIME);
     loop {
         let settles = async {
             match settled {
@@ -151,7 +153,7 @@ pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
         if now != watched {
             watcher = watch(reloader);
             watched = now;
-            // What changed before the folder was watched.
+            // As at the start.
             settled = Some(tokio::time::Instant::now() + SETTLE_TIME);
         }
     }
