@@ -57,7 +57,7 @@ impl Texts {
         let hash = (self.hasher.hash_one(text.as_bytes()) >> 32) as u32;
         let Self { bytes, ends, table, .. } = self;
         let is = |&(known, number): &(u32, u32)| {
-            known == hash && is_same(get(bytes, ends, number), text.as_bytes())
+            known == hash && get(bytes, ends, number) == text.as_bytes()
         };
         if let Some(&(_, number)) = table.find(spread(hash), is) {
             return number;
@@ -78,7 +78,7 @@ impl Texts {
     /// The number of `text`, which `last` may be; it may also be none, or one of another batch.
     #[inline]
     pub(super) fn number_again(&mut self, last: u32, text: &str) -> u32 {
-        if (last as usize) < self.ends.len() && is_same(self.get(last), text.as_bytes()) {
+        if (last as usize) < self.ends.len() && self.get(last) == text.as_bytes() {
             last
         } else {
             self.number(text)
@@ -144,23 +144,6 @@ fn get<'t>(bytes: &'t [u8], ends: &[usize], number: u32) -> &'t [u8] {
     bytes.get(start..end).unwrap_or_default()
 }
 
-/// Whether two texts are equal; most are short, and two loads of each tell.
-#[inline]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    fn ends<const N: usize>(text: &[u8]) -> Option<[&[u8; N]; 2]> {
-        Some([text.first_chunk()?, text.last_chunk()?])
-    }
-    if one.len() != other.len() {
-        return false;
-    }
-    match one.len() {
-        4..8 => ends::<4>(one) == ends::<4>(other),
-        8..16 => ends::<8>(one) == ends::<8>(other),
-        16..=32 => ends::<16>(one) == ends::<16>(other),
-        _ => one == other,
-    }
-}
-
 /// The table takes its place from the low bits and its tag from the high ones.
 const fn spread(hash: u32) -> u64 {
     (hash as u64) << 32 | hash as u64
@@ -169,20 +152,6 @@ const fn spread(hash: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_of_every_length_are_the_same_only_where_each_byte_is() {
-        for bytes in 0..40 {
-            let text = vec![b'a'; bytes];
-            assert!(is_same(&text, &text.clone()));
-            assert!(!is_same(&text, &vec![b'a'; bytes + 1]));
-            for at in 0..bytes {
-                let mut other = text.clone();
-                other[at] = b'b';
-                assert!(!is_same(&text, &other), "byte {at} of {bytes}");
-            }
-        }
-    }
 
     #[test]
     fn equal_texts_have_one_number() {
