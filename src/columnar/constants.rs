@@ -41,7 +41,7 @@ impl Constants {
         if let Some(&place) = self.places.get(text) {
             return place;
         }
-        // Bounded by whoever keeps shapes and outlines, who asks for the bytes.
+        // Bounded by those who keep them: outlines ask for the bytes; those of plans are names.
         self.text_bytes += text.len();
         let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(Constant { text: text.into(), number: texts.number(text) });

@@ -144,7 +144,9 @@ impl Shapes {
         if let Some(at) = self.position(hash, route, event_type, marks) {
             if let Some(shape) = self.list.get_mut(at) {
                 shape.wait = if way.is_some() { 1 } else { shape.wait.saturating_mul(2).max(1) };
-                (shape.way, shape.since) = (way, 0);
+                let before = std::mem::replace(&mut shape.way, way);
+                self.bytes -= before.as_ref().map_or(0, Way::bytes);
+                shape.since = 0;
             }
             return at;
         }
@@ -204,5 +206,35 @@ impl Shapes {
             })
         };
         self.table.find(hash, is).map(|&at| at as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(pushes: usize) -> Way {
+        let numbers = vec![Push::Text(0); pushes].into();
+        Way { numbers, bits: Box::default(), rows: Box::default() }
+    }
+
+    #[test]
+    fn shapes_have_a_bound_in_bytes() {
+        let mut shapes = Shapes::default();
+        let find = |shapes: &mut Shapes, name: &str| shapes.find(RouteId(0), name, &[]);
+        let half = way(BYTES_MAX / 2 / size_of::<Push>() + 1).numbers.len();
+        let one = shapes.keep(RouteId(0), "one", &[], Some(way(half)));
+        assert!(shapes.is_crowded());
+        assert_eq!(find(&mut shapes, "two"), Known::Untried);
+        shapes.keep(RouteId(0), "two", &[], Some(way(half)));
+        assert_eq!(find(&mut shapes, "three"), Known::NoWay);
+        // What is dropped makes room.
+        shapes.drop_way(one);
+        assert_eq!(find(&mut shapes, "three"), Known::Untried);
+        shapes.keep(RouteId(0), "one", &[], Some(way(half)));
+        shapes.keep(RouteId(0), "one", &[], Some(way(1)));
+        assert_eq!(find(&mut shapes, "three"), Known::Untried);
+        shapes.clear();
+        assert!(!shapes.is_crowded());
     }
 }

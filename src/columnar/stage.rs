@@ -176,3 +176,23 @@ impl Stage {
         self.constants.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_have_a_bound_in_bytes() {
+        let mut stage = Stage::default();
+        let plan = vec![To::new(Slot(0), What::Bits, 0); PLAN_BYTES_MAX / 2 / size_of::<To>()];
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            seen.push((stage.is_crowded(), stage.has_many_plans()));
+            stage.add(plan.clone().into());
+        }
+        seen.push((stage.is_crowded(), stage.has_many_plans()));
+        assert_eq!(seen, [(false, false), (true, false), (true, true)]);
+        stage.forget_plans();
+        assert!(!stage.is_crowded());
+    }
+}

@@ -45,10 +45,16 @@ impl Endpoint {
             "/beacon/v1/batch" => Self::Beacon,
             "/pixel/v1/page" | "/pixel/v1/track" => Self::Pixel,
             "/sourceConfig" | "/sourceConfig/" | "/cluster-info" => Self::Setup,
-            _ if path.contains("/projects/") && path.ends_with("/settings") => Self::Setup,
+            _ if is_settings(path) => Self::Setup,
             _ => Self::Other,
         }
     }
+}
+
+/// Segment's settings of a project.
+fn is_settings(path: &str) -> bool {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    path.starts_with("/projects/") && path.ends_with("/settings")
 }
 
 /// The statuses that the edge answers, and one for whatever else.
@@ -222,6 +228,7 @@ mod tests {
             ("/pixel/v1/x", None, Endpoint::Other),
             ("/projects/k/settings", None, Endpoint::Setup),
             ("/v1/projects/k/settings", None, Endpoint::Setup),
+            ("/x/projects/k/settings", None, Endpoint::Other),
             ("/v1/settings", None, Endpoint::Other),
             ("/v1/m", None, Endpoint::Other),
             ("/v1/x", None, Endpoint::Other),

@@ -34,8 +34,9 @@ pub(super) async fn post<P: Pipeline>(
     let source = source_of(&credential);
     let done = async {
         let (credential, body, permit) = shared.read(&head, body, credential).await?;
-        let (payload, permit) = converted(body, permit).await?;
-        hand_in(&shared, &head, credential, &payload, permit).await
+        let (start, most) = (start(&shared), shared.parts.options.load().max_event);
+        let (event, permit) = converted(body, permit, start, most).await?;
+        hand_in(&shared, &head, credential, event, permit).await
     };
     shared.conclude(done.await, source.as_deref())
 }
@@ -54,70 +55,90 @@ pub(super) async fn get<P: Pipeline>(
     let done = async {
         let (credential, asked) = (credential?, head.uri.query().unwrap_or_default());
         let permit = shared.room(&credential, asked.len())?;
-        let payload = fields(query::pairs(asked).filter(|(key, _)| key != "writeKey"))?;
-        hand_in(&shared, &head, credential, &payload, permit).await
+        let most = shared.parts.options.load().max_event;
+        let payload = fields(query::pairs(asked).filter(|(key, _)| key != "writeKey"), most)?;
+        hand_in(&shared, &head, credential, whole(&start(&shared), &payload), permit).await
     };
     shared.conclude(done.await, source.as_deref())
 }
 
-/// The payload of a body; of a large one beside the thread that serves, where others would wait.
-async fn converted(body: Bytes, permit: Permit) -> Result<(Vec<u8>, Permit), Refusal> {
+/// The event of a body; of a large one beside the thread that serves, where others would wait.
+async fn converted(
+    body: Bytes,
+    permit: Permit,
+    start: String,
+    most: usize,
+) -> Result<(Vec<u8>, Permit), Refusal> {
     let is_large = body.len() > INLINE_BYTES_MAX;
     // With its permit: a client that goes leaves the body to whoever has it in work.
-    let convert = move || payload(&body).map(|payload| (payload, permit));
+    let convert = move || Ok((whole(&start, &payload(&body, most)?), permit));
     if is_large {
         return tokio::task::spawn_blocking(convert).await.map_err(|_| Refusal::Internal)?;
     }
     convert()
 }
 
+/// A hook's event up to its payload.
+fn start<P: Pipeline>(shared: &Shared<P>) -> String {
+    // A hook has no user: each delivery stands for itself.
+    let id = shared.parts.ids.uuid();
+    format!(
+        r#"{{"type":"track","event":"{EVENT}","anonymousId":"{id}","context":{{"library":{{"name":"webhook"}}}},"properties":"#
+    )
+}
+
+fn whole(start: &str, payload: &[u8]) -> Vec<u8> {
+    [start.as_bytes(), payload, b"}"].concat()
+}
+
 async fn hand_in<P: Pipeline>(
     shared: &Shared<P>,
     head: &Head,
     credential: Credential,
-    payload: &[u8],
+    event: Vec<u8>,
     mut permit: Permit,
 ) -> Result<Accepted, Refusal> {
-    // A hook has no user: each delivery stands for itself.
-    let id = shared.parts.ids.uuid();
-    let start = format!(
-        r#"{{"type":"track","event":"{EVENT}","anonymousId":"{id}","context":{{"library":{{"name":"webhook"}}}},"properties":"#
-    );
-    let body = [start.as_bytes(), payload, b"}"].concat();
     permit.shrink_to(REQUEST_BYTES);
-    if !permit.grow(body.len()) {
+    if !permit.grow(event.len()) {
         return Err(Refusal::Unavailable(Trouble::InFlight));
     }
     let (peer, form) = (peer(&head.extensions), Form::Single(EventType::Track));
-    shared.submit(head, peer, credential, form, body.into(), permit).await
+    shared.submit(head, peer, credential, form, event.into(), permit).await
 }
 
-/// The payload as the text of a JSON object, whatever the content type says.
+/// The payload as the text of a JSON object of at most `most` bytes, whatever the content type says.
 ///
 /// # Errors
-/// [`Refusal::InvalidJson`] for what is neither JSON nor a form, [`Refusal::TooLarge`] for a form of
-/// too many fields.
-fn payload(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// [`Refusal::InvalidJson`] for what is neither JSON nor a form, [`Refusal::TooLarge`] for one that is
+/// longer and for a form of too many fields.
+fn payload(body: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
     let start = body.trim_ascii_start();
     match start.first() {
-        Some(b'-') if start.starts_with(b"--") => multipart(start),
-        Some(b'{' | b'[' | b'"') | None => json(body),
-        Some(_) => json(body).or_else(|refusal| form(start).unwrap_or(Err(refusal))),
+        Some(b'-') if start.starts_with(b"--") => multipart(start, most),
+        Some(b'{' | b'[' | b'"') | None => json(body, most),
+        Some(_) => match json(body, most) {
+            Err(Refusal::InvalidJson) => form(start, most).unwrap_or(Err(Refusal::InvalidJson)),
+            done => done,
+        },
     }
 }
 
 /// A form whose first name is one: `name=`, without white space.
-fn form(body: &[u8]) -> Option<Result<Vec<u8>, Refusal>> {
+fn form(body: &[u8], most: usize) -> Option<Result<Vec<u8>, Refusal>> {
     let text = std::str::from_utf8(body).ok()?.trim_ascii_end();
     let (name, _) = text.split_once('=')?;
-    (!name.is_empty() && !name.contains(char::is_whitespace)).then(|| fields(query::pairs(text)))
+    (!name.is_empty() && !name.contains(char::is_whitespace))
+        .then(|| fields(query::pairs(text), most))
 }
 
 /// JSON as it is spelled; what is no object becomes the field `payload` of one.
-fn json(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn json(body: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
     let mut parser = event::Parser::new();
     let tape = parser.parse(body).map_err(|_| Refusal::InvalidJson)?;
     let raw = tape.root().raw().as_bytes();
+    if raw.len() > most {
+        return Err(Refusal::TooLarge);
+    }
     Ok(match tape.root().kind() {
         event::Kind::Object => raw.to_vec(),
         _ => [b"{\"payload\":", raw, b"}"].concat(),
@@ -125,18 +146,23 @@ fn json(body: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Fields as an object: a text, or a list of texts where a name comes more than once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fields {
     map: Map<String, Value>,
     count: usize,
+    /// Bytes of JSON that may still come.
+    left: usize,
 }
 
 impl Fields {
+    fn new(most: usize) -> Self {
+        Self { map: Map::new(), count: 0, left: most }
+    }
+
     fn add(&mut self, key: &str, value: &str) -> Result<(), Refusal> {
         self.count += 1;
-        if self.count > FIELDS_MAX {
-            return Err(Refusal::TooLarge);
-        }
+        let left = self.left.checked_sub(escaped_len(key) + escaped_len(value));
+        self.left = left.filter(|_| self.count <= FIELDS_MAX).ok_or(Refusal::TooLarge)?;
         let value = Value::from(value);
         match self.map.get_mut(key) {
             None => drop(self.map.insert(key.to_owned(), value)),
@@ -151,18 +177,29 @@ impl Fields {
     }
 }
 
+/// Bytes of a text within quotes as JSON: a control character may take six.
+fn escaped_len(text: &str) -> usize {
+    let len = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum()
+}
+
 fn fields<'a>(
     mut pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+    most: usize,
 ) -> Result<Vec<u8>, Refusal> {
-    let mut fields = Fields::default();
+    let mut fields = Fields::new(most);
     pairs.try_for_each(|(key, value)| fields.add(&key, &value))?;
     Ok(fields.into_json())
 }
 
 /// The text fields of a multipart form. The boundary is the body's own first line. Of a file only
 /// name and size are kept.
-fn multipart(body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut fields = Fields::default();
+fn multipart(body: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
+    let mut fields = Fields::new(most);
     let first = memchr::memchr(b'\n', body).ok_or(Refusal::InvalidJson)?;
     let (boundary, mut rest) = body.split_at(first);
     let end = [b"\r\n", boundary.trim_ascii_end()].concat();

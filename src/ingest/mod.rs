@@ -174,8 +174,10 @@ impl Ingest {
         match prepared {
             Ok(prepared) => Ok(prepared),
             Err(Stop::Refused(refusal)) => Err(refusal),
-            Err(Stop::NeedsScripts) => {
-                Box::pin(self.scripts.prepare(Arc::clone(&live), submission, now)).await
+            Err(Stop::Panicked) => Err(Refusal::Internal),
+            Err(Stop::NeedsScripts(source)) => {
+                let asked = (submission, &*source);
+                Box::pin(self.scripts.prepare(Arc::clone(&live), asked, now)).await
             }
         }
     }
@@ -202,7 +204,10 @@ impl Ingest {
         match prepared {
             Ok(prepared) => Ok(prepared),
             Err(Stop::Refused(refusal)) => Err(refusal),
-            Err(Stop::NeedsScripts) => self.scripts.prepare(live, submission, now).await,
+            Err(Stop::Panicked) => Err(Refusal::Internal),
+            Err(Stop::NeedsScripts(source)) => {
+                self.scripts.prepare(live, (submission, &*source), now).await
+            }
         }
     }
 }

@@ -31,12 +31,14 @@ pub(super) struct Prepared {
 }
 
 /// Why nothing was prepared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Stop {
     /// The client is told so.
     Refused(Refusal),
-    /// The source has scripts and `scripts` was `None`: call again where there is an engine.
-    NeedsScripts,
+    /// This source has scripts and `scripts` was `None`: call again where there is an engine.
+    NeedsScripts(Arc<Source>),
+    /// A fault of this program; what it left in an engine nobody knows.
+    Panicked,
 }
 
 impl From<Refusal> for Stop {
@@ -59,7 +61,7 @@ pub(super) fn prepare(
     panic::catch_unwind(work).unwrap_or_else(|_| {
         *scratch = Scratch::default();
         services.counts.panicked();
-        Err(Refusal::Internal.into())
+        Err(Stop::Panicked)
     })
 }
 
@@ -80,7 +82,7 @@ fn write(
     let chain = live.chain(&source).ok_or(Refusal::UnknownKey)?;
     let client_ip = address(submission.client_ip.to_canonical());
     if !chain.rest().is_empty() && scripts.is_none() {
-        return Err(Stop::NeedsScripts);
+        return Err(Stop::NeedsScripts(source));
     }
     let mut desk = Desk {
         services,

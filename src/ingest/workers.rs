@@ -13,11 +13,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::request::{self, Prepared, Stop};
 use super::scratch::Scratch;
 use super::scripted::Scripts;
-use super::seam::{Credential, Refusal, Submission};
+use super::seam::{Refusal, Submission};
 use super::{Live, Services};
 use crate::clock::Timestamp;
 use crate::limits::{Budget, Permit, Share};
 use crate::script::Runtime;
+use crate::source::Source;
 
 /// Requests that may wait for a thread, those of one source three quarters of it; past it the client
 /// is told to come again.
@@ -70,15 +71,10 @@ impl Workers {
     pub(super) async fn prepare(
         &self,
         live: Arc<Live>,
-        submission: Submission,
+        (submission, source): (Submission, &Source),
         now: Timestamp,
     ) -> Result<Prepared, Refusal> {
-        // A key that only the body tells shares with the others of that kind.
-        let source = match &submission.credential {
-            Credential::Known(source) => source.id.clone(),
-            Credential::InBody { .. } => String::new(),
-        };
-        let place = self.place_of(source);
+        let place = self.place_of(source.id.clone());
         let full = Refusal::Unavailable(super::Trouble::InFlight);
         let waits = self.waiting.take_of(&place.waiting, 1).ok_or(full)?;
         let _running = place.running.acquire().await.map_err(|_| Refusal::Internal)?;
@@ -112,13 +108,12 @@ fn work(services: &Services, queue: &Mutex<mpsc::Receiver<Job>>) {
         let prepared =
             request::prepare(services, &live, &mut scratch, &submission, now, Some(scripts));
         drop(submission);
-        if matches!(prepared, Err(Stop::Refused(Refusal::Internal))) {
-            // Nobody knows what the fault left in the engine.
+        if matches!(prepared, Err(Stop::Panicked)) {
             runtime = Runtime::new(services.scripts.clone());
         }
         let prepared = prepared.map_err(|stop| match stop {
             Stop::Refused(refusal) => refusal,
-            Stop::NeedsScripts => Refusal::Internal,
+            Stop::NeedsScripts(_) | Stop::Panicked => Refusal::Internal,
         });
         // The client has gone if this fails, and nothing was journaled.
         drop(answer.send(prepared));
@@ -135,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::event::enrich::EventType;
-    use crate::ingest::{Form, Trouble};
+    use crate::ingest::{Credential, Form, Trouble};
     use crate::limits::Budget;
     use crate::source::Sources;
     use crate::transform::Suppression;
@@ -159,7 +154,7 @@ mod tests {
         let (jobs, _queue) = mpsc::channel(WAITING_MAX);
         let workers = Workers::of(jobs, 1);
         let budget = Budget::new(1 << 20);
-        let ask = |source: &Arc<crate::source::Source>| {
+        let ask = |source: &Arc<Source>| {
             let submission = Submission {
                 credential: Credential::Known(Arc::clone(source)),
                 form: Form::Single(EventType::Track),
@@ -168,7 +163,11 @@ mod tests {
                 deadline: Duration::from_secs(5),
                 permit: budget.take(2).unwrap(),
             };
-            Box::pin(workers.prepare(Arc::clone(&live), submission, Timestamp::default()))
+            let (live, source) = (Arc::clone(&live), Arc::clone(source));
+            let workers = &workers;
+            Box::pin(async move {
+                workers.prepare(live, (submission, &*source), Timestamp::default()).await
+            })
         };
         let full = Refusal::Unavailable(Trouble::InFlight);
         let mut waiting = Vec::new();

@@ -378,6 +378,10 @@ impl Loader {
         let time = pace.time(now, elapsed);
         let folder = self.options.folder.join("dedup");
         let dedup = Dedup::open(folder, self.options.dedup, last, time).map_err(Error::Dedup)?;
+        if chain.time.is_none() {
+            // Without a note, what came last tells what time it was.
+            pace = Pace::new(dedup.newest().map_or(now, |newest| newest.min(now)), elapsed);
+        }
         let registry = Registry::new(store.clone());
         let mut desk = Desk { dedup, registry, routes: HashMap::default() };
         self.clear_work();

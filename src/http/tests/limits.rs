@@ -194,6 +194,26 @@ async fn a_form_has_a_limit_of_fields() {
 }
 
 #[tokio::test]
+async fn a_webhook_becomes_no_more_than_an_event_may_be() {
+    let (edge, pipeline) = edge("[http]\nmax_event = \"64KiB\"");
+    let path = "/v1/webhook?writeKey=wk-hook";
+    // Each becomes six characters.
+    let text = |bytes: usize| "\u{1}".repeat(bytes);
+    let part = |text: String| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{text}\r\n--x--\r\n")
+    };
+    for (bytes, status) in [(10_000, 200), (11_000, 413)] {
+        for body in [format!("a={}", text(bytes)), part(text(bytes))] {
+            assert_eq!(post(&edge, path, &[], body).await.status.as_u16(), status);
+        }
+    }
+    let json = format!("[{}1]", "1,".repeat(40_000));
+    assert_eq!(post(&edge, path, &[], json).await.status.as_u16(), 413);
+    assert_eq!(pipeline.count(), 2);
+    assert_eq!(edge.shared.in_flight.used(), 0);
+}
+
+#[tokio::test]
 async fn a_pixel_has_the_limits_of_a_body() {
     let (edge, pipeline) = edge("[http]\nmax_body = \"64KiB\"\nmax_in_flight = \"1MiB\"");
     let path = "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a&x";

@@ -21,8 +21,9 @@ use crate::clock::{Clock, IdSource};
 /// After this long without work the durable end is noted, so that damage to the last group is
 /// told from a group that was never acknowledged. Long against a sync, short against a restart.
 const IDLE_BEFORE_NOTE: Duration = Duration::from_millis(50);
-/// After each failure the wait doubles, up to this: the disk may come back, and nobody waits for it.
-const FAILED_NOTE_MAX: Duration = Duration::from_secs(60);
+/// After each failure the wait doubles, up to this: the disk may come back, and until there is a note
+/// damage to the last group passes for one that was never acknowledged.
+const FAILED_NOTE_MAX: Duration = Duration::from_secs(5);
 /// How often missing space is looked for, segments kept for replay are looked at, and the folder is
 /// looked for.
 const CARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -353,7 +354,7 @@ mod tests {
             .collect();
         assert_eq!(told.iter().position(|told| *told), Some(0));
         assert_eq!(told.iter().filter(|told| **told).count(), 1);
-        assert!(waited > Duration::from_hours(1), "{waited:?} for a hundred tries");
+        assert!(waited > Duration::from_mins(7), "{waited:?} for a hundred tries");
         assert_eq!(notes.wait, FAILED_NOTE_MAX);
         assert!(notes.turned(true), "it works again");
         assert_eq!(notes.wait, IDLE_BEFORE_NOTE);

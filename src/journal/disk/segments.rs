@@ -197,6 +197,7 @@ impl Segments {
 
     /// Takes back a segment that was taken and could not be begun.
     pub(super) fn abandon(&self, segment: &Segment) -> Result<(), Error> {
+        let _changes = self.change();
         let mut index = self.lock();
         index.taken_bytes = 0;
         self.account(&index);

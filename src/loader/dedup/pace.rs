@@ -3,7 +3,7 @@
 //! What is too old leaves the table for good, so a clock that somebody sets ahead by days, and back,
 //! must not empty it. The wall clock is believed while it goes on as the monotonic one does. Where it
 //! jumps ahead, the time that was right before goes on alone, until the wall clock has stood to its
-//! word for an hour. Meanwhile more is remembered than the window asks for, never less.
+//! word for an hour, each start anew. Meanwhile more is remembered than the window asks for, never less.
 
 use std::time::Duration;
 
