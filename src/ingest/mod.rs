@@ -165,12 +165,14 @@ impl Ingest {
         let now = self.services.clock.now();
         let live = self.live.load();
         // What is rare is boxed, so that the future of what is not stays small to move.
-        if submission.body.len() > INLINE_BYTES_MAX {
-            return Box::pin(self.prepare_aside(submission, Arc::clone(&live), now)).await;
-        }
-        let prepared = self.scratch.with(|scratch| {
-            request::prepare(&self.services, &live, scratch, &submission, now, None)
-        });
+        let (prepared, submission) = if submission.body.len() > INLINE_BYTES_MAX {
+            Box::pin(self.prepare_aside(submission, Arc::clone(&live), now)).await?
+        } else {
+            let prepared = self.scratch.with(|scratch| {
+                request::prepare(&self.services, &live, scratch, &submission, now, None)
+            });
+            (prepared, submission)
+        };
         match prepared {
             Ok(prepared) => Ok(prepared),
             Err(Stop::Refused(refusal)) => Err(refusal),
@@ -188,27 +190,15 @@ impl Ingest {
         submission: Submission,
         live: Arc<Live>,
         now: Timestamp,
-    ) -> Result<Prepared, Refusal> {
-        let work = {
-            let (services, scratch) = (Arc::clone(&self.services), Arc::clone(&self.scratch));
-            let live = Arc::clone(&live);
-            move || {
-                let prepared = scratch.with(|scratch| {
-                    request::prepare(&services, &live, scratch, &submission, now, None)
-                });
-                (prepared, submission)
-            }
+    ) -> Result<(Result<Prepared, Stop>, Submission), Refusal> {
+        let (services, scratch) = (Arc::clone(&self.services), Arc::clone(&self.scratch));
+        let work = move || {
+            let prepared = scratch.with(|scratch| {
+                request::prepare(&services, &live, scratch, &submission, now, None)
+            });
+            (prepared, submission)
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        let (prepared, submission) = done.map_err(|_| Refusal::Internal)?;
-        match prepared {
-            Ok(prepared) => Ok(prepared),
-            Err(Stop::Refused(refusal)) => Err(refusal),
-            Err(Stop::Panicked) => Err(Refusal::Internal),
-            Err(Stop::NeedsScripts(source)) => {
-                self.scripts.prepare(live, (submission, &*source), now).await
-            }
-        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Internal)
     }
 }
 

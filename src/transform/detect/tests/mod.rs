@@ -8,9 +8,13 @@ use super::*;
 
 /// What the detectors find in `text`, as the text with placeholders.
 fn cleaned(text: &str) -> String {
-    let mut finder = Finder::default();
     let all = Set::of(&Detector::ALL).without(Set::of(&[Detector::DeviceOwner, Detector::Opaque]));
-    let found = finder.find(text, all).to_vec();
+    cleaned_of(all, &mut Finder::default(), text)
+}
+
+/// The same for some detectors.
+fn cleaned_of(detectors: Set, finder: &mut Finder, text: &str) -> String {
+    let found = finder.find(text, detectors);
     let (mut out, mut from) = (String::new(), 0);
     for one in found {
         out.push_str(text.get(from..one.start).unwrap());

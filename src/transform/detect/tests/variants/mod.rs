@@ -46,15 +46,7 @@ fn all() -> Set {
 }
 
 fn cleaned(finder: &mut Finder, text: &str) -> String {
-    let found = finder.find(text, all());
-    let (mut out, mut from) = (String::new(), 0);
-    for one in found {
-        out.push_str(text.get(from..one.start).unwrap());
-        out.push_str(one.what.placeholder());
-        from = one.end;
-    }
-    out.push_str(text.get(from..).unwrap());
-    out
+    cleaned_of(all(), finder, text)
 }
 
 /// What went wrong with the texts of one kind.
