@@ -5,6 +5,7 @@
 //! that comes after another's edits asks [`Edits::value`] for what stands there now.
 
 use super::keys::{KeyId, known};
+use super::runs;
 use super::tape::{KEY_DIRTY, Node, SHADOWED, Tape};
 use super::text;
 
@@ -245,7 +246,7 @@ impl Edits {
     }
 
     fn keep_string(&mut self, text: &str) -> Span {
-        let plain = text::plain_run(text.as_bytes()) == text.len();
+        let plain = runs::plain_run(text.as_bytes()) == text.len();
         let start = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
         if plain {
             self.arena.push('"');

@@ -31,15 +31,76 @@ const KEPT_KEYS_MAX: usize = 16_384;
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Short keys whose ids are at hand; a site's 228 distinct keys find room.
-const RECENT: usize = 1_024;
+const RECENT: usize = 4_096;
 /// Longest of them: three words hold it.
-const SHORT_BYTES_MAX: u32 = 24;
+const SHORT_BYTES_MAX: usize = 24;
 
-/// A short key's bytes as words; keys of one length have equal words only where they are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Short {
-    words: [u64; 3],
-    bytes: u32,
+/// A short key's bytes as words, zeros behind. It has no NUL as it is spelled, so equal words are
+/// equal keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Short([u64; 3]);
+
+impl PartialEq for Short {
+    /// Word by word, since they are in registers.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let (Self([a, b, c]), Self([x, y, z])) = (self, other);
+        (a ^ x) | (b ^ y) | (c ^ z) == 0
+    }
+}
+
+/// What is kept of two words that hold so many bytes of a key.
+const MASKS: [[u64; 2]; 16] = {
+    let mut masks = [[0; 2]; 16];
+    let mut bytes = 1;
+    while bytes < 16 {
+        let [low, high] = masks[bytes - 1];
+        masks[bytes] = if bytes <= 8 { [low << 8 | 0xff, 0] } else { [low, high << 8 | 0xff] };
+        bytes += 1;
+    }
+    masks
+};
+
+impl Short {
+    /// No key's: no text has such a byte.
+    const NONE: Self = Self([u64::MAX; 3]);
+
+    /// The key of so many bytes, below 16, that `block` begins with.
+    #[inline]
+    pub(super) fn of_block(block: &[u8; 16], bytes: usize) -> Self {
+        let whole = u128::from_le_bytes(*block);
+        let [low, high] = MASKS[bytes % 16];
+        Self([low_word(whole) & low, low_word(whole >> 64) & high, 0])
+    }
+
+    /// `key`, if it is short.
+    #[inline]
+    pub(super) fn of(key: &[u8]) -> Option<Self> {
+        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        if let (Some(first), Some(last)) = (key.first_chunk::<16>(), key.last_chunk()) {
+            let (halves, _) = first.as_chunks();
+            let unused = SHORT_BYTES_MAX.checked_sub(key.len())?;
+            let last = if unused < 8 { word(last) >> (8 * unused) } else { 0 };
+            return Some(Self([word(halves.first()?), word(halves.get(1)?), last]));
+        }
+        let mut block = [0; 16];
+        block.get_mut(..key.len())?.copy_from_slice(key);
+        Some(Self::of_block(&block, key.len()))
+    }
+
+    /// Where it is kept. Whoever aims at one place finds the table behind it, which is seeded.
+    #[inline]
+    fn place(self) -> usize {
+        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+        let Self([first, middle, last]) = self;
+        let mixed = (first.wrapping_mul(MIX) ^ middle ^ last).wrapping_mul(MIX);
+        usize::try_from(mixed >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
+const fn low_word(whole: u128) -> u64 {
+    whole as u64
 }
 
 /// A short key and its id.
@@ -47,38 +108,6 @@ struct Short {
 struct Recent {
     key: Short,
     id: u32,
-}
-
-impl Short {
-    /// No key's: none is so long.
-    const NONE: Self = Self { words: [0; 3], bytes: u32::MAX };
-
-    #[inline]
-    fn of(key: &[u8]) -> Option<Self> {
-        let bytes = u32::try_from(key.len()).ok().filter(|bytes| *bytes <= SHORT_BYTES_MAX)?;
-        let long = |word: &[u8; 8]| u64::from_le_bytes(*word);
-        let half = |word: &[u8; 4]| u64::from(u32::from_le_bytes(*word));
-        let words = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-            // Below 16 bytes the two overlap and there is no middle.
-            let middle = key.get(8..).and_then(<[u8]>::first_chunk).map_or(0, long);
-            [long(first), middle, long(last)]
-        } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-            [half(first), 0, half(last)]
-        } else {
-            let byte = |at: usize| u64::from(key.get(at).copied().unwrap_or_default());
-            [byte(0) | byte(1) << 8 | byte(2) << 16, 0, 0]
-        };
-        Some(Self { words, bytes })
-    }
-
-    /// Where it is kept. Whoever aims at one place finds the table behind it, which is seeded.
-    #[inline]
-    fn place(&self) -> usize {
-        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-        let [first, _, last] = self.words;
-        let mixed = (first.wrapping_mul(MIX) ^ last).wrapping_mul(MIX);
-        usize::try_from(mixed >> (u64::BITS - RECENT.ilog2())).unwrap_or_default()
-    }
 }
 
 macro_rules! known {
@@ -142,7 +171,7 @@ pub struct Keys {
     /// Where each key's text ends; the first entry is the start of the first.
     ends: Vec<u32>,
     generation: u64,
-    /// The short key met last at each [`Short::place`], in front of the table.
+    /// The two short keys met last at each [`Short::place`], in front of the table.
     recent: Vec<Recent>,
 }
 
@@ -225,14 +254,20 @@ impl Keys {
         }
     }
 
-    /// The id of a key that was met lately.
+    /// The id of a key, if it is the last that was met at its place.
     #[inline]
-    pub(super) fn recent(&self, key: &[u8]) -> Option<KeyId> {
-        let key = Short::of(key)?;
-        self.recent
-            .get(key.place())
-            .filter(|recent| recent.key == key)
-            .map(|recent| KeyId(recent.id))
+    pub(super) fn recent(&self, key: Short) -> Option<KeyId> {
+        self.recent_at(key.place(), key)
+    }
+
+    /// The id of a key that was met lately.
+    pub(super) fn recent_or_before(&self, key: Short) -> Option<KeyId> {
+        self.recent(key).or_else(|| self.recent_at(key.place() ^ 1, key))
+    }
+
+    #[inline]
+    fn recent_at(&self, place: usize, key: Short) -> Option<KeyId> {
+        self.recent.get(place).filter(|recent| recent.key == key).map(|recent| KeyId(recent.id))
     }
 
     /// The id of a key that is spelled as it reads.
@@ -242,7 +277,10 @@ impl Keys {
             if self.recent.is_empty() {
                 self.recent = vec![Recent { key: Short::NONE, id: 0 }; RECENT];
             }
-            self.recent[key.place()] = Recent { key, id: id.0 };
+            // Who had the place goes next door, so that two keys of one place do not take turns.
+            let place = key.place();
+            self.recent[place ^ 1] = self.recent[place];
+            self.recent[place] = Recent { key, id: id.0 };
         }
         id
     }
@@ -291,7 +329,7 @@ mod tests {
     fn short_keys_are_told_apart_at_every_length() {
         let mut keys = Keys::new();
         let mut texts = vec![String::new()];
-        for bytes in 1..=SHORT_BYTES_MAX as usize + 2 {
+        for bytes in 1..=SHORT_BYTES_MAX + 2 {
             for at in 0..bytes {
                 let mut text = "a".repeat(bytes);
                 text.replace_range(at..=at, "b");
@@ -302,8 +340,15 @@ mod tests {
         let ids: Vec<_> = texts.iter().map(|text| keys.intern(text)).collect();
         for (text, id) in texts.iter().zip(ids) {
             assert_eq!((keys.intern(text), keys.text(id)), (id, text.as_str()));
-            let short = text.len() <= SHORT_BYTES_MAX as usize;
-            assert_eq!(keys.recent(text.as_bytes()), short.then_some(id));
+            let short = Short::of(text.as_bytes());
+            assert_eq!(short.is_some(), text.len() <= SHORT_BYTES_MAX);
+            assert_eq!(short.and_then(|short| keys.recent(short)), short.map(|_| id));
+            assert_eq!(short.and_then(|short| keys.recent_or_before(short)), short.map(|_| id));
+            if let (true, Some(short)) = (text.len() < 16, short) {
+                let behind = format!("{text}\"0123456789abcdef");
+                let block = behind.as_bytes().first_chunk().unwrap();
+                assert_eq!(Short::of_block(block, text.len()), short);
+            }
         }
         assert_eq!(keys.len(), known::TEXTS.len() + texts.len());
     }

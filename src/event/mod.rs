@@ -8,6 +8,7 @@ pub mod enrich;
 pub mod id;
 mod keys;
 mod parse;
+mod runs;
 mod simd;
 mod tape;
 pub mod text;

@@ -4,9 +4,11 @@
 //! finds duplicate keys, NUL and lone surrogates. No recursion: hostile nesting costs an error, not
 //! the stack. All buffers are kept for the next text.
 
-use super::keys::{KeyId, Keys};
+use super::keys::{KeyId, Keys, Short};
+use super::runs::{self, Specials};
 use super::tape::{
-    DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, Mended, SHADOWED, Tape, Token,
+    DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, Mended, REPEATS, SHADOWED,
+    Tape, Token,
 };
 use super::text;
 
@@ -51,12 +53,20 @@ pub enum Error {
 #[derive(Debug, Default)]
 pub struct Parser {
     document: Document,
-    /// For each key: the object that had it last, and the member's token.
-    owner: Vec<(u32, u32)>,
+    /// For each key: the object that had it last. Objects are numbered in the order they open, from
+    /// 1 on, and over many texts.
+    holders: Vec<u32>,
     objects: u32,
+    /// For each key: the last of [`Parser::shadow_duplicates`] that met it, and the member's token.
+    owner: Vec<(u32, u32)>,
+    searches: u32,
     key: String,
     policy: Duplicates,
 }
+
+/// From here on objects are numbered anew with the next text, so that no number is over.
+#[expect(clippy::cast_possible_truncation, reason = "two million")]
+const OBJECTS_MAX: u32 = u32::MAX - VALUES_MAX as u32;
 
 /// What is kept between texts at most; a larger text's buffers are given back.
 const KEPT_TOKENS: usize = 65_536;
@@ -90,7 +100,8 @@ impl Parser {
             return Err(Error::TooMany);
         }
         self.begin();
-        Walk { text, bytes: body, at: 0, parser: self }.document()?;
+        let specials = Specials::new(body);
+        Walk { text, bytes: body, specials, parser: self }.document()?;
         self.document.fixups.sort_unstable();
         self.document.fixups.dedup();
         Ok(Tape { text, document: &self.document })
@@ -109,6 +120,74 @@ impl Parser {
         if self.owner.len() > document.keys.len() {
             self.owner = Vec::new();
         }
+        if self.holders.len() > document.keys.len() {
+            self.holders = Vec::new();
+        }
+        if self.objects > OBJECTS_MAX {
+            self.holders.clear();
+            self.objects = 0;
+        }
+        self.holders.resize(document.keys.len(), 0);
+    }
+
+    /// The container whose token was put on the tape last.
+    fn open(&mut self, in_object: bool) -> Open {
+        self.objects += u32::from(in_object);
+        let object = if in_object { self.objects } else { 0 };
+        Open { token: as_u32(self.document.tokens.len() - 1), object }
+    }
+
+    /// Notes that the object `open` has the key `id`.
+    #[inline]
+    fn hold(&mut self, id: KeyId, open: Open) {
+        match self.holders.get_mut(id.index()) {
+            // Not in this object, nor in one within, which would hide whether it was.
+            Some(holder) if *holder < open.object => *holder = open.object,
+            _ => self.hold_again(id, open),
+        }
+    }
+
+    #[cold]
+    fn hold_again(&mut self, id: KeyId, open: Open) {
+        if self.holders.len() <= id.index() {
+            self.holders.resize(self.document.keys.len(), 0);
+        }
+        let holder = &mut self.holders[id.index()];
+        if *holder >= open.object {
+            self.document.tokens[open.token as usize].flags |= REPEATS;
+        }
+        *holder = open.object;
+    }
+
+    /// The key that is spelled so at `start`.
+    fn other_key(&mut self, spelled: &str, start: usize, flags: u8) -> Key {
+        let keys = &mut self.document.keys;
+        if let Some(id) =
+            Short::of(spelled.as_bytes()).and_then(|short| keys.recent_or_before(short))
+        {
+            return Key { id, start, flags: 0 };
+        }
+        let id = if flags & ESCAPED == 0 {
+            keys.intern(spelled)
+        } else {
+            self.key.clear();
+            text::unescape_into(spelled, &mut self.key);
+            keys.intern_unescaped(&self.key)
+        };
+        let escaped = if flags & ESCAPED == 0 { 0 } else { KEY_ESCAPED };
+        let dirty = if flags & DIRTY == 0 { 0 } else { KEY_DIRTY };
+        Key { id, start, flags: escaped | dirty }
+    }
+
+    fn close(&mut self, open: Open, end: usize) {
+        let next = as_u32(self.document.tokens.len());
+        let token = &mut self.document.tokens[open.token as usize];
+        token.end = as_u32(end);
+        token.next = next;
+        if token.flags & REPEATS != 0 {
+            token.flags &= !REPEATS;
+            self.shadow_duplicates(open.token as usize);
+        }
     }
 
     /// Marks the members of the object at `object` whose key another member has too.
@@ -116,10 +195,10 @@ impl Parser {
         let document = &mut self.document;
         let end = document.tokens.len();
         let mut at = object + 1;
-        self.objects = self.objects.wrapping_add(1);
-        if self.objects == 0 {
+        self.searches = self.searches.wrapping_add(1);
+        if self.searches == 0 {
             self.owner.clear();
-            self.objects = 1;
+            self.searches = 1;
         }
         if self.owner.len() < document.keys.len() {
             self.owner.resize(document.keys.len(), (0, 0));
@@ -127,7 +206,7 @@ impl Parser {
         while at < end {
             let (key, next) = (document.tokens[at].key, document.tokens[at].next as usize);
             let owner = &mut self.owner[key.index()];
-            if owner.0 == self.objects {
+            if owner.0 == self.searches {
                 let loser = match self.policy {
                     Duplicates::FirstWins => at,
                     Duplicates::LastWins => std::mem::replace(&mut owner.1, as_u32(at)) as usize,
@@ -135,7 +214,7 @@ impl Parser {
                 document.tokens[loser].flags |= SHADOWED;
                 document.fixups.push(as_u32(loser));
             } else {
-                *owner = (self.objects, as_u32(at));
+                *owner = (self.searches, as_u32(at));
             }
             at = next;
         }
@@ -151,8 +230,16 @@ const fn as_u32(n: usize) -> u32 {
 struct Walk<'b, 'p> {
     text: &'b str,
     bytes: &'b [u8],
-    at: usize,
+    specials: Specials<'b>,
     parser: &'p mut Parser,
+}
+
+/// A container that has not ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    token: u32,
+    /// Its number among the objects, 0 for an array.
+    object: u32,
 }
 
 /// The key of the value that comes next, if it has one.
@@ -160,270 +247,250 @@ struct Walk<'b, 'p> {
 struct Key {
     id: KeyId,
     /// Offset of the key's opening quote.
-    start: Option<u32>,
+    start: usize,
     flags: u8,
 }
 
-const NO_KEY: Key = Key { id: KeyId::NONE, start: None, flags: 0 };
+const fn invalid<T>(at: usize) -> Result<T, Error> {
+    Err(Error::Invalid { at })
+}
 
+// Where the walk stands is handed from step to step, so that it stays in a register. A step takes the
+// offset it begins at and gives the one behind what it read.
 impl Walk<'_, '_> {
     fn document(&mut self) -> Result<(), Error> {
-        let mut stack = [0_u32; DEPTH_MAX];
+        let mut stack = [Open::default(); DEPTH_MAX];
         let mut depth = 0;
-        let mut in_object = false;
+        // The container whose members or elements are read.
+        let mut open = Open::default();
+        let mut at = 0;
         loop {
-            let key = if in_object { self.member_key()? } else { NO_KEY };
-            self.skip_space();
-            let kind = self.value(key)?;
+            let mut key = Key { id: KeyId::NONE, start: 0, flags: 0 };
+            if open.object != 0 {
+                (key, at) = self.member_key(at)?;
+                self.parser.hold(key.id, open);
+            }
+            let (byte, start) = self.next(at);
+            if open.object == 0 {
+                key.start = start;
+            }
+            let kind;
+            (kind, at) = self.value(byte, start, key)?;
             if kind.is_container() {
                 if depth == DEPTH_MAX {
-                    return Err(Error::TooDeep { at: self.at - 1 });
+                    return Err(Error::TooDeep { at: start });
                 }
-                stack[depth] = as_u32(self.parser.document.tokens.len() - 1);
+                stack[depth] = open;
                 depth += 1;
-                in_object = kind == Kind::Object;
-                self.skip_space();
-                if self.peek() != Some(if in_object { b'}' } else { b']' }) {
+                let in_object = kind == Kind::Object;
+                open = self.parser.open(in_object);
+                let (byte, here) = self.next(at);
+                at = here;
+                if byte != if in_object { b'}' } else { b']' } {
                     continue;
                 }
             }
             // Behind a value: as many containers end here as do, then comes a comma or the end.
             loop {
-                self.skip_space();
-                let Some(open) = depth.checked_sub(1) else {
-                    return if self.at == self.bytes.len() { Ok(()) } else { self.invalid() };
-                };
-                match (self.peek(), in_object) {
-                    (Some(b','), _) => {
-                        self.at += 1;
-                        self.skip_space();
-                        break;
+                let (byte, here) = self.next(at);
+                if depth == 0 {
+                    return if here == self.bytes.len() { Ok(()) } else { invalid(here) };
+                }
+                at = here + 1;
+                match (byte, open.object != 0) {
+                    (b',', _) => break,
+                    (b'}', true) | (b']', false) => {
+                        self.parser.close(open, at);
+                        depth -= 1;
+                        open = stack[depth];
                     }
-                    (Some(b'}'), true) | (Some(b']'), false) => {
-                        self.at += 1;
-                        self.close(stack[open]);
-                        depth = open;
-                        in_object = depth > 0 && self.is_object(stack[depth - 1]);
-                    }
-                    _ => return self.invalid(),
+                    _ => return invalid(here),
                 }
             }
         }
     }
 
-    fn is_object(&self, token: u32) -> bool {
-        self.parser.document.tokens[token as usize].kind == Kind::Object
-    }
-
-    fn close(&mut self, open: u32) {
-        let next = as_u32(self.parser.document.tokens.len());
-        let token = &mut self.parser.document.tokens[open as usize];
-        token.end = as_u32(self.at);
-        token.next = next;
-        // One member cannot be there twice.
-        if token.kind == Kind::Object && next > open + 2 {
-            self.parser.shadow_duplicates(open as usize);
+    /// The first byte from `at` on that is no white space, and where; 0 at the end of the text, and
+    /// for a NUL, which nothing that reads on takes either.
+    #[inline]
+    fn next(&self, at: usize) -> (u8, usize) {
+        match self.bytes.get(at) {
+            Some(&byte) if byte > b' ' => (byte, at),
+            _ => behind_space(self.bytes, at),
         }
     }
 
     #[inline]
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
-            self.at += 1;
-        }
-    }
-
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    const fn invalid<T>(&self) -> Result<T, Error> {
-        Err(Error::Invalid { at: self.at })
+    fn peek(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
     }
 
     /// Reads `"key" :` and interns the key.
     #[inline]
-    fn member_key(&mut self) -> Result<Key, Error> {
-        if self.peek() != Some(b'"') {
-            return self.invalid();
+    fn member_key(&mut self, at: usize) -> Result<(Key, usize), Error> {
+        let (byte, start) = self.next(at);
+        if byte != b'"' {
+            return invalid(start);
         }
-        let start = self.at;
-        let flags = self.string()?;
-        let spelled = self.bytes.get(start + 1..self.at - 1).unwrap_or_default();
-        let key = match self.parser.document.keys.recent(spelled) {
-            // No key at hand holds a backslash.
-            Some(id) => Key { id, start: Some(as_u32(start)), flags: 0 },
-            None => self.intern(start, flags),
+        let end = self.specials.next(start + 1);
+        let (key, end) = match self.short_key(start, end) {
+            Some(key) => (key, end + 1),
+            None => {
+                let (end, flags) = self.string(end)?;
+                let spelled = self.text.get(start + 1..end - 1).unwrap_or_default();
+                (self.parser.other_key(spelled, start, flags), end)
+            }
         };
-        self.skip_space();
-        if self.peek() != Some(b':') {
-            return self.invalid();
+        let (byte, colon) = self.next(end);
+        if byte != b':' {
+            return invalid(colon);
         }
-        self.at += 1;
-        Ok(key)
+        Ok((key, colon + 1))
     }
 
-    /// Interns the key that was just passed.
-    fn intern(&mut self, start: usize, flags: u8) -> Key {
-        let spelled = self.text.get(start + 1..self.at - 1).unwrap_or_default();
-        let id = if flags & ESCAPED == 0 {
-            self.parser.document.keys.intern(spelled)
-        } else {
-            self.parser.key.clear();
-            text::unescape_into(spelled, &mut self.parser.key);
-            self.parser.document.keys.intern_unescaped(&self.parser.key)
-        };
-        let escaped = if flags & ESCAPED == 0 { 0 } else { KEY_ESCAPED };
-        let dirty = if flags & DIRTY == 0 { 0 } else { KEY_DIRTY };
-        Key { id, start: Some(as_u32(start)), flags: escaped | dirty }
-    }
-
-    /// Reads a scalar, or the opening of a container, and puts its token on the tape.
+    /// A key of less than 16 bytes that was met lately, as nearly all are.
     #[inline]
-    fn value(&mut self, key: Key) -> Result<Kind, Error> {
-        let start = self.at;
-        let (kind, flags) = match self.peek() {
-            Some(b'"') => (Kind::String, self.string()?),
-            Some(b'{') => (Kind::Object, self.skip(1)),
-            Some(b'[') => (Kind::Array, self.skip(1)),
-            Some(b'-' | b'0'..=b'9') => (Kind::Number, self.number()?),
-            Some(b't') => (Kind::True, self.literal(b"true")?),
-            Some(b'f') => (Kind::False, self.literal(b"false")?),
-            Some(b'n') => (Kind::Null, self.literal(b"null")?),
-            _ => return self.invalid(),
+    fn short_key(&self, start: usize, end: usize) -> Option<Key> {
+        let block = self.bytes.get(start + 1..)?.first_chunk()?;
+        let bytes = end - start - 1;
+        if block.get(bytes) != Some(&b'"') {
+            return None;
+        }
+        // No key at hand holds a backslash.
+        let id = self.parser.document.keys.recent(Short::of_block(block, bytes))?;
+        Some(Key { id, start, flags: 0 })
+    }
+
+    /// Reads a scalar, or the opening of a container, whose first byte is `byte`, and puts its token
+    /// on the tape.
+    #[inline]
+    fn value(&mut self, byte: u8, start: usize, key: Key) -> Result<(Kind, usize), Error> {
+        let (kind, (end, flags)) = match byte {
+            b'"' => {
+                let special = self.specials.next(start + 1);
+                (Kind::String, self.string(special)?)
+            }
+            b'{' => (Kind::Object, (start + 1, 0)),
+            b'[' => (Kind::Array, (start + 1, 0)),
+            b'-' | b'0'..=b'9' => (Kind::Number, self.number(start)?),
+            b't' => (Kind::True, self.literal(start, b"true")?),
+            b'f' => (Kind::False, self.literal(start, b"false")?),
+            b'n' => (Kind::Null, self.literal(start, b"null")?),
+            _ => return invalid(start),
         };
-        let index = self.parser.document.tokens.len();
+        let flags = flags | key.flags;
+        let document = &mut self.parser.document;
+        let index = document.tokens.len();
         if index >= VALUES_MAX {
             return Err(Error::TooMany);
         }
-        if flags & DIRTY != 0 || key.flags & KEY_DIRTY != 0 {
-            self.parser.document.fixups.push(as_u32(index));
+        if flags & (DIRTY | KEY_DIRTY) != 0 {
+            document.fixups.push(as_u32(index));
         }
-        self.parser.document.tokens.push(Token {
+        document.tokens.push(Token {
             start: as_u32(start),
-            end: as_u32(self.at),
+            end: as_u32(end),
             next: as_u32(index + 1),
-            key_start: key.start.unwrap_or_else(|| as_u32(start)),
+            key_start: as_u32(key.start),
             key: key.id,
             kind,
-            flags: flags | key.flags,
+            flags,
         });
-        Ok(kind)
+        Ok((kind, end))
     }
 
-    const fn skip(&mut self, bytes: usize) -> u8 {
-        self.at += bytes;
-        0
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<u8, Error> {
-        if self.bytes.get(self.at..self.at + word.len()) == Some(word) {
-            self.at += word.len();
-            return Ok(0);
-        }
-        self.invalid()
-    }
-
-    fn digits(&mut self) -> Result<(), Error> {
-        let from = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at == from { self.invalid() } else { Ok(()) }
+    fn literal(&self, start: usize, word: &[u8]) -> Result<(usize, u8), Error> {
+        let end = start + word.len();
+        if self.bytes.get(start..end) == Some(word) { Ok((end, 0)) } else { invalid(start) }
     }
 
     #[inline]
-    fn number(&mut self) -> Result<u8, Error> {
-        let mut flags = 0;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            flags = FRACTION;
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            flags = FRACTION;
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(flags)
+    fn digits(&self, from: usize) -> Result<usize, Error> {
+        let digits = runs::digit_run(self.bytes.get(from..).unwrap_or_default());
+        if digits == 0 { invalid(from) } else { Ok(from + digits) }
     }
 
-    /// Passes the string that opens at the cursor; the flags say what is in it.
     #[inline]
-    fn string(&mut self) -> Result<u8, Error> {
-        self.at += 1;
-        self.at += text::plain_run(self.bytes.get(self.at..).unwrap_or_default());
-        if self.peek() == Some(b'"') {
-            self.at += 1;
-            return Ok(0);
-        }
-        self.rest_of_string()
-    }
-
-    /// Passes the rest of a string from its first escape on.
-    #[cold]
-    fn rest_of_string(&mut self) -> Result<u8, Error> {
+    fn number(&self, start: usize) -> Result<(usize, u8), Error> {
         let mut flags = 0;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(flags);
-                }
-                Some(b'\\') => flags |= ESCAPED | self.escape()?,
-                _ => return self.invalid(),
-            }
-            self.at += text::plain_run(self.bytes.get(self.at..).unwrap_or_default());
+        let mut at = start + usize::from(self.peek(start) == Some(b'-'));
+        at = if self.peek(at) == Some(b'0') { at + 1 } else { self.digits(at)? };
+        if self.peek(at) == Some(b'.') {
+            flags = FRACTION;
+            at = self.digits(at + 1)?;
         }
+        if let Some(b'e' | b'E') = self.peek(at) {
+            flags = FRACTION;
+            let signed = matches!(self.peek(at + 1), Some(b'+' | b'-'));
+            at = self.digits(at + 1 + usize::from(signed))?;
+        }
+        Ok((at, flags))
     }
 
-    fn escape(&mut self) -> Result<u8, Error> {
-        match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 2;
-                Ok(0)
-            }
-            Some(b'u') => {
-                let Some(unit) = text::hex4(self.bytes, self.at + 2) else {
-                    return self.invalid();
-                };
-                self.at += 6;
-                match unit {
-                    0 => {
-                        let nuls = &mut self.parser.document.mended.nuls;
-                        *nuls = nuls.saturating_add(1);
-                        Ok(DIRTY)
-                    }
-                    0xD800..=0xDBFF if self.low_surrogate_follows() => {
-                        self.at += 6;
-                        Ok(0)
-                    }
-                    0xD800..=0xDFFF => {
-                        let surrogates = &mut self.parser.document.mended.surrogates;
-                        *surrogates = surrogates.saturating_add(1);
-                        Ok(DIRTY)
-                    }
-                    _ => Ok(0),
-                }
-            }
-            _ => self.invalid(),
+    /// Passes a string from its first quote, backslash or control character on; the flags say what is
+    /// in it.
+    #[inline]
+    fn string(&mut self, special: usize) -> Result<(usize, u8), Error> {
+        match self.peek(special) {
+            Some(b'"') => Ok((special + 1, 0)),
+            _ => rest_of_string(self.bytes, special, &mut self.parser.document.mended),
         }
     }
+}
 
-    fn low_surrogate_follows(&self) -> bool {
-        self.bytes.get(self.at..self.at + 2) == Some(b"\\u")
-            && matches!(text::hex4(self.bytes, self.at + 2), Some(0xDC00..=0xDFFF))
+fn behind_space(bytes: &[u8], mut at: usize) -> (u8, usize) {
+    while let Some(&byte) = bytes.get(at) {
+        if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            return (byte, at);
+        }
+        at += 1;
     }
+    (0, at)
+}
+
+/// Passes the rest of a string from its first escape on.
+#[cold]
+fn rest_of_string(bytes: &[u8], mut at: usize, mended: &mut Mended) -> Result<(usize, u8), Error> {
+    let mut flags = 0;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return Ok((at + 1, flags)),
+            Some(b'\\') => {
+                let (end, found) = escape(bytes, at, mended)?;
+                flags |= ESCAPED | found;
+                at = end + runs::plain_run(bytes.get(end..).unwrap_or_default());
+            }
+            _ => return invalid(at),
+        }
+    }
+}
+
+fn escape(bytes: &[u8], at: usize, mended: &mut Mended) -> Result<(usize, u8), Error> {
+    match bytes.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok((at + 2, 0)),
+        Some(b'u') => {
+            let Some(unit) = text::hex4(bytes, at + 2) else {
+                return invalid(at);
+            };
+            let end = at + 6;
+            match unit {
+                0 => {
+                    mended.nuls = mended.nuls.saturating_add(1);
+                    Ok((end, DIRTY))
+                }
+                0xD800..=0xDBFF if low_surrogate_at(bytes, end) => Ok((end + 6, 0)),
+                0xD800..=0xDFFF => {
+                    mended.surrogates = mended.surrogates.saturating_add(1);
+                    Ok((end, DIRTY))
+                }
+                _ => Ok((end, 0)),
+            }
+        }
+        _ => invalid(at),
+    }
+}
+
+fn low_surrogate_at(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at..at + 2) == Some(b"\\u")
+        && matches!(text::hex4(bytes, at + 2), Some(0xDC00..=0xDFFF))
 }

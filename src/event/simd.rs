@@ -23,6 +23,24 @@ pub(super) fn specials(block: &[u8; 16]) -> u32 {
     }
 }
 
+/// Which of the bytes are digits.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[expect(unsafe_code, reason = "vector instructions; SSE2 is part of every x86-64 processor")]
+pub(super) fn digits(block: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8,
+        _mm_sub_epi8,
+    };
+    // SAFETY: as above.
+    unsafe {
+        let bytes = _mm_loadu_si128(block.as_ptr().cast());
+        let values = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0'.cast_signed()));
+        let low = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
+        _mm_movemask_epi8(low).cast_unsigned()
+    }
+}
+
 /// The same without vectors.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
@@ -43,8 +61,15 @@ pub(super) fn specials_plain(block: &[u8; 16]) -> u32 {
     u32::try_from(half(0) | half(8) << 8).unwrap_or_default()
 }
 
+/// Which of the bytes are digits, without vectors.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline]
+pub(super) fn digits_plain(block: &[u8; 16]) -> u32 {
+    block.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(byte.is_ascii_digit()))
+}
+
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) use specials_plain as specials;
+pub(super) use {digits_plain as digits, specials_plain as specials};
 
 #[cfg(test)]
 mod tests {
@@ -54,7 +79,7 @@ mod tests {
     fn every_byte_at_every_place_is_judged_as_it_is() {
         for at in 0..16 {
             for byte in 0..=255 {
-                for around in [b'a', b'"', 0x80, 0xff, 0x1f, 0x20] {
+                for around in [b'a', b'"', b'7', 0x80, 0xff, 0x1f, 0x20] {
                     let mut block = [around; 16];
                     block[at] = byte;
                     let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
@@ -64,6 +89,7 @@ mod tests {
                         .fold(0, |bits, byte| bits << 1 | u32::from(special(*byte)));
                     assert_eq!(specials(&block), expected, "{block:?}");
                     assert_eq!(specials_plain(&block), expected, "{block:?}");
+                    assert_eq!(digits(&block), digits_plain(&block), "{block:?}");
                 }
             }
         }

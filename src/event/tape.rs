@@ -57,6 +57,8 @@ pub(super) const SHADOWED: u8 = 8;
 pub(super) const KEY_ESCAPED: u8 = 16;
 /// The key holds `\u0000` or a lone surrogate.
 pub(super) const KEY_DIRTY: u8 = 32;
+/// The object that is being read may have two members of one key; on no tape that is done.
+pub(super) const REPEATS: u8 = 64;
 
 /// One value of the text.
 #[derive(Clone, Copy, Debug)]

@@ -105,6 +105,74 @@ fn nul_and_lone_surrogates_never_reach_what_is_written() {
 }
 
 /// Any JSON value, with keys from a small set so that they repeat.
+/// A text whose objects may have several members of one key.
+#[derive(Clone, Debug)]
+enum Tree {
+    Leaf(u8),
+    Array(Vec<Tree>),
+    Object(Vec<(String, Tree)>),
+}
+
+fn tree() -> impl Strategy<Value = Tree> {
+    any::<u8>().prop_map(Tree::Leaf).prop_recursive(5, 60, 8, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Tree::Array),
+            prop::collection::vec(("[a-d]|[a-b]{15,18}", inner), 0..8).prop_map(Tree::Object),
+        ]
+    })
+}
+
+impl Tree {
+    /// The text, with one of the members of a key only where a rule is given.
+    fn write(&self, rule: Option<Duplicates>, out: &mut String) {
+        let (open, members, close): (_, Vec<(Option<&String>, &Self)>, _) = match self {
+            Self::Leaf(number) => return out.push_str(&number.to_string()),
+            Self::Array(list) => ('[', list.iter().map(|one| (None, one)).collect(), ']'),
+            Self::Object(list) => {
+                let wins = |at: usize| {
+                    let same = |other: &(String, Self)| other.0 == list[at].0;
+                    rule.is_none_or(|rule| match rule {
+                        Duplicates::FirstWins => !list[..at].iter().any(same),
+                        Duplicates::LastWins => !list[at + 1..].iter().any(same),
+                    })
+                };
+                let kept = list.iter().enumerate().filter(|(at, _)| wins(*at));
+                ('{', kept.map(|(_, (key, one))| (Some(key), one)).collect(), '}')
+            }
+        };
+        out.push(open);
+        for (at, (key, one)) in members.into_iter().enumerate() {
+            out.push_str(if at > 0 { "," } else { "" });
+            if let Some(key) = key {
+                out.push_str(&format!("\"{key}\":"));
+            }
+            one.write(rule, out);
+        }
+        out.push(close);
+    }
+
+    fn text(&self, rule: Option<Duplicates>) -> String {
+        let mut out = String::new();
+        self.write(rule, &mut out);
+        out
+    }
+}
+
+proptest! {
+    #[test]
+    fn one_of_several_members_counts(trees in prop::collection::vec(tree(), 1..5)) {
+        for rule in [Duplicates::FirstWins, Duplicates::LastWins] {
+            let mut parser = Parser::with_duplicates(rule);
+            for tree in &trees {
+                let body = tree.text(None);
+                let mut out = Vec::new();
+                parser.parse(body.as_bytes()).unwrap().root().write_compact(&mut out);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), tree.text(Some(rule)), "{}", body);
+            }
+        }
+    }
+}
+
 fn json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),

@@ -1,6 +1,6 @@
 //! JSON strings: from their spelling to their text and back.
 
-use super::simd;
+use super::runs::plain_run;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -60,6 +60,7 @@ pub(super) fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// Appends `text` as a JSON string with quotes and the shortest escapes; NUL is left out.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {
@@ -80,26 +81,6 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
         }
     }
     out.push(b'"');
-}
-
-/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
-#[inline]
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let hits = simd::specials(block);
-        if hits != 0 {
-            return at + hits.trailing_zeros() as usize;
-        }
-        at += 16;
-    }
-    at + plain_bytes(bytes.get(at..).unwrap_or_default())
-}
-
-/// The same for the last few bytes of a text.
-fn plain_bytes(bytes: &[u8]) -> usize {
-    let special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    bytes.iter().position(special).unwrap_or(bytes.len())
 }
 
 #[cfg(test)]

@@ -231,15 +231,20 @@ impl Text {
         let micros = moment.at.micros().clamp(FIRST, LAST);
         let (days, in_day) = (micros.div_euclid(DAY_MICROS), micros.rem_euclid(DAY_MICROS));
         let (year, month, day) = civil_from_days(days);
-        let seconds = in_day / MICROS;
+        let small = |value: i64| u32::try_from(value).unwrap_or_default();
+        let (year, seconds, fraction) =
+            (small(year), small(in_day / MICROS), small(in_day % MICROS));
         let mut text = Self { bytes: *b"0000-00-00T00:00:00.000000Z", len: 27 };
-        text.put(0, 4, year);
-        text.put(5, 2, month);
-        text.put(8, 2, day);
-        text.put(11, 2, seconds / 3_600);
-        text.put(14, 2, seconds / 60 % 60);
-        text.put(17, 2, seconds % 60);
-        text.put(20, 6, in_day % MICROS);
+        text.put(0, year / 100);
+        text.put(2, year % 100);
+        text.put(5, small(month));
+        text.put(8, small(day));
+        text.put(11, seconds / 3_600);
+        text.put(14, seconds / 60 % 60);
+        text.put(17, seconds % 60);
+        text.put(20, fraction / 10_000);
+        text.put(22, fraction / 100 % 100);
+        text.put(24, fraction % 100);
         if !moment.fine {
             text.bytes[23] = b'Z';
             text.len = 24;
@@ -247,10 +252,11 @@ impl Text {
         text
     }
 
-    fn put(&mut self, at: usize, width: usize, mut value: i64) {
-        for slot in self.bytes[at..at + width].iter_mut().rev() {
-            *slot = b'0' + u8::try_from(value % 10).unwrap_or(0);
-            value /= 10;
+    /// Two digits.
+    fn put(&mut self, at: usize, value: u32) {
+        let digit = |value: u32| b'0' + u8::try_from(value % 10).unwrap_or(0);
+        if let Some(slot) = self.bytes.get_mut(at..at + 2) {
+            slot.copy_from_slice(&[digit(value / 10), digit(value)]);
         }
     }
 
