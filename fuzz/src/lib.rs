@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use bytes::BytesMut;
 use keelrow::event::{Edits, IDENTITY, Node, Parser, known};
 use keelrow::http::server::http1::chunks::{Chunks, Step};
-use keelrow::http::server::http1::wire::{Framing, Heads};
+use keelrow::http::server::http1::wire::{Framing, Headers, Heads};
 use keelrow::transform::detect::{Detector, Finder, Set};
 use keelrow::transform::{Pack, Pseudonyms, Scratch, Verdict};
 use serde_json::Value;
@@ -122,7 +122,7 @@ fn read(bytes: &[u8], step: usize) -> Vec<String> {
             }
             chunks.is_some() && buffer.is_empty()
         } else {
-            let head = heads.take(&mut buffer);
+            let head = heads.take(&mut buffer, |_, _| Headers::All);
             if !matches!(head, Ok(None)) {
                 seen.push(format!("body {:?}", std::mem::take(&mut body.1)));
             }

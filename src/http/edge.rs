@@ -21,7 +21,7 @@ use super::answer::not_found;
 use super::body::Drains;
 use super::docs::Docs;
 use super::error::ForeignOrigin;
-use super::server::{Handle, Peer};
+use super::server::{Handle, Headers, Peer};
 use super::shared::{Parts, Shared, peer};
 use super::{cors, events, pages, pixel, setup, webhook};
 use crate::event::enrich::EventType;
@@ -85,7 +85,7 @@ impl<P: Pipeline> Edge<P> {
         let started = self.shared.parts.clock.elapsed();
         let origin = request.headers().get(ORIGIN).cloned();
         let path = request.uri().path();
-        let takes = TAKES.iter().find(|(known, _)| *known == path).map(|(_, form)| *form);
+        let takes = form(path);
         let endpoint = super::stats::Endpoint::of(path, takes);
         let mut response = if cors::is_preflight(request.method(), request.headers()) {
             cors::preflight(request.headers())
@@ -111,6 +111,18 @@ impl<P: Pipeline> Handle for Edge<P> {
     fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Response> + Send {
         self.answer(request, peer)
     }
+
+    fn headers(&self, method: &Method, path: &str) -> Headers {
+        match form(path).filter(|_| method == Method::POST) {
+            Some(_) => Headers::Only(events::HEADERS),
+            None => Headers::All,
+        }
+    }
+}
+
+/// In what form a path takes events, if it is one of [`TAKES`].
+fn form(path: &str) -> Option<Form> {
+    TAKES.iter().find(|(known, _)| *known == path).map(|(_, form)| *form)
 }
 
 /// How often the delay of the runtime is looked at: a few times for each delay that matters.

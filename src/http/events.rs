@@ -11,6 +11,10 @@ use super::server::Peer;
 use super::shared::{Shared, peer};
 use crate::ingest::{Credential, Form, Pipeline};
 
+/// The headers that [`take`] looks at, here and in what it calls; over HTTP/2 others come, too.
+pub(super) const HEADERS: &[&str] =
+    &["authorization", "content-encoding", "origin", "x-forwarded-for"];
+
 /// Takes one event or a batch: the key is in the Authorization header, else in the body.
 pub(super) async fn take<P: Pipeline>(
     shared: &Shared<P>,

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::Method;
 use axum::response::Response;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::http1::wire::Headers;
 use self::http1::{Connection, Over};
 use self::stream::Stream;
 use super::stats::Stats;
@@ -50,6 +52,11 @@ pub struct Peer {
 pub trait Handle: Clone + Send + Sync + 'static {
     /// Answers one request of `peer`.
     fn handle(&self, request: Request, peer: Peer) -> impl Future<Output = Response> + Send;
+
+    /// The headers of such a request that the answer may hang on.
+    fn headers(&self, _method: &Method, _path: &str) -> Headers {
+        Headers::All
+    }
 }
 
 /// Limits of connections.

@@ -152,7 +152,8 @@ impl<'a, S: Stream, H: Handle> Connection<'a, S, H> {
     /// Answers one request after the other, as long as another may follow.
     async fn serve(&mut self) -> Result<(), Gone> {
         loop {
-            let head = match self.heads.take(&mut self.buffer) {
+            let asks = |method: &Method, path: &str| self.handler.headers(method, path);
+            let head = match self.heads.take(&mut self.buffer, asks) {
                 Ok(Some(head)) => head,
                 Ok(None) => {
                     if !self.more().await? {

@@ -6,7 +6,6 @@
 
 use std::mem::MaybeUninit;
 
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -27,7 +26,7 @@ pub struct Head {
     pub uri: Uri,
     /// It speaks HTTP/1.1, not 1.0.
     pub is_11: bool,
-    /// Its headers; `Content-Length` is there once at most.
+    /// Its headers, those that were asked for; `Content-Length` is there once at most.
     pub headers: HeaderMap,
     /// How its body is framed.
     pub framing: Framing,
@@ -35,6 +34,25 @@ pub struct Head {
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+}
+
+/// Which headers of a request its handler looks at. A browser sends fifteen of them, and to keep one
+/// takes as long as to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// Whatever comes.
+    All,
+    /// Those of these names, in lower case; others are checked and left out.
+    Only(&'static [&'static str]),
+}
+
+impl Headers {
+    fn have(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|known| name.eq_ignore_ascii_case(known)),
+        }
+    }
 }
 
 /// How the body of a request is framed.
@@ -78,10 +96,15 @@ pub struct Heads {
 
 impl Heads {
     /// Takes the next head from the front of `buffer`; `None` where more bytes are needed for it.
+    /// `asks` says by method and path which headers are wanted.
     ///
     /// # Errors
     /// [`Error`]; nothing after such a head may be read.
-    pub fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Error> {
+    pub fn take(
+        &mut self,
+        buffer: &mut BytesMut,
+        asks: impl Fn(&Method, &str) -> Headers,
+    ) -> Result<Option<Head>, Error> {
         // Some clients end a body with a line more than it has.
         while buffer.starts_with(b"\r\n") {
             buffer.advance(2);
@@ -99,7 +122,7 @@ impl Heads {
             Some(end) if end > HEAD_BYTES_MAX => Err(Error::TooLarge),
             Some(end) => {
                 *self = Self::default();
-                parse(&buffer.split_to(end).freeze()).map(Some)
+                parse(&buffer.split_to(end).freeze(), asks).map(Some)
             }
             None if buffer.len() >= HEAD_BYTES_MAX => Err(Error::TooLarge),
             None if is_new => begins_well(buffer).map(|()| None),
@@ -139,7 +162,7 @@ const fn error(error: httparse::Error) -> Error {
     }
 }
 
-fn parse(bytes: &Bytes) -> Result<Head, Error> {
+fn parse(bytes: &Bytes, asks: impl Fn(&Method, &str) -> Headers) -> Result<Head, Error> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(bytes, &mut lines).map_err(error)?;
@@ -153,13 +176,14 @@ fn parse(bytes: &Bytes) -> Result<Head, Error> {
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| Error::Malformed)?;
     let path = bytes.slice_ref(path.as_bytes());
     let uri = Uri::from_maybe_shared(path).map_err(|_| Error::Malformed)?;
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    let wanted = asks(&method, uri.path());
+    let mut headers = HeaderMap::new();
     let mut said = Said::default();
     for line in request.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Error::Malformed)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value));
-        let value = value.map_err(|_| Error::Malformed)?;
-        if said.note(&name, value.as_bytes())? {
+        if said.note(line.name, line.value)? && wanted.have(line.name) {
+            let name = HeaderName::from_bytes(line.name.as_bytes());
+            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value));
+            let (Ok(name), Ok(value)) = (name, value) else { return Err(Error::Malformed) };
             headers.append(name, value);
         }
     }
@@ -184,8 +208,9 @@ struct Said {
 
 impl Said {
     /// Notes a header; false for one that says again what was said.
-    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<bool, Error> {
-        if name == CONTENT_LENGTH {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<bool, Error> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("content-length") {
             let length = digits(value).ok_or(Error::Malformed)?;
             let before = self.length.replace(length);
             if before.is_some_and(|before| before != length) {
@@ -193,21 +218,21 @@ impl Said {
             }
             return Ok(before.is_none());
         }
-        if name == TRANSFER_ENCODING {
+        if is("transfer-encoding") {
             // No other coding is known here; said twice, it would be coded twice.
             if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Error::Malformed);
             }
             self.chunked = true;
-        } else if name == HOST {
+        } else if is("host") {
             if self.host {
                 return Err(Error::Malformed);
             }
             self.host = true;
-        } else if name == CONNECTION {
+        } else if is("connection") {
             self.close |= has(value, b"close");
             self.keep_alive |= has(value, b"keep-alive");
-        } else if name == EXPECT {
+        } else if is("expect") {
             self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         }
         Ok(true)
@@ -243,7 +268,7 @@ mod tests {
     use super::*;
 
     fn take(bytes: &str) -> Result<Option<Head>, Error> {
-        Heads::default().take(&mut BytesMut::from(bytes))
+        Heads::default().take(&mut BytesMut::from(bytes), |_, _| Headers::All)
     }
 
     fn framing(lines: &str) -> Result<Framing, Error> {
@@ -308,7 +333,35 @@ mod tests {
         }
         let twice = "POST / HTTP/1.1\r\ncontent-length: 7\r\ncontent-length: 7\r\n\r\n";
         let headers = take(twice).unwrap().unwrap().headers;
-        assert_eq!(headers.get_all(CONTENT_LENGTH).iter().count(), 1);
+        assert_eq!(headers.get_all("content-length").iter().count(), 1);
+    }
+
+    #[test]
+    fn headers_that_nobody_asks_for_are_checked_and_left_out() {
+        let take = |lines: &str| {
+            let head = format!("POST /a?b HTTP/1.1\r\n{lines}\r\n\r\n");
+            let asks = |method: &Method, path: &str| {
+                assert_eq!((method, path), (&Method::POST, "/a"));
+                Headers::Only(&["origin", "content-length"])
+            };
+            Heads::default().take(&mut BytesMut::from(head.as_str()), asks)
+        };
+        let head = take("Accept: */*\r\nOrigin: a\r\nContent-Length: 3\r\norigin: b").unwrap();
+        let head = head.unwrap();
+        let all: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(all, [("origin", "a"), ("origin", "b"), ("content-length", "3")]);
+        assert_eq!(head.framing, Framing::Length(3));
+        let head = take("transfer-encoding: chunked\r\nconnection: close").unwrap().unwrap();
+        assert_eq!((head.framing, head.keep_alive), (Framing::Chunked, false));
+        assert!(head.headers.is_empty());
+        for wrong in ["accept : x", "accept: a\0", "host: a\r\nhost: b", "transfer-encoding: gzip"]
+        {
+            assert_eq!(take(wrong).unwrap_err(), Error::Malformed, "{wrong:?}");
+        }
     }
 
     #[test]
@@ -358,9 +411,9 @@ mod tests {
         }
         // A line feed alone is one in later bytes, too.
         let (mut heads, mut buffer) = (Heads::default(), BytesMut::from("GET / HTTP/1.1\r\na: b"));
-        assert!(heads.take(&mut buffer).unwrap().is_none());
+        assert!(heads.take(&mut buffer, |_, _| Headers::All).unwrap().is_none());
         buffer.extend_from_slice(b"\n");
-        assert_eq!(heads.take(&mut buffer).unwrap_err(), Error::Malformed);
+        assert_eq!(heads.take(&mut buffer, |_, _| Headers::All).unwrap_err(), Error::Malformed);
     }
 
     #[test]
