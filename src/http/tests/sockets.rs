@@ -86,6 +86,24 @@ async fn a_connection_serves_many_requests() {
 }
 
 #[tokio::test]
+async fn taking_events_sees_all_headers_that_it_looks_at() {
+    let server = run(LIMITS, None).await;
+    let mut stream = server.connect().await;
+    let body = limits::gzip(br#"{"userId":"u"}"#);
+    let head = format!(
+        "POST /v1/track HTTP/1.1\r\nhost: x\r\nuser-agent: a\r\nOrigin: https://app.example\r\n\
+         X-Forwarded-For: 198.51.100.1\r\nX-FORWARDED-FOR: 203.0.113.77\r\n\
+         Authorization: Basic d2stZW5hYmxlZDo=\r\nContent-Encoding: gzip\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let answer = read_to(&mut stream, "\r\n\r\nok").await;
+    assert!(answer.contains("access-control-allow-origin: https://app.example\r\n"), "{answer}");
+    assert_eq!(server.pipeline.last().client_ip.to_string(), "203.0.113.77");
+}
+
+#[tokio::test]
 async fn connections_are_dealt_out_to_threads_and_all_end() {
     let lanes = Arc::new(Lanes::start(2).unwrap());
     let server = run_on(Arc::clone(&lanes), LIMITS, None).await;
