@@ -238,6 +238,8 @@ fn names_keep_their_marks() {
         ("I am कृष्ण मालिक (n@b.de)", "I am [name] ([email])"),
         ("User ขวัญรุ้ง บุญญาไลย์ <n@b.de>", "User [name] <[email]>"),
         ("Jose\u{301} Garci\u{301}a <n@b.de>", "[name] <[email]>"),
+        ("To: \"Boer, Anna\" <n@b.de>; Bo <m@b.de>", "To: \"[name]\" <[email]>; [name] <[email]>"),
+        ("In Rome, Anna <n@b.de>", "In Rome, [name] <[email]>"),
     ] {
         assert_eq!(cleaned(text), wanted, "{text}");
     }
