@@ -352,6 +352,10 @@ fn is_announced(text: &str, groups: &Groups) -> bool {
     for word in words::backwards(sentence) {
         let by = last.is_some_and(|last| one_of(last, &BY));
         if VERBS.iter().any(|known| words::ends_with(word, known)) {
+            // `call_id=12345678901`
+            if behind.is_some_and(|word| one_of(word, &["id", "ids"])) {
+                return false;
+            }
             let direct = behind.is_none() && (zero || !word.eq_ignore_ascii_case("portable"));
             return marked || by || direct || behind.is_some_and(|word| one_of(word, &REACHED));
         }

@@ -184,6 +184,7 @@ fn words_of_telephones_that_mean_other_things() {
         "called at 1637831336423",
         "called 3040 7974 1582 times",
         "contact form 3040 7974 1582",
+        "call_id=12345678901, call id: 12345678901",
         "учитель 921 573 58 87",
         "invoice 5637774221644958",
         "transaction 4322936125715142",
@@ -227,6 +228,8 @@ fn homes_lie_below_other_folders_and_behind_other_signs() {
         "webpack:///home/index.js",
         "https://example.com/data/home/feed",
         "../home/index.js",
+        "at /home/node/app/index.js:1:2, /home/ubuntu/x, /home/gitlab-runner/builds/x",
+        "GET /scim/v2/Users/88cf4048-a2b1-44f9-ac38-aa3e4cf92f37",
     ] {
         assert_eq!(cleaned(harmless), harmless);
     }
