@@ -4,7 +4,7 @@ use super::class::{self, is_alnum};
 
 /// Names, without separators and in lower case, whose value is a secret when a name ends with
 /// them: `client_secret`, `mmAuthToken`; digits behind them do not count: `password1`.
-const ENDINGS: [&str; 33] = [
+const ENDINGS: [&str; 34] = [
     "password",
     "passwordconfirm",
     "passwordconfirmation",
@@ -30,6 +30,7 @@ const ENDINGS: [&str; 33] = [
     "accountkey",
     "sharedaccesskey",
     "passwordsalt",
+    "passwordhash",
     "invitesalt",
     "linksalt",
     "credential",

@@ -133,6 +133,7 @@ fn secrets_have_many_names() {
             "AtRestEncryptKey=[secret], InviteSalt=[secret]",
         ),
         ("PublicLinkSalt: a1b2c3", "PublicLinkSalt: [secret]"),
+        ("passwordHash=$2a$10$N9qo8uLOickgx2ZMRZoMye", "passwordHash=[secret]"),
         ("DB_PW=a1b2 pw: hunter22", "DB_PW=[secret] pw: [secret]"),
         (
             "API key: a1b2c3 and secret access key: d4e5f6",
