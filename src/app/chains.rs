@@ -29,11 +29,9 @@ pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Findi
         let mut stages = Vec::new();
         let key = Finding::of_key(&config.file, &format!("source[{n}].transforms"), String::new());
         for name in &source.transforms {
-            match files.stage(&key, name) {
-                Some(stage) => stages.push(stage),
-                None => continue,
-            }
+            stages.extend(files.stage(&key, name));
         }
+        let stages = files.in_order(stages);
         chains.insert(source.id.clone(), Arc::new(Chain::new(stages)));
     }
     let faults: Vec<Finding> = files.faults.into_iter().collect();
@@ -48,6 +46,7 @@ pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<Fin
     let mut files = Files::new(config);
     let key = Finding { key: Some("transformation".to_owned()), ..Finding::default() };
     let stages = names.iter().filter_map(|name| files.stage(&key, name)).collect();
+    let stages = files.in_order(stages);
     let faults: Vec<Finding> = files.faults.into_iter().collect();
     if faults.is_empty() { Ok(Chain::new(stages)) } else { Err(faults) }
 }
@@ -105,6 +104,33 @@ impl Files {
         let pack = self.pack(key, name, path.as_deref(), 0);
         self.packs.insert(name.to_owned(), pack.clone());
         pack.map(Stage::Pack)
+    }
+
+    /// The stages, each pack behind those before it. What a script leaves is looked at anew.
+    fn in_order(&mut self, stages: Vec<Stage>) -> Vec<Stage> {
+        let mut earlier: Vec<Arc<Pack>> = Vec::new();
+        let mut ordered = Vec::new();
+        for stage in stages {
+            match stage {
+                Stage::Script(_) => {
+                    earlier.clear();
+                    ordered.push(stage);
+                }
+                Stage::Pack(pack) if earlier.is_empty() => {
+                    earlier.push(Arc::clone(&pack));
+                    ordered.push(Stage::Pack(pack));
+                }
+                Stage::Pack(pack) => match pack.behind(&earlier) {
+                    Ok(pack) => {
+                        let pack = Arc::new(pack);
+                        earlier.push(Arc::clone(&pack));
+                        ordered.push(Stage::Pack(pack));
+                    }
+                    Err(fault) => drop(self.faults.insert(in_pack(&fault))),
+                },
+            }
+        }
+        ordered
     }
 
     /// Compiles a pack and those that its consent rules name, which may name none themselves.

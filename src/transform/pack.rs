@@ -1,5 +1,7 @@
 //! A rule pack in the form that events meet: patterns numbered, expressions compiled, rules in order.
 
+mod earlier;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,6 +44,10 @@ pub struct Pack {
     id: u64,
     pub(super) selectors: Selectors,
     pub(super) rules: Vec<Rule>,
+    /// What rules of packs before this one have settled.
+    earlier: Vec<Rule>,
+    /// The rules as they are written, for the packs behind.
+    written: Arc<[written::Rule]>,
     pub(super) allow: Option<Vec<PatternId>>,
     pub(super) consent: Vec<Consent>,
     pub(super) drops: Vec<Drop>,
@@ -152,9 +158,20 @@ impl Pack {
             .fold(Set::NONE, |all, rule| all.with(rule.detect))
             .and(IDENTITY);
         let counters = names.iter().map(|_| AtomicU64::new(0)).collect();
-        let id = content_id(name, text);
-        let name = name.to_owned();
-        Ok(Self { name, id, selectors, rules, allow, consent, drops, identity, names, counters })
+        Ok(Self {
+            name: name.to_owned(),
+            id: content_id(name, text),
+            selectors,
+            rules,
+            earlier: Vec::new(),
+            written: written.rules.into(),
+            allow,
+            consent,
+            drops,
+            identity,
+            names,
+            counters,
+        })
     }
 
     /// The pack `name` of those built into the program.
@@ -188,6 +205,8 @@ impl Pack {
             id: self.id,
             selectors: self.selectors.clone(),
             rules: self.rules.clone(),
+            earlier: self.earlier.clone(),
+            written: Arc::clone(&self.written),
             allow: self.allow.clone(),
             consent,
             drops: self.drops.clone(),
@@ -292,8 +311,13 @@ impl Pack {
             only_parts: true,
         };
         let (mut kept, mut patterns) = (Set::NONE, Vec::new());
-        for (number, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.applies(state))
-        {
+        let mut earlier = self.earlier.iter().filter(|rule| rule.applies(state));
+        let settled = earlier.any(|rule| {
+            kept = kept.with(rule.detect);
+            rule.detect.is_empty()
+        });
+        let rules = if settled { &[] } else { self.rules.as_slice() };
+        for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.applies(state)) {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let keep = rule.action == Action::Keep;
             if rule.detect.is_empty() && rule.pattern.is_none() {
@@ -332,8 +356,11 @@ impl Rule {
 }
 
 fn content_id(name: &str, text: &str) -> u64 {
-    let hash = Sha256::new().chain_update(name).chain_update([0]).chain_update(text).finalize();
-    hash.iter().take(8).fold(0, |id, &byte| id << 8 | u64::from(byte))
+    first_bytes(Sha256::new().chain_update(name).chain_update([0]).chain_update(text))
+}
+
+fn first_bytes(hash: Sha256) -> u64 {
+    hash.finalize().iter().take(8).fold(0, |id, &byte| id << 8 | u64::from(byte))
 }
 
 struct Compiler<'t> {

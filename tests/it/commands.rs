@@ -264,6 +264,30 @@ async fn a_wrong_pack_is_refused_with_its_place_and_the_old_one_stays() {
     assert_eq!(check.status.code(), Some(2), "{}", text_of(&check));
 }
 
+#[test]
+fn what_a_pack_keeps_is_kept_from_those_behind_it_but_not_behind_a_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("shop.toml", "[[rule]]\nkeys = [\"contact\"]\naction = \"keep\"\n");
+    write("same.js", "export function transformEvent(event) { return event; }");
+    let file = folder.path().join("keelrow.toml");
+    let event = r#"{"properties":{"contact":"a@b.de","x":"a@b.de"}}"#;
+    for (transforms, contact) in [
+        ("\"pii\"", "[email]"),
+        ("\"shop\", \"pii\"", "a@b.de"),
+        ("\"same\", \"shop\", \"pii\"", "a@b.de"),
+        ("\"shop\", \"same\", \"pii\"", "[email]"),
+    ] {
+        let sources = configuration(folder.path()) + &format!("transforms = [{transforms}]\n");
+        std::fs::write(&file, sources).unwrap();
+        let config = file.to_str().unwrap();
+        let out = run(&["transform", "--config", config, "--source", "web"], event);
+        let out: Value = serde_json::from_slice(&out.stdout).unwrap();
+        let wanted = serde_json::json!({"contact": contact, "x": "[email]"});
+        assert_eq!(out["properties"], wanted, "{transforms}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_library_in_a_sub_folder_is_taken_over_when_it_changes() {
     rustls::crypto::ring::default_provider().install_default().ok();

@@ -144,8 +144,10 @@ pub(super) fn date_behind(text: &str, from: usize) -> Option<(usize, usize)> {
             at += 1;
             continue;
         }
-        if let Some(end) =
-            numeric(bytes, at).or_else(|| spelled(text, at)).or_else(|| compact(bytes, at))
+        if let Some(end) = numeric(bytes, at)
+            .or_else(|| spelled(text, at))
+            .or_else(|| compact(bytes, at))
+            .or_else(|| signed(text, at))
         {
             return Some((at, end));
         }
@@ -202,6 +204,20 @@ fn numeric(bytes: &[u8], at: usize) -> Option<usize> {
     };
     let ended = bytes.get(end).is_none_or(|&byte| !is_alnum(byte) || byte == b'T');
     (valid && ended).then_some(end)
+}
+
+/// `1980年5月17日`, `1980년 5월 17일`: where it ends.
+fn signed(text: &str, at: usize) -> Option<usize> {
+    let (year, len, end) = digits(text.as_bytes(), at)?;
+    let signs = [["年", "月", "日"], ["년", "월", "일"]];
+    let behind = |end: usize, sign: &str| text.get(end..)?.strip_prefix(sign);
+    let [sign, of_month, of_day] = signs.into_iter().find(|of| behind(end, of[0]).is_some())?;
+    let place = |rest: &str| text.len() - rest.trim_start_matches(' ').len();
+    let (month, _, end) = digits(text.as_bytes(), place(behind(end, sign)?))?;
+    let (day, _, end) = digits(text.as_bytes(), place(behind(end, of_month)?))?;
+    let end = text.len() - behind(end, of_day)?.len();
+    let valid = len == 4 && (1850..=2100).contains(&year) && (1..=12).contains(&month);
+    (valid && (1..=31).contains(&day)).then_some(end)
 }
 
 /// `19800517`, `17051980`: eight digits that are a date.

@@ -104,7 +104,7 @@ fn domain_end(text: &str, from: usize) -> Option<usize> {
         }
         end = offset + ch.len_utf8();
     }
-    let domain = rest.get(..end)?.trim_end_matches(['.', '-']);
+    let domain = without_prose(rest.get(..end)?.trim_end_matches(['.', '-']));
     let (labels, top) = domain.rsplit_once('.')?;
     let first = labels.as_bytes().first().copied()?;
     if first == b'-' || first == b'.' {
@@ -112,6 +112,18 @@ fn domain_end(text: &str, from: usize) -> Option<usize> {
     }
     let length = if is_top_level(top) { Some(domain.len()) } else { shorter(domain) };
     Some(from + length?)
+}
+
+/// `domain` without what other scripts' words write on behind its top-level domain, as Japanese does
+/// (`anna@example.comまで`): no such domain has letters of Latin and of another script.
+fn without_prose(domain: &str) -> &str {
+    if domain.is_ascii() {
+        return domain;
+    }
+    let top = domain.rfind('.').map_or(0, |dot| dot + 1);
+    let latin = domain.get(top..).unwrap_or_default();
+    let cut = latin.find(|ch: char| ch >= '\u{370}').filter(|&cut| cut > 1).unwrap_or(latin.len());
+    domain.get(..top + cut).unwrap_or(domain)
 }
 
 /// The length of the domain that `run` begins with where more than a domain stands behind the `@`:

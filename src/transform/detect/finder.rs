@@ -149,8 +149,10 @@ impl Finder {
                 self.found[last] = one;
                 continue;
             }
-            // `pass@host` in `https://user:pass@host/` is no address: the host may stay.
-            let host = kept.what == Detector::Credentials && one.what == Detector::Email;
+            // `pass@host` in `https://user:pass@host/` is no address, and `https://x-access-token:...@`
+            // ends its secret: the host may stay.
+            let host = kept.what == Detector::Credentials
+                && matches!(one.what, Detector::Email | Detector::Secret);
             if !host {
                 kept.end = kept.end.max(one.end);
             }

@@ -98,8 +98,8 @@ const LENGTHS: [(&[u8; 2], usize); 88] = [
 /// dashes; the check is that of ISO 7064, mod 97-10.
 pub(super) fn at(bytes: &[u8], at: usize) -> Option<usize> {
     let head = bytes.get(at..at + 4)?;
-    if !head[0].is_ascii_alphabetic() || !head[1].is_ascii_alphabetic() || !head[2].is_ascii_digit()
-    {
+    let country = head[..2].iter().all(u8::is_ascii_alphabetic);
+    if !country || !head[2..].iter().all(u8::is_ascii_digit) {
         return None;
     }
     let country = [head[0].to_ascii_uppercase(), head[1].to_ascii_uppercase()];

@@ -7,7 +7,7 @@ use super::number::Groups;
 use super::words;
 
 /// Words before a number of four parts that make it a version or a place in a document.
-const VERSION: [&str; 25] = [
+const VERSION: [&str; 29] = [
     "version",
     "versions",
     "ver",
@@ -33,10 +33,14 @@ const VERSION: [&str; 25] = [
     "semver",
     "tag",
     "bios",
+    "versione",
+    "versie",
+    "wersja",
+    "verze",
 ];
 
 /// Products whose version stands directly behind their name.
-const PRODUCTS: [&str; 29] = [
+const PRODUCTS: [&str; 30] = [
     "chrome",
     "chromium",
     "firefox",
@@ -65,8 +69,24 @@ const PRODUCTS: [&str; 29] = [
     "acrobat",
     "msie",
     "rfc",
-    // `?v=1.2.3.4`
+    // `?v=1.2.3.4`, and Gecko's `rv:1.9.2.20`
     "v",
+    "rv",
+];
+/// Words for a version that have letters beyond ASCII, as they stand directly before it.
+const VERSION_ABROAD: [&str; 12] = [
+    "versión",
+    "Versión",
+    "versão",
+    "Versão",
+    "версия",
+    "Версия",
+    "версии",
+    "sürüm",
+    "Sürüm",
+    "版本",
+    "バージョン",
+    "버전",
 ];
 /// Words that may stand between such a name and its number.
 const BETWEEN: [&str; 6] = ["to", "is", "was", "of", "than", "now"];
@@ -93,7 +113,20 @@ fn is_version(text: &str, start: usize, octets: [u8; 4]) -> bool {
     VERSION.iter().any(|known| words::ends_with(named, known))
         || one_of(named, &PRODUCTS)
         || before.trim_end().ends_with(".NET")
+        || !before.is_ascii() && is_version_abroad(before)
         || octets[0] < 100 && !one_of(named, &HOSTS) && words::precede(text, start, &VERSION)
+}
+
+/// True if `before` ends with such a word.
+fn is_version_abroad(before: &str) -> bool {
+    let word = before.trim_end_matches([' ', ':', '\u{FF1A}', '=']);
+    VERSION_ABROAD.iter().any(|known| word.ends_with(known))
+}
+
+/// True for what no machine of a person has: nothing, loopback as resolvers and containers use it
+/// (`127.0.0.53`), a network's mask, broadcast.
+fn is_nobodys(octets: [u8; 4]) -> bool {
+    matches!(octets, [0, 0, 0, 0] | [127, 0, ..] | [255, ..])
 }
 
 /// True if the slash before `start` parts a product from its version, as in `Chrome/1.2.3.4`, and no
@@ -112,8 +145,8 @@ fn is_of_product(text: &str, start: usize, octets: [u8; 4]) -> bool {
         || octets.iter().all(|&part| part < 100)
 }
 
-/// An IPv4 address from the first group on: where it ends. Versions of four parts, the unspecified
-/// address, loopback and broadcast are left alone.
+/// An IPv4 address from the first group on: where it ends. Versions of four parts and what is
+/// nobody's are left alone.
 pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
     let bytes = text.as_bytes();
     let dotted = groups.count >= 4 && groups.gaps[..3].iter().all(|&gap| gap == b'.');
@@ -122,7 +155,8 @@ pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
     }
     let (start, end) = (groups.spans[0].0, groups.end(4));
     let address: Ipv4Addr = text.get(start..end)?.parse().ok()?;
-    if address.is_unspecified() || address.is_broadcast() || address == Ipv4Addr::LOCALHOST {
+    let octets = address.octets();
+    if is_nobodys(octets) {
         return None;
     }
     let before = |back: usize| start.checked_sub(back).map_or(0, |at| bytes[at]);
@@ -130,7 +164,6 @@ pub(super) fn ipv4(text: &str, groups: &Groups) -> Option<usize> {
     if before(1) == b'.' && before(2).is_ascii_digit() {
         return None;
     }
-    let octets = address.octets();
     if !is_versionlike(octets) {
         return Some(end);
     }

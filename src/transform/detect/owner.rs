@@ -21,13 +21,15 @@ const DEVICES: [&str; 23] = [
 /// More words than a name has.
 const WORDS_MAX: usize = 6;
 
-/// The name directly before the bracket at `bracket`, in `Anna de Boer <anna@example.com>`.
+/// The name directly before the bracket at `bracket`, in `Anna de Boer <anna@example.com>`, and in
+/// quotes with the last name first, `"Boer, Anna" <anna@example.com>`.
 pub(super) fn before_bracket(text: &str, bracket: usize) -> Option<(usize, usize)> {
     let head = text.get(..bracket)?.trim_end_matches([' ', '"', '\'']);
     let end = head.len();
     if bracket - end > 3 {
         return None;
     }
+    let quoted = text.as_bytes().get(end) == Some(&b'"');
     let (mut start, mut count, mut rest) = (None, 0, head);
     while count < WORDS_MAX {
         let from = rest.rfind(|ch: char| !is_name_char(ch)).map_or(0, |at| {
@@ -44,7 +46,7 @@ pub(super) fn before_bracket(text: &str, bracket: usize) -> Option<(usize, usize
         }
         count += 1;
         let Some(before) = rest.get(..from).and_then(|head| head.strip_suffix(' ')) else { break };
-        rest = before;
+        rest = before.strip_suffix(',').filter(|_| quoted).unwrap_or(before);
     }
     start.map(|from| (from, end))
 }

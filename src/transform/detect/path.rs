@@ -1,9 +1,10 @@
 //! The user's folder name in paths, and the user and password of URLs.
 
 use super::class::{is_alnum, leading};
+use super::shape;
 
-/// Folders that systems make themselves.
-const NOBODY: [&str; 9] = [
+/// Folders that systems make themselves, and users that images and builders of software come with.
+const NOBODY: [&str; 18] = [
     "Shared",
     "Public",
     "Default",
@@ -13,6 +14,15 @@ const NOBODY: [&str; 9] = [
     "runner",
     "runneradmin",
     "ContainerAdministrator",
+    "ubuntu",
+    "ec2-user",
+    "vagrant",
+    "vscode",
+    "node",
+    "jenkins",
+    "circleci",
+    "gitlab-runner",
+    "www-data",
 ];
 
 /// Folders that a user's home usually has.
@@ -77,7 +87,9 @@ pub(super) fn user_folder(text: &str, at: usize, cautious: bool) -> Option<(usiz
     let is_name =
         name.chars().any(char::is_alphanumeric) && !name.starts_with(['$', '%', '<', '{', '[']);
     let route = cautious && at == 0 && folder == 4 && !leads_to_file(text.get(end..)?);
-    (is_name && !route && !NOBODY.contains(&name)).then_some((start, end))
+    // `/scim/v2/Users/88cf4048-...`
+    let id = name.len() == 36 && shape::is_uuid(name.as_bytes());
+    (is_name && !route && !id && !NOBODY.contains(&name)).then_some((start, end))
 }
 
 /// A text that is nothing but `/home/feed/new` may be a page's path; a file name or one of

@@ -5,7 +5,7 @@ use super::number::Groups;
 use super::words;
 
 /// Words that announce a number.
-const CONTEXT: [&str; 29] = [
+const CONTEXT: [&str; 31] = [
     "phone",
     "phonenumber",
     "phoneno",
@@ -35,7 +35,26 @@ const CONTEXT: [&str; 29] = [
     "teléfono",
     "movil",
     "móvil",
+    "cellulare",
+    "celular",
 ];
+/// Parts of words with letters beyond ASCII that announce one: such words have endings, or stand in
+/// compounds without a mark.
+const BEYOND_ASCII: [&str; 11] = [
+    "телефон",
+    "Телефон",
+    "ТЕЛЕФОН",
+    "τηλέφων",
+    "Τηλέφων",
+    "电话",
+    "電話",
+    "手机",
+    "携帯",
+    "전화",
+    "휴대폰",
+];
+/// The same for what is short enough to be a part of other words.
+const BEYOND_ASCII_SHORT: [&str; 5] = ["тел", "Тел", "моб", "Моб", "τηλ"];
 /// Words that announce one where nothing or one of [`REACHED`] or [`BY`] follows them: a text has a
 /// length, a ring a buffer and a call a stack, too.
 const VERBS: [&str; 6] = ["call", "dial", "text", "fax", "ring", "portable"];
@@ -47,41 +66,34 @@ const REACHED: [&str; 14] =
 /// Words before a number by which somebody is reached.
 const BY: [&str; 8] = ["at", "on", "from", "number", "no", "nr", "under", "via"];
 
-/// Digits that a number of the country has, country code and all; countries not listed here may
-/// have what E.164 allows. Lengths from the numbering plans that ITU publishes.
-const LENGTHS: [(&str, usize); 32] = [
-    ("1", 11),
-    ("7", 11),
-    ("20", 12),
-    ("27", 11),
-    ("30", 12),
-    ("31", 12),
-    ("32", 12),
-    ("33", 11),
-    ("34", 11),
-    ("36", 11),
-    ("39", 13),
-    ("40", 11),
-    ("41", 12),
-    ("43", 15),
-    ("44", 12),
-    ("45", 10),
-    ("46", 13),
-    ("47", 10),
-    ("48", 11),
-    ("49", 15),
-    ("52", 13),
-    ("55", 13),
-    ("60", 12),
-    ("61", 11),
-    ("62", 14),
-    ("63", 12),
-    ("64", 12),
-    ("65", 10),
-    ("81", 12),
-    ("82", 12),
-    ("86", 13),
-    ("91", 12),
+/// Words for the number itself, behind `contact`.
+const NUMBER: [&str; 3] = ["number", "no", "nr"];
+
+/// Digits that a number has, country code and all, and the codes of the countries where it has at
+/// most so many; those not listed may have what E.164 allows. From the numbering plans that ITU
+/// publishes.
+const LENGTHS: [(usize, &[&str]); 6] = [
+    (10, &["45", "47", "53", "65"]),
+    (
+        11,
+        &[
+            "1", "7", "27", "33", "34", "36", "40", "48", "51", "56", "61", "66", "93", "94",
+            "216", "356", "357", "370", "371", "374", "386", "389", "852", "853", "961", "965",
+            "968", "973", "974",
+        ],
+    ),
+    (
+        12,
+        &[
+            "20", "30", "31", "32", "41", "44", "57", "58", "60", "63", "64", "81", "82", "84",
+            "90", "91", "92", "95", "98", "212", "213", "218", "233", "254", "255", "256", "351",
+            "353", "354", "355", "359", "375", "380", "385", "387", "420", "421", "855", "886",
+            "962", "963", "966", "967", "970", "971", "972", "994", "995", "998",
+        ],
+    ),
+    (13, &["39", "46", "52", "54", "55", "86", "234", "381", "880", "964", "977"]),
+    (14, &["62"]),
+    (15, &["43", "49"]),
 ];
 
 /// E.164: 15 digits at most.
@@ -127,12 +139,11 @@ pub(super) fn dialled(bytes: &[u8], groups: &Groups) -> Option<usize> {
     };
     let joined = start > 1 && matches!(bytes[start - 1], b'-' | b'.' | b'/' | b',');
     let tail = bytes.get(code..)?;
-    let known = LENGTHS.iter().any(|(code, _)| tail.starts_with(code.as_bytes()));
     let grouped = groups.count >= 3 || has_trunk_zero(bytes, groups.end(1));
-    if joined || !grouped || !known || tail.starts_with(b"0") {
+    if joined || !grouped || tail.starts_with(b"0") {
         return None;
     }
-    let (end, count) = walk(bytes, code, most_digits(tail));
+    let (end, count) = walk(bytes, code, known_length(tail)?);
     (count >= 9).then(|| with_extension(bytes, end))
 }
 
@@ -201,9 +212,14 @@ pub(in crate::transform) fn is_e164(text: &str) -> bool {
 }
 
 fn most_digits(from: &[u8]) -> usize {
-    // The code ends within three digits; a separator inside it does not occur.
-    let known = LENGTHS.iter().find(|(code, _)| from.starts_with(code.as_bytes()));
-    known.map_or(DIGITS_MAX, |&(_, most)| most)
+    known_length(from).unwrap_or(DIGITS_MAX)
+}
+
+/// The most digits of a number whose country is known. The code ends within three digits; a
+/// separator inside it does not occur.
+fn known_length(from: &[u8]) -> Option<usize> {
+    let of_country = |codes: &[&str]| codes.iter().any(|code| from.starts_with(code.as_bytes()));
+    LENGTHS.iter().find(|(_, codes)| of_country(codes)).map(|&(most, _)| most)
 }
 
 /// Walks over digits and separators from `start`: where the last digit ends and how many there are.
@@ -320,11 +336,13 @@ pub(super) fn in_context(text: &str, groups: &Groups) -> Option<(usize, usize)> 
 /// True if a word before the number announces it.
 fn is_announced(text: &str, groups: &Groups) -> bool {
     let start = groups.spans[0].0;
-    if words::precede(text, start, &CONTEXT) {
+    let sentence = words::sentence(text, start);
+    if words::precede(text, start, &CONTEXT)
+        || !sentence.is_ascii() && is_announced_abroad(sentence)
+    {
         return true;
     }
     let one_of = |word: &str, list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
-    let sentence = words::sentence(text, start);
     let marked = sentence.trim_end().ends_with([':', '=', '#']);
     let zero = text.as_bytes().get(start) == Some(&b'0');
     // A time in seconds or milliseconds.
@@ -334,16 +352,31 @@ fn is_announced(text: &str, groups: &Groups) -> bool {
     for word in words::backwards(sentence) {
         let by = last.is_some_and(|last| one_of(last, &BY));
         if VERBS.iter().any(|known| words::ends_with(word, known)) {
+            // `call_id=12345678901`
+            if behind.is_some_and(|word| one_of(word, &["id", "ids"])) {
+                return false;
+            }
             let direct = behind.is_none() && (zero || !word.eq_ignore_ascii_case("portable"));
             return marked || by || direct || behind.is_some_and(|word| one_of(word, &REACHED));
         }
         if one_of(word, &TOLD) {
             return by && !time;
         }
+        let number = || behind.is_some_and(|word| one_of(word, &NUMBER));
+        if word.eq_ignore_ascii_case("contact") && number() {
+            return !time;
+        }
         last = last.or(Some(word));
         behind = Some(word);
     }
     false
+}
+
+/// True if one of the last words is of those with letters beyond ASCII.
+fn is_announced_abroad(sentence: &str) -> bool {
+    words::backwards(sentence).any(|word| {
+        BEYOND_ASCII_SHORT.contains(&word) || BEYOND_ASCII.iter().any(|part| word.contains(part))
+    })
 }
 
 /// `87.0.0.247.247`, `255.255.255.255`: numbers of telephones have no groups of one digit between

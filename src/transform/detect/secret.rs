@@ -4,7 +4,7 @@ use super::class::{self, is_alnum};
 
 /// Names, without separators and in lower case, whose value is a secret when a name ends with
 /// them: `client_secret`, `mmAuthToken`; digits behind them do not count: `password1`.
-const ENDINGS: [&str; 33] = [
+const ENDINGS: [&str; 34] = [
     "password",
     "passwordconfirm",
     "passwordconfirmation",
@@ -30,6 +30,7 @@ const ENDINGS: [&str; 33] = [
     "accountkey",
     "sharedaccesskey",
     "passwordsalt",
+    "passwordhash",
     "invitesalt",
     "linksalt",
     "credential",
@@ -61,6 +62,11 @@ const WEAK: [&str; 15] = [
 ];
 /// The longest word that is such a value.
 const STATE_MAX: usize = 12;
+/// Names of methods with a figure, which are such values too.
+const METHODS: [&str; 12] = [
+    "oauth1", "oauth2", "saml2", "ntlmv2", "md5", "sha1", "sha256", "sha512", "hs256", "rs256",
+    "es256", "ed25519",
+];
 /// Names in other letters than those of ASCII, in lower case.
 const FOREIGN: [&str; 9] = [
     "contraseña",
@@ -108,6 +114,7 @@ const HARMLESS: [&str; 26] = [
 #[derive(Default)]
 pub(super) struct Ends {
     bare: End,
+    spoken: End,
     line: End,
     quoted: [End; 3],
 }
@@ -134,7 +141,12 @@ impl End {
 
 impl Ends {
     fn bare(&mut self, bytes: &[u8], start: usize) -> usize {
-        self.bare.of(start, || bare_end(bytes, start))
+        self.bare.of(start, || bare_end(bytes, start, true))
+    }
+
+    /// The same behind `: `, which no query has: there `&` is a sign like others.
+    fn spoken(&mut self, bytes: &[u8], start: usize) -> usize {
+        self.spoken.of(start, || bare_end(bytes, start, false))
     }
 
     fn line(&mut self, bytes: &[u8], start: usize) -> usize {
@@ -169,6 +181,7 @@ pub(super) fn behind(text: &str, sign: usize, ends: &mut Ends) -> Option<(usize,
     let end = match quote {
         _ if header => ends.line(bytes, start),
         Some(quote) => ends.quoted(bytes, start, quote),
+        None if bytes[sign] == b':' && bytes[start - 1] == b' ' => ends.spoken(bytes, start),
         None => ends.bare(bytes, start),
     };
     let value = text.get(start..end)?;
@@ -204,9 +217,10 @@ enum Secrecy {
     Weak,
 }
 
-/// True for `enabled`, `sso`, `SIGTERM`.
+/// True for `enabled`, `sso`, `SIGTERM`, `oauth2`.
 fn is_state(value: &str) -> bool {
     value.len() <= STATE_MAX && value.bytes().all(|byte| byte.is_ascii_alphabetic())
+        || METHODS.iter().any(|method| value.eq_ignore_ascii_case(method))
 }
 
 /// True for `password=password`, and for a shell's `PWD=/opt/app`, which is no secret but a folder.
@@ -353,11 +367,12 @@ fn quoted_end(bytes: &[u8], start: usize, quote: u8) -> (usize, usize) {
 }
 
 /// Where a value without quotes stops, and where it ends without the marks of the sentence.
-fn bare_end(bytes: &[u8], start: usize) -> (usize, usize) {
+fn bare_end(bytes: &[u8], start: usize, query: bool) -> (usize, usize) {
     let rest = bytes.get(start..).unwrap_or_default();
     let goes_on = |byte: u8| {
         !byte.is_ascii_whitespace()
-            && !matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
+            && !matches!(byte, b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'}' | b'`')
+            && (byte != b'&' || !query)
     };
     let stop = start + class::leading(rest, goes_on);
     let mut end = stop;

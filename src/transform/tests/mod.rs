@@ -2,6 +2,7 @@
 
 mod carriers;
 mod golden;
+mod order;
 mod properties;
 
 use super::*;

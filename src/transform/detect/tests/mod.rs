@@ -122,6 +122,8 @@ fn an_address_ends_where_its_domain_does() {
         ("anna@163.com-1, anna@4u.example.org.txt", "[email]-1, [email].txt"),
         ("anna@example.xn--p1ai.1", "[email].1"),
         ("anna@firma.berlin-2", "[email]-2"),
+        ("メールはanna@example.comまで", "[email]まで"),
+        ("anna@example.vermögensberatung, иван@почта.рф", "[email], [email]"),
     ] {
         assert_eq!(cleaned(text), wanted, "{text}");
         assert_eq!(cleaned(wanted), wanted);
@@ -260,6 +262,8 @@ fn four_parts_are_an_address_where_they_are_no_version() {
         ("ip_135.230.32.252", "ip_[ip]"),
         ("223.185.189.166_x", "[ip]_x"),
         ("http://x.213.30.206.21.nip.io/", "http://x.[ip].nip.io/"),
+        ("версия 1, хост 42.51.96.207", "версия 1, хост [ip]"),
+        ("127.5.16.3, 254.0.0.7", "[ip], [ip]"),
         (
             "release host 56.91.102.93, plugin connected to 61.65.229.37",
             "release host [ip], plugin connected to [ip]",
@@ -282,6 +286,12 @@ fn four_parts_are_an_address_where_they_are_no_version() {
         "mattermost-5.37.0.1-linux.tar.gz",
         "foo_1.2.3.4_amd64.deb",
         "1.102.103.104.105",
+        "Mozilla/5.0 (X11; U; Linux i686; en-US; rv:1.9.2.20) Gecko/20110803 Firefox/3.6.20",
+        "versión 10.2.3.4, versione 1.2.3.4",
+        "Версия: 10.2.3.4",
+        "版本：10.2.3.4",
+        "lookup db on 127.0.0.11:53: no such host",
+        "netmask 255.255.240.0",
     ] {
         assert_eq!(cleaned(harmless), harmless);
     }
@@ -292,6 +302,7 @@ fn leaves_what_only_looks_alike() {
     let harmless = [
         "0.0.0.0",
         "1.2.3.4-beta",
+        "?gclid=Dk8GcQbFmaentCH6VZ_1XnVzXoVDK0",
         "version 1.2.3.4",
         "Chrome 91.0.44.114 on Windows 10.0.19.1",
         "update to 12.0.150.201 failed",

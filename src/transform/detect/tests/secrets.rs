@@ -21,6 +21,10 @@ fn credentials_stand_before_hosts_of_every_form() {
             r"https:\/\/anna:S3cret@mail.example.com\/x",
             r"https:\/\/[credentials]@mail.example.com\/x",
         ),
+        (
+            "clone https://x-access-token:a1b2c3d4@github.com/a/b.git failed",
+            "clone https://[credentials]@github.com/a/b.git failed",
+        ),
     ] {
         assert_eq!(cleaned(text), wanted, "{text}");
         assert_eq!(cleaned(wanted), wanted);
@@ -129,6 +133,7 @@ fn secrets_have_many_names() {
             "AtRestEncryptKey=[secret], InviteSalt=[secret]",
         ),
         ("PublicLinkSalt: a1b2c3", "PublicLinkSalt: [secret]"),
+        ("passwordHash=$2a$10$N9qo8uLOickgx2ZMRZoMye", "passwordHash=[secret]"),
         ("DB_PW=a1b2 pw: hunter22", "DB_PW=[secret] pw: [secret]"),
         (
             "API key: a1b2c3 and secret access key: d4e5f6",
@@ -147,12 +152,15 @@ fn secrets_have_many_names() {
         ("Пароль: hunter2", "Пароль: [secret]"),
         ("密码：hunter2 パスワード: hunter2", "密码：[secret] パスワード: [secret]"),
         ("auth=k3yk3y otp=123456", "auth=[secret] otp=[secret]"),
+        ("password: a1&b2c3, again", "password: [secret], again"),
+        ("password=a1b2&x=1 token:a1b2c3&x=1", "password=[secret]&x=1 token:[secret]&x=1"),
     ] {
         assert_eq!(cleaned(text), wanted, "{text}");
         assert_eq!(cleaned(wanted), wanted);
     }
     for harmless in [
         "auth=sso sig=SIGTERM signature=valid csrf=disabled otp=enabled",
+        "auth: oauth2, signature: SHA256",
         "cookie=accepted",
         "PWD=/opt/app pwd=~/src",
         "password=password grant_type=password",
