@@ -18,11 +18,14 @@ use crate::transform::{self, Pack};
 /// Bytes of a pack or script; real ones have a few thousand.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// The transformations of each source, by its id.
+pub type Chains = HashMap<String, Arc<Chain>>;
+
 /// Compiles the transformations of every source.
 ///
 /// # Errors
 /// Everything that is wrong, with file, line and reason.
-pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Finding>> {
+pub fn compile(config: &Config) -> Result<Chains, Vec<Finding>> {
     let mut files = Files::new(config);
     let mut chains = HashMap::new();
     for (n, source) in config.sources.iter().enumerate() {
@@ -55,7 +58,7 @@ pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<Fin
 /// The libraries that the scripts of `chains` import, wherever below the script they lie, and what
 /// was read of each.
 #[must_use]
-pub fn libraries(chains: &HashMap<String, Arc<Chain>>) -> BTreeMap<PathBuf, &str> {
+pub fn libraries(chains: &Chains) -> BTreeMap<PathBuf, &str> {
     let mut files = BTreeMap::new();
     // A script is never among the leading packs.
     for stage in chains.values().flat_map(|chain| chain.rest()) {

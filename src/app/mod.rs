@@ -151,9 +151,7 @@ impl App {
         // For all that speaks TLS here; a second start in one process finds it installed.
         rustls::crypto::ring::default_provider().install_default().ok();
         let wrong = |faults: Vec<Finding>| Error::Config(Finding::lines(&faults));
-        let mut read = Prints::of_named(&config);
-        let chains = chains::compile(&config).map_err(wrong)?;
-        read.add_libraries(&chains);
+        let (chains, read) = reload::compile(&config).map_err(wrong)?;
         let tls = tls::read(&config).map_err(wrong)?.map(http::tls::Acceptor::new);
         let (public, public_at) = listen(config.http.listen).await?;
         let (admin, admin_at) = listen(config.admin.listen).await?;

@@ -1,7 +1,7 @@
 //! Taking over a changed configuration: all of it is checked first and swapped at once; a fault
 //! keeps the old one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::{chains, gauges, load, suppression, tls};
+use super::chains::{self, Chains};
+use super::{gauges, load, suppression, tls};
 use crate::config::{self, Config, Environment, Finding};
 use crate::http::tls::Acceptor;
-use crate::ingest::{Chain, Ingest, Live};
+use crate::ingest::{Ingest, Live};
 use crate::source::Sources;
 
 /// What files were before they were read, so that a change while they are read is seen afterwards.
@@ -28,11 +29,6 @@ impl Prints {
         Self::of([path.to_owned()])
     }
 
-    /// Of the other files that `config` names; to be taken before they are read.
-    pub(super) fn of_named(config: &Config) -> Self {
-        Self::of(named(config))
-    }
-
     fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let print = |path: PathBuf| {
             let print = Sha256::digest(content(&path)).into();
@@ -41,18 +37,25 @@ impl Prints {
         Self(paths.into_iter().map(print).collect())
     }
 
-    /// Adds the libraries that came to be known when `chains` were made, as they were read then.
-    pub(super) fn add_libraries(&mut self, chains: &HashMap<String, Arc<Chain>>) {
-        for (path, text) in chains::libraries(chains) {
-            self.0.entry(path).or_insert_with(|| Sha256::digest(text).into());
-        }
-    }
-
     /// Adds those of other files.
     pub(super) fn join(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
+}
+
+/// The transformations of every source, and the prints of all files that `config` names from before
+/// any of them was read; a library, which is known only then, has that of what was read.
+///
+/// # Errors
+/// As of [`chains::compile`].
+pub(super) fn compile(config: &Config) -> Result<(Chains, Prints), Vec<Finding>> {
+    let mut read = Prints::of(named(config));
+    let chains = chains::compile(config)?;
+    for (path, text) in chains::libraries(&chains) {
+        read.0.entry(path).or_insert_with(|| Sha256::digest(text).into());
+    }
+    Ok((chains, read))
 }
 
 /// The files that transformations are made from, and the certificate with its key.
@@ -140,9 +143,7 @@ impl Reloader {
         let config = config::load(&self.config.file, &self.environment)
             .map_err(|faults| vec![faults.to_string()])?;
         let lines = |faults: Vec<Finding>| Finding::lines(&faults);
-        let mut read = Prints::of_named(&config).join(file);
-        let chains = chains::compile(&config).map_err(lines)?;
-        read.add_libraries(&chains);
+        let (chains, read) = compile(&config).map_err(lines)?;
         let pair = tls::read(&config).map_err(lines)?;
         // At each reload anew: a change that was put back is none, one that waits is told again.
         let restart = config::needs_restart(&self.running, &config);
@@ -166,7 +167,7 @@ impl Reloader {
         self.settings.store(Arc::new(settings));
         tracing::info!(sources = config.sources.len(), "configuration taken over");
         self.config = config;
-        Ok(read)
+        Ok(read.join(file))
     }
 }
 
