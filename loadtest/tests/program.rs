@@ -197,8 +197,9 @@ fn a_wrong_use_ends_with_2_and_says_what_is_wrong() {
     );
     let empty = put("empty.pem", "");
     let far = format!("--html={}/no/such/page.html", folder.path().display());
+    let bare = put("bare.md", "# Figures\n");
     let (program, ca) = (keelrow().display().to_string(), format!("--ca={empty}"));
-    let rows: [(&[&str], &str); 18] = [
+    let rows: [(&[&str], &str); 20] = [
         (&["run", "nope", url], "no profile nope"),
         (&["run", &wrong, url], "rate must be above 0"),
         (&["run", "single", "--url=127.0.0.1:80"], "must begin with http"),
@@ -216,6 +217,8 @@ fn a_wrong_use_ends_with_2_and_says_what_is_wrong() {
         (&["verify", "--lake=/no/such/lake"], "is no lake"),
         (&["verify", "--ledger=/no/such/ledger", "--lake", &program], "is no lake"),
         (&["compare", "--keelrow", &program, "--rounds=0"], "--rounds"),
+        (&["compare", "--keelrow", &program, "--markdown=/no/such.md"], "read /no/such.md"),
+        (&["compare", "--keelrow", &program, "--markdown", &bare], "has no <!-- loadtest compare"),
         (&["crash", "--keelrow", &program, "--rate=-1"], "--rate"),
     ];
     for (words, expected) in rows {

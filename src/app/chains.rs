@@ -18,11 +18,14 @@ use crate::transform::{self, Pack};
 /// Bytes of a pack or script; real ones have a few thousand.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// The transformations of each source, by its id.
+pub type Chains = HashMap<String, Arc<Chain>>;
+
 /// Compiles the transformations of every source.
 ///
 /// # Errors
 /// Everything that is wrong, with file, line and reason.
-pub fn compile(config: &Config) -> Result<HashMap<String, Arc<Chain>>, Vec<Finding>> {
+pub fn compile(config: &Config) -> Result<Chains, Vec<Finding>> {
     let mut files = Files::new(config);
     let mut chains = HashMap::new();
     for (n, source) in config.sources.iter().enumerate() {
@@ -51,16 +54,19 @@ pub fn compile_names(config: &Config, names: &[String]) -> Result<Chain, Vec<Fin
     if faults.is_empty() { Ok(Chain::new(stages)) } else { Err(faults) }
 }
 
-/// The libraries that the scripts of `chains` import, wherever below the script they lie.
+/// The libraries that the scripts of `chains` import, wherever below the script they lie, and what
+/// was read of each.
 #[must_use]
-pub fn libraries(chains: &HashMap<String, Arc<Chain>>) -> BTreeSet<PathBuf> {
-    let mut paths = BTreeSet::new();
-    for stage in chains.values().flat_map(|chain| chain.stages()) {
+pub fn libraries(chains: &Chains) -> BTreeMap<PathBuf, &str> {
+    let mut files = BTreeMap::new();
+    // A script is never among the leading packs.
+    for stage in chains.values().flat_map(|chain| chain.rest()) {
         let Stage::Script(script) = stage else { continue };
         let folder = folder_of(Path::new(script.name()));
-        paths.extend(script.libraries().map(|name| folder.join(format!("{name}.js"))));
+        let library = |(name, text)| (folder.join(format!("{name}.js")), text);
+        files.extend(script.libraries().map(library));
     }
-    paths
+    files
 }
 
 /// The files that the sources' transformations come from, scripts beside them and the suppression

@@ -17,6 +17,9 @@ use crate::loader::{
 };
 use crate::storage::Store;
 
+/// Batches that a journal has room for at least: one is committed while others come in.
+const BATCHES_MIN: u64 = 4;
+
 /// Settings of the loader that a reload may exchange between batches.
 pub(super) type Shared = Arc<ArcSwap<Settings>>;
 
@@ -51,7 +54,9 @@ pub(super) fn start(
         dialect: config.load.dialect.to_owned(),
         limits: Limits {
             max_age: config.load.max_age,
-            max_bytes: config.load.max_bytes,
+            // Only what is committed is given back: a journal that holds less than a batch may have
+            // would be full, and refuse events, until the batch is old enough.
+            max_bytes: config.load.max_bytes.min(config.journal.max_bytes / BATCHES_MIN),
             memory: config.load.memory,
         },
         dedup: dedup::Options {

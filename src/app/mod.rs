@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use load::{loaded_to, settings as load_settings};
-pub use reload::Reloader;
+pub use reload::{Prints, Reloader};
 
 use crate::clock::{Clock, IdSource};
 use crate::config::{self, Config, Finding};
@@ -127,6 +127,8 @@ pub struct App {
     tasks: TaskTracker,
     reloads: Arc<gauges::Reloads>,
     settings: load::Shared,
+    /// The files that the configuration names, as they were before they were read.
+    read: Prints,
 }
 
 /// What the services draw on.
@@ -149,7 +151,7 @@ impl App {
         // For all that speaks TLS here; a second start in one process finds it installed.
         rustls::crypto::ring::default_provider().install_default().ok();
         let wrong = |faults: Vec<Finding>| Error::Config(Finding::lines(&faults));
-        let chains = chains::compile(&config).map_err(wrong)?;
+        let (chains, read) = reload::compile(&config).map_err(wrong)?;
         let tls = tls::read(&config).map_err(wrong)?.map(http::tls::Acceptor::new);
         let (public, public_at) = listen(config.http.listen).await?;
         let (admin, admin_at) = listen(config.admin.listen).await?;
@@ -208,6 +210,7 @@ impl App {
             tasks: TaskTracker::new(),
             reloads,
             settings,
+            read,
         };
         app.serve(public, admin, &world, metrics, stats);
         Ok(app)
@@ -277,10 +280,11 @@ impl App {
         &self.loader
     }
 
-    /// What takes over a changed configuration.
+    /// What takes over a changed configuration. `before` is of the configuration's file, from before
+    /// it was read.
     #[must_use]
-    pub fn reloader(&self, environment: config::Environment) -> Reloader {
-        let mut reloader = Reloader {
+    pub fn reloader(&self, environment: config::Environment, before: Prints) -> Reloader {
+        Reloader {
             running: self.config.clone(),
             config: self.config.clone(),
             environment,
@@ -290,10 +294,8 @@ impl App {
             tls: self.tls.clone(),
             settings: Arc::clone(&self.settings),
             counts: Arc::clone(&self.reloads),
-            seen: [0; 32],
-        };
-        reloader.seen = reloader.fingerprint();
-        reloader
+            seen: self.read.clone().join(before),
+        }
     }
 
     /// Stops in order, within `shutdown.deadline`: no more requests, what is acknowledged made

@@ -1,7 +1,7 @@
 //! Taking over a changed configuration: all of it is checked first and swapped at once; a fault
 //! keeps the old one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,60 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::{chains, gauges, load, suppression, tls};
+use super::chains::{self, Chains};
+use super::{gauges, load, suppression, tls};
 use crate::config::{self, Config, Environment, Finding};
 use crate::http::tls::Acceptor;
 use crate::ingest::{Ingest, Live};
 use crate::source::Sources;
+
+/// What files were before they were read, so that a change while they are read is seen afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prints(BTreeMap<PathBuf, [u8; 32]>);
+
+impl Prints {
+    /// Of the configuration's file; to be taken before it is read.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        Self::of([path.to_owned()])
+    }
+
+    fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let print = |path: PathBuf| {
+            let print = Sha256::digest(content(&path)).into();
+            (path, print)
+        };
+        Self(paths.into_iter().map(print).collect())
+    }
+
+    /// Adds those of other files.
+    pub(super) fn join(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+}
+
+/// The transformations of every source, and the prints of all files that `config` names from before
+/// any of them was read; a library, which is known only then, has that of what was read.
+///
+/// # Errors
+/// As of [`chains::compile`].
+pub(super) fn compile(config: &Config) -> Result<(Chains, Prints), Vec<Finding>> {
+    let mut read = Prints::of(named(config));
+    let chains = chains::compile(config)?;
+    for (path, text) in chains::libraries(&chains) {
+        read.0.entry(path).or_insert_with(|| Sha256::digest(text).into());
+    }
+    Ok((chains, read))
+}
+
+/// The files that transformations are made from, and the certificate with its key.
+fn named(config: &Config) -> BTreeSet<PathBuf> {
+    let mut paths = chains::paths(config);
+    let tls = config.http.tls.as_ref();
+    paths.extend(tls.into_iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+    paths
+}
 
 /// Reads the configuration again when it is told to.
 #[derive(Debug)]
@@ -31,7 +80,8 @@ pub struct Reloader {
     pub(super) tls: Option<Acceptor>,
     pub(super) settings: load::Shared,
     pub(super) counts: Arc<gauges::Reloads>,
-    pub(super) seen: [u8; 32],
+    /// The files as they were before they were read last.
+    pub(super) seen: Prints,
 }
 
 impl Reloader {
@@ -50,39 +100,29 @@ impl Reloader {
 
     /// As [`Reloader::reload`], if the files are not what they were when they were last read.
     pub fn reload_if_changed(&mut self) {
-        if self.fingerprint() != self.seen {
+        if self.prints() != self.seen {
             self.reload();
         }
     }
 
-    /// The files that transformations are made from, and the certificate with its key.
+    /// The files that matter, besides the configuration's own.
     fn paths(&self) -> BTreeSet<PathBuf> {
-        let mut paths = chains::paths(&self.config);
-        paths.extend(chains::libraries(&self.ingest.live().chains));
-        let tls = self.config.http.tls.as_ref();
-        paths.extend(tls.into_iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+        let mut paths = named(&self.config);
+        paths.extend(chains::libraries(&self.ingest.live().chains).into_keys());
         paths
     }
 
-    /// A hash of all files that matter: folders tell of changes that are none.
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        let (file, _) = self.watched();
-        let paths = self.paths();
-        for path in std::iter::once(file).chain(paths.iter().map(PathBuf::as_path)) {
-            hash.update(content(path));
-            hash.update([0xff]);
-        }
-        hash.finalize().into()
+    /// Those of all files that matter, now: folders tell of changes that are none.
+    fn prints(&self) -> Prints {
+        Prints::of(self.paths()).join(Prints::of_file(&self.config.file))
     }
 
     /// Reads, checks and takes over; `false` if the old configuration stays.
     pub fn reload(&mut self) -> bool {
-        self.seen = self.fingerprint();
+        self.seen = self.prints();
         match self.try_reload() {
-            Ok(()) => {
-                // Other files may matter now.
-                self.seen = self.fingerprint();
+            Ok(read) => {
+                self.seen = read;
                 self.counts.done.fetch_add(1, Ordering::Relaxed);
                 true
             }
@@ -97,11 +137,13 @@ impl Reloader {
         }
     }
 
-    fn try_reload(&mut self) -> Result<(), Vec<String>> {
+    /// The files that matter now, as they were before they were read.
+    fn try_reload(&mut self) -> Result<Prints, Vec<String>> {
+        let file = Prints::of_file(&self.config.file);
         let config = config::load(&self.config.file, &self.environment)
             .map_err(|faults| vec![faults.to_string()])?;
         let lines = |faults: Vec<Finding>| Finding::lines(&faults);
-        let chains = chains::compile(&config).map_err(lines)?;
+        let (chains, read) = compile(&config).map_err(lines)?;
         let pair = tls::read(&config).map_err(lines)?;
         // At each reload anew: a change that was put back is none, one that waits is told again.
         let restart = config::needs_restart(&self.running, &config);
@@ -113,7 +155,9 @@ impl Reloader {
         // The pipeline first: whoever the edge lets in has a chain then.
         self.ingest.reload(Live { sources: Arc::clone(&sources), chains, suppression });
         self.sources.store(sources);
-        self.options.store(Arc::new(config.http.clone()));
+        // Of what the edge looks at this alone needs a restart: the pipeline's limit is the same.
+        let max_event = self.running.http.max_event;
+        self.options.store(Arc::new(config::Http { max_event, ..config.http.clone() }));
         if let (Some(acceptor), Some(pair)) = (&self.tls, pair) {
             acceptor.exchange(pair);
         }
@@ -123,7 +167,7 @@ impl Reloader {
         self.settings.store(Arc::new(settings));
         tracing::info!(sources = config.sources.len(), "configuration taken over");
         self.config = config;
-        Ok(())
+        Ok(read.join(file))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{ConfigFile, Failure, serve, tables};
+use super::{ConfigFile, Failure, serve, tables, write_file};
 use crate::app;
 use crate::dbt::{self, Lake, MARK, Table};
 use crate::record::Route;
@@ -51,11 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_folder(&arguments.out)?;
     let files = dbt::project(&lake);
     for file in &files {
-        let path = arguments.out.join(&file.path);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(path, &file.text)?;
+        write_file(&arguments.out.join(&file.path), &file.text)?;
     }
     let tables = lake.tables.len();
     let out = arguments.out.display();
@@ -135,7 +131,9 @@ fn check_folder(out: &Path) -> Result<(), Failure> {
         Ok(text) if !text.contains(MARK) => {
             Err(Failure::input(format!("{} has a dbt project of another kind", out.display())))
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::unwritable(out, &error))
+        }
         _ => Ok(()),
     }
 }

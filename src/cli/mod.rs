@@ -20,7 +20,7 @@ mod transformations;
 mod unified;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -99,6 +99,11 @@ impl Failure {
         Self { code: 1, text: chain(error) }
     }
 
+    /// A file or folder cannot be written.
+    fn unwritable(path: &Path, error: &io::Error) -> Self {
+        Self { code: 1, text: format!("cannot write {}: {error}", path.display()) }
+    }
+
     /// The lake cannot be looked at.
     fn away(url: &str, error: &io::Error) -> Self {
         Self { code: TRY_AGAIN, text: format!("the lake at {url} cannot be read: {error}") }
@@ -115,6 +120,13 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::other(&error)
     }
+}
+
+/// Writes a file, and makes the folders that it lies in.
+fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = made.and_then(|()| std::fs::write(path, text));
+    written.map_err(|error| Failure::unwritable(path, &error))
 }
 
 /// An error with its causes, on one line.
@@ -205,5 +217,22 @@ impl ConfigFile {
     fn load(&self) -> Result<config::Config, Failure> {
         config::load(&self.config, &config::environment())
             .map_err(|faults| Failure::input(faults.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a/b.txt");
+        write_file(&file, "1").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "1");
+        let below = file.join("c.txt");
+        let failure = write_file(&below, "2").unwrap_err();
+        assert_eq!(failure.code, 1);
+        assert!(failure.text.contains(below.to_str().unwrap()), "{}", failure.text);
     }
 }

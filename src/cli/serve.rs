@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, Failure, TRY_AGAIN, chain};
-use crate::app::{App, Reloader, World};
+use crate::app::{App, Prints, Reloader, World};
 use crate::clock::System;
 use crate::config::{self, Config, Watcher};
 
@@ -24,10 +24,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let before = Prints::of_file(&arguments.file.config);
     let config = arguments.file.load()?;
     start_logging(arguments.log_json);
     let runtime = runtime()?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, before));
     // What the stop gave up waiting for, such as a disk that hangs, is not waited for here either.
     runtime.shutdown_background();
     served
@@ -85,11 +86,11 @@ pub(super) async fn start(config: Config) -> Result<App, Failure> {
     })
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, before: Prints) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let app = start(config).await?;
     // Whoever reads the line may change a file at once.
-    let mut reloader = app.reloader(config::environment());
+    let mut reloader = app.reloader(config::environment(), before);
     tracing::info!(public = %app.public(), admin = %app.admin(), "accepting events");
     until_told(&mut signals, &mut reloader).await;
     tracing::info!("stopping");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{ConfigFile, Failure, WRONG_INPUT, serve, tables};
+use super::{ConfigFile, Failure, WRONG_INPUT, serve, tables, write_file};
 use crate::app;
 use crate::config::Config;
 use crate::sql::{Batch, Dialect, File, Lake, Location, Origin, Part, Source, Statement, Table};
@@ -244,11 +244,7 @@ fn write_manifests(dialect: Dialect, lake: &Lake, folder: &Path) -> Result<(), F
     }
     let manifests = crate::sql::manifests(lake);
     for manifest in &manifests {
-        let path = folder.join(&manifest.name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        std::fs::write(&path, &manifest.text)?;
+        write_file(&folder.join(&manifest.name), &manifest.text)?;
     }
     writeln!(io::stdout().lock(), "{} manifests below {}", manifests.len(), folder.display())?;
     Ok(())

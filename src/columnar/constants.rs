@@ -14,7 +14,7 @@ const ENTRY_BYTES: usize = 64;
 const TEXT_ENTRY_BYTES: usize = 20;
 
 /// Constant texts by their places.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Constants {
     list: Vec<Constant>,
     places: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
@@ -28,10 +28,10 @@ struct Constant {
     number: u32,
 }
 
-impl std::fmt::Debug for Constant {
-    /// Shows the number, never content.
+impl std::fmt::Debug for Constants {
+    /// Shows how many there are, never content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Constant").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Constants").field("texts", &self.list.len()).finish_non_exhaustive()
     }
 }
 

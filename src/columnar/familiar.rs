@@ -35,7 +35,6 @@ enum Source {
 }
 
 /// An outline.
-#[derive(Debug)]
 struct Known {
     hash: u64,
     route: RouteId,
@@ -64,7 +63,7 @@ impl Pair {
 }
 
 /// Outlines, kept from batch to batch.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Familiar {
     hasher: RandomState,
     table: HashTable<u32>,

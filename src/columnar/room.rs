@@ -26,15 +26,22 @@ const TARGETS_MAX: usize = if cfg!(test) { 32 } else { 16 << 10 };
 const ROUTES_MAX: usize = if cfg!(test) { 3 } else { 1_024 };
 
 /// What the tables of a batch share, without any row of it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Room {
     shared: Shared,
     draft: Draft,
     known: Known,
 }
 
+impl std::fmt::Debug for Room {
+    /// Shows how many tables are known, never the texts of events.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Room").field("tables", &self.known.tables.len()).finish_non_exhaustive()
+    }
+}
+
 /// What is known of tables and events.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Known {
     routes: Vec<Route>,
     tables: Vec<Opened>,

@@ -58,7 +58,6 @@ pub(super) struct WayRow {
 }
 
 /// A shape.
-#[derive(Debug)]
 struct Shape {
     hash: u64,
     route: RouteId,
@@ -72,7 +71,6 @@ struct Shape {
 }
 
 /// Shapes, kept from batch to batch.
-#[derive(Debug)]
 pub(super) struct Shapes {
     hasher: RandomState,
     table: HashTable<u32>,

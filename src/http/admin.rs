@@ -15,19 +15,27 @@ use tokio::sync::Semaphore;
 use tower::Service;
 
 use super::answer::{TEXT, not_found, typed, unready};
+use super::error::caught;
 use super::server::{Handle, Peer};
 use crate::config::Secret;
-use crate::ingest::{Pipeline, Refusal};
+use crate::ingest::{Pipeline, Refusal, aside};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
 /// The admin routes behind their token. Cheap to clone.
-#[derive(Clone)]
-pub struct Admin {
+pub struct Admin<P> {
+    pipeline: Arc<P>,
     token: Option<Secret>,
     router: Router,
 }
 
-impl std::fmt::Debug for Admin {
+impl<P> Clone for Admin<P> {
+    fn clone(&self) -> Self {
+        let (pipeline, token) = (Arc::clone(&self.pipeline), self.token.clone());
+        Self { pipeline, token, router: self.router.clone() }
+    }
+}
+
+impl<P> std::fmt::Debug for Admin<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Admin").finish_non_exhaustive()
     }
@@ -41,19 +49,19 @@ struct Shared<P> {
     turn: Arc<Semaphore>,
 }
 
-impl Admin {
+impl<P: Pipeline> Admin<P> {
     /// `/metrics`, `/health/live` and `/health/ready`. With a token, every request must carry it as
     /// `Authorization: Bearer …`.
     #[must_use]
-    pub fn new<P: Pipeline>(pipeline: Arc<P>, metrics: Metrics, token: Option<Secret>) -> Self {
+    pub fn new(pipeline: Arc<P>, metrics: Metrics, token: Option<Secret>) -> Self {
         let turn = Arc::new(Semaphore::new(1));
         let router = Router::new()
             .route("/metrics", get(scrape::<P>))
             .route("/health/live", get(live))
             .route("/health/ready", get(ready::<P>))
-            .with_state(Arc::new(Shared { pipeline, metrics, turn }))
+            .with_state(Arc::new(Shared { pipeline: Arc::clone(&pipeline), metrics, turn }))
             .fallback(not_found);
-        Self { token, router }
+        Self { pipeline, token, router }
     }
 
     fn may_enter(&self, request: &Request) -> bool {
@@ -65,11 +73,15 @@ impl Admin {
         Sha256::digest(token.expose()).as_slice().ct_eq(given.as_slice()).into()
     }
 
+    async fn route(&self, request: Request) -> Response {
+        let answered: Result<_, std::convert::Infallible> = self.router.clone().call(request).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
+
     async fn answer(&self, request: Request) -> Response {
         let mut response = if self.may_enter(&request) {
-            let answered: Result<_, std::convert::Infallible> =
-                self.router.clone().call(request).await;
-            answered.unwrap_or_else(|never| match never {})
+            let answered = caught(&*self.pipeline, self.route(request)).await;
+            answered.unwrap_or_else(IntoResponse::into_response)
         } else {
             let mut response = typed(TEXT, "unauthorized\n");
             *response.status_mut() = StatusCode::UNAUTHORIZED;
@@ -83,9 +95,13 @@ impl Admin {
     }
 }
 
-impl Handle for Admin {
+impl<P: Pipeline> Handle for Admin<P> {
     fn handle(&self, request: Request, _peer: Peer) -> impl Future<Output = Response> + Send {
         self.answer(request)
+    }
+
+    fn panicked(&self) {
+        self.pipeline.panicked();
     }
 }
 
@@ -94,14 +110,14 @@ async fn scrape<P: Pipeline>(State(shared): State<Arc<Shared<P>>>) -> Response {
     let Ok(turn) = Arc::clone(&shared.turn).acquire_owned().await else {
         return Refusal::Internal.into_response();
     };
-    let rendered = tokio::task::spawn_blocking(move || {
+    let rendered = aside(move || {
         let text = shared.metrics.render();
         drop(turn);
         text
     });
     match rendered.await {
         Ok(text) => typed(HeaderValue::from_static(CONTENT_TYPE), Body::from(text)),
-        Err(_) => Refusal::Internal.into_response(),
+        Err(refusal) => refusal.into_response(),
     }
 }
 

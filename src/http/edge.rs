@@ -20,7 +20,7 @@ use tower::Service;
 use super::answer::not_found;
 use super::body::Drains;
 use super::docs::Docs;
-use super::error::ForeignOrigin;
+use super::error::{ForeignOrigin, caught};
 use super::server::{Handle, Headers, Peer};
 use super::shared::{Parts, Shared, peer};
 use super::{cors, events, pages, pixel, setup, webhook};
@@ -81,22 +81,14 @@ impl<P: Pipeline> Edge<P> {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, mut request: Request, peer: Peer) -> Response {
+    pub async fn answer(&self, request: Request, peer: Peer) -> Response {
         let started = self.shared.parts.clock.elapsed();
         let origin = request.headers().get(ORIGIN).cloned();
         let path = request.uri().path();
         let takes = form(path);
         let endpoint = super::stats::Endpoint::of(path, takes);
-        let mut response = if cors::is_preflight(request.method(), request.headers()) {
-            cors::preflight(request.headers())
-        } else if let Some(form) = takes.filter(|_| request.method() == Method::POST) {
-            // All but all of the traffic; the router would cost it a microsecond.
-            events::take(&self.shared, request, peer, form).await
-        } else {
-            request.extensions_mut().insert(peer);
-            let answered: Result<Response, Infallible> = self.router.clone().call(request).await;
-            answered.unwrap_or_else(|never| match never {})
-        };
+        let answered = caught(&*self.shared.parts.pipeline, self.route(request, peer, takes)).await;
+        let mut response = answered.unwrap_or_else(|refusal| self.shared.refuse(refusal, None));
         let foreign = response.extensions().get::<ForeignOrigin>().is_some();
         let headers = response.headers_mut();
         cors::reflect(origin.filter(|_| !foreign), headers);
@@ -104,6 +96,19 @@ impl<P: Pipeline> Edge<P> {
         let took = self.shared.parts.clock.elapsed().saturating_sub(started);
         self.shared.parts.stats.answered(endpoint, response.status(), took);
         response
+    }
+
+    async fn route(&self, mut request: Request, peer: Peer, takes: Option<Form>) -> Response {
+        if cors::is_preflight(request.method(), request.headers()) {
+            return cors::preflight(request.headers());
+        }
+        if let Some(form) = takes.filter(|_| request.method() == Method::POST) {
+            // All but all of the traffic; the router would cost it a microsecond.
+            return events::take(&self.shared, request, peer, form).await;
+        }
+        request.extensions_mut().insert(peer);
+        let answered: Result<Response, Infallible> = self.router.clone().call(request).await;
+        answered.unwrap_or_else(|never| match never {})
     }
 }
 
@@ -117,6 +122,10 @@ impl<P: Pipeline> Handle for Edge<P> {
             Some(_) => Headers::Only(events::HEADERS),
             None => Headers::All,
         }
+    }
+
+    fn panicked(&self) {
+        self.shared.parts.pipeline.panicked();
     }
 }
 

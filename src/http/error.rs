@@ -1,12 +1,15 @@
 //! Every refusal's status and text. SDKs match on these texts, so they stand to the letter.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 
 use super::answer::{LOG_SECONDS, TEXT};
-use crate::ingest::{Refusal, Trouble};
+use crate::ingest::{Pipeline, Refusal, Trouble};
 
 /// Marks the answer to a page that may not use the key: it gets no CORS headers.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +59,21 @@ fn retry_after(refusal: Refusal) -> Option<u64> {
         }),
         _ => None,
     }
+}
+
+/// What `work` answers. A panic in it, which is a fault of this program, costs that request alone and
+/// is counted.
+///
+/// # Errors
+/// [`Refusal::Internal`] after a panic.
+pub(super) async fn caught<P: Pipeline>(
+    pipeline: &P,
+    work: impl Future<Output = Response>,
+) -> Result<Response, Refusal> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| {
+        pipeline.panicked();
+        Refusal::Internal
+    })
 }
 
 impl IntoResponse for Refusal {

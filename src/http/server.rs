@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +15,8 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,10 @@ pub trait Handle: Clone + Send + Sync + 'static {
     fn headers(&self, _method: &Method, _path: &str) -> Headers {
         Headers::All
     }
+
+    /// Counts a connection that ended in a panic, a fault of this program, outside of
+    /// [`Handle::handle`]: nobody is left to be answered.
+    fn panicked(&self);
 }
 
 /// Limits of connections.
@@ -159,7 +164,10 @@ impl Server {
                     stream.set_nodelay(true).ok();
                     let (shared, handler) = (shared.clone(), handler.clone());
                     self.lanes.spawn(&shared.tasks.clone(), stream, move |stream| async move {
-                        shared.open(stream, address, handler).await;
+                        let open = shared.open(stream, address, handler.clone());
+                        if AssertUnwindSafe(open).catch_unwind().await.is_err() {
+                            handler.panicked();
+                        }
                         drop(permit);
                     });
                 }

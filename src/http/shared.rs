@@ -31,7 +31,8 @@ pub struct Parts<P> {
     pub pipeline: Arc<P>,
     /// The sources, swapped as a whole on a reload.
     pub sources: Arc<ArcSwap<Sources>>,
-    /// The limits, likewise; `max_in_flight` counts only at the start.
+    /// The limits, likewise. `max_in_flight` counts only at the start, and `max_event` stays what it
+    /// was then: it is the pipeline's, too.
     pub options: Arc<ArcSwap<config::Http>>,
     /// Time.
     pub clock: Arc<dyn Clock>,

@@ -40,7 +40,7 @@ pub enum Error {
 pub struct Pair(Arc<ServerConfig>);
 
 impl Pair {
-    /// Reads both files; HTTP/2 and HTTP/1.1 are offered.
+    /// Reads both files; HTTP/2, 1.1 and 1.0 are offered.
     ///
     /// # Errors
     /// What is wrong with each file, else with the two together; each names its files.
@@ -66,7 +66,8 @@ impl Pair {
             let (certificate, key) = (options.certificate.clone(), options.key.clone());
             vec![Error::Use { certificate, key, reason }]
         })?;
-        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        server.alpn_protocols =
+            ["h2", "http/1.1", "http/1.0"].map(|name| name.as_bytes().to_vec()).into();
         Ok(Self(Arc::new(server)))
     }
 }

@@ -16,7 +16,9 @@ use super::query;
 use super::shared::{Shared, peer, source_of};
 use crate::event;
 use crate::event::enrich::EventType;
-use crate::ingest::{Accepted, Credential, Form, INLINE_BYTES_MAX, Pipeline, Refusal, Trouble};
+use crate::ingest::{
+    Accepted, Credential, Form, INLINE_BYTES_MAX, Pipeline, Refusal, Trouble, aside,
+};
 use crate::limits::Permit;
 
 /// Fields of a form at most; a tree of millions would cost fifty times the bytes of the form.
@@ -73,7 +75,7 @@ async fn converted(
     // With its permit: a client that goes leaves the body to whoever has it in work.
     let convert = move || Ok((whole(&start, &payload(&body, most)?), permit));
     if is_large {
-        return tokio::task::spawn_blocking(convert).await.map_err(|_| Refusal::Internal)?;
+        return aside(convert).await?;
     }
     convert()
 }

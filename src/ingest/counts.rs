@@ -35,7 +35,7 @@ impl Counts {
         *failures.entry((source_id.to_owned(), reason)).or_default() += 1;
     }
 
-    /// The work on a request ended in a panic.
+    /// The work on a request or a connection ended in a panic.
     pub(super) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
@@ -57,7 +57,7 @@ impl Collector for Counts {
             let lines = lines.map(|(source, counts)| ([("source", source.as_str())], counts[at]));
             counters(&mut encoder, name, help, lines)?;
         }
-        let help = "Requests refused because the work on them ended in a fault of this program";
+        let help = "Requests refused and connections closed because of a fault of this program";
         let panics = self.panics.load(Ordering::Relaxed);
         counter(&mut encoder, "keelrow_request_panics", help, panics)?;
         counters(

@@ -5,6 +5,7 @@
 //! [`Submission`] and turns a [`Refusal`] into a status. Nothing of an event is written anywhere
 //! before its source's transformations have run.
 
+mod aside;
 mod chain;
 mod copies;
 mod counts;
@@ -28,6 +29,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use tokio_util::task::TaskTracker;
 
+pub use aside::aside;
 pub use chain::{Chain, Stage};
 pub use counts::Counts;
 pub use seam::{Accepted, Credential, Form, Health, Pipeline, Refusal, Submission, Trouble, admit};
@@ -198,7 +200,7 @@ impl Ingest {
             });
             (prepared, submission)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Internal)
+        aside(work).await
     }
 }
 
@@ -231,6 +233,10 @@ impl Pipeline for Ingest {
             journal::Health::Closed => Some(Trouble::ShuttingDown),
         };
         Health { trouble, last_sync: state.last_sync }
+    }
+
+    fn panicked(&self) {
+        self.services.counts.panicked();
     }
 }
 

@@ -218,4 +218,7 @@ pub trait Pipeline: Send + Sync + 'static {
 
     /// Whether events are taken, without waiting.
     fn health(&self) -> Health;
+
+    /// Counts a request that ended in a panic on its way here or back, with those that ended so here.
+    fn panicked(&self);
 }

@@ -132,10 +132,10 @@ impl Script {
         self.0.kind
     }
 
-    /// The names of the libraries it was loaded with, without ending: the files whose change calls
-    /// for loading it again.
-    pub fn libraries(&self) -> impl Iterator<Item = &str> {
-        self.0.libraries.keys().map(String::as_str)
+    /// The libraries it was loaded with, by name without ending, and what was read: the files whose
+    /// change calls for loading it again.
+    pub fn libraries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.libraries.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     pub(super) fn source(&self) -> &Arc<Source> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keelrow::app::{App, World};
+use keelrow::app::{App, Prints, Reloader, World};
 use keelrow::clock::System;
 use keelrow::config::{self, Environment};
 
@@ -66,6 +66,11 @@ impl Gateway {
         );
         let config = config::parse(&text, Path::new("test.toml"), &Environment::new())
             .unwrap_or_else(|faults| panic!("{faults}"));
+        Self::of(config).await
+    }
+
+    /// Starts as `config` says.
+    pub(crate) async fn of(config: config::Config) -> Result<Self, keelrow::app::Error> {
         let system = Arc::new(System::new());
         let world = World { clock: Arc::<System>::clone(&system), ids: system };
         let app = App::start(config, world).await?;
@@ -111,6 +116,11 @@ impl Gateway {
         let key = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
         let basic = format!("Basic {key}");
         self.send("POST", path, &[("authorization", &basic)], body.as_bytes().to_vec()).await
+    }
+
+    /// What takes over a changed configuration, which was `before` when it was read.
+    pub(crate) fn reloader(&self, before: Prints) -> Reloader {
+        self.app.reloader(Environment::new(), before)
     }
 
     /// Commits all that is acknowledged.

@@ -195,3 +195,33 @@ async fn a_restart_goes_on_and_still_knows_repeats() {
     let rejected = lake::rows(&tables.join("rejected"));
     assert_eq!(rejected[0]["reason"], "message_id_reused");
 }
+
+/// A batch may have 1 GiB and five minutes by default: there is no use in waiting for either while
+/// the journal has no room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_with_less_room_than_a_batch_goes_on_taking_events() {
+    const EVENTS: usize = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[http]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
+         [journal]\npath = \"{0}/journal\"\nmax_bytes = \"1MiB\"\n[storage]\nurl = \"{0}/lake\"\n\
+         [[source]]\nname = \"web\"\nenvironment = \"prod\"\nwrite_key = \"k\"\ntransforms = []\n",
+        folder.path().display()
+    );
+    let config = keelrow::config::parse(&text, "k.toml".as_ref(), &Default::default()).unwrap();
+    let gateway = Gateway::of(config).await.unwrap();
+    let long = "x".repeat(60_000);
+    for n in 0..EVENTS {
+        let event =
+            format!("{{\"userId\":\"u\",\"event\":\"e\",\"messageId\":\"{n}\",\"x\":\"{long}\"}}");
+        // An SDK comes again after a while; the loader is given as much of it as it takes.
+        let mut refused = 0;
+        while gateway.try_post("/v1/track", "k", &event).await.status == 503 {
+            refused += 1;
+            assert!(refused < 20_000, "event {n} finds no room");
+        }
+    }
+    gateway.flush().await;
+    assert_eq!(gateway.book("web_prod", "loaded").await, EVENTS as u64);
+    gateway.stop().await;
+}

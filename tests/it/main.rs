@@ -19,6 +19,7 @@ mod lake;
 mod limits;
 mod loading;
 mod privacy;
+mod reload;
 mod schema;
 mod secrets;
 mod sim;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::serve::{Signals, runtime, start, start_logging, until_told};
 use super::{Failure, chain};
-use crate::app::App;
+use crate::app::{App, Prints};
 use crate::config::{self, Config};
 
 /// Arguments of `keelrow demo`.
@@ -56,6 +56,7 @@ fn configuration(arguments: &Arguments) -> Result<Config, Failure> {
 
 async fn demo(arguments: &Arguments, config: Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    let before = Prints::of_file(&config.file);
     let lake = arguments.folder.join("lake");
     let app = start(config).await?;
     writeln!(io::stdout().lock(), "keelrow listens on http://{}\n", app.public())?;
@@ -65,7 +66,7 @@ async fn demo(arguments: &Arguments, config: Config) -> Result<(), Failure> {
         return shown;
     }
     show::next_steps(app.public(), app.admin(), &arguments.folder)?;
-    let mut reloader = app.reloader(config::environment());
+    let mut reloader = app.reloader(config::environment(), before);
     until_told(&mut signals, &mut reloader).await;
     app.stop().await;
     Ok(())

@@ -84,3 +84,24 @@ fn new_ids_in_a_room_that_forgot_the_old_ones_find_the_same_columns() {
         }
     }
 }
+
+#[test]
+fn no_text_of_an_event_is_shown_with_what_is_left_of_it() {
+    let mut room = Room::default();
+    for _ in 0..2 {
+        let (_, left) = batch(room, false, |bench| {
+            let route = route("prod", "webapp", "web");
+            let event = text("kim_at_example");
+            let cells: Cells<'_> = &[("id", text("m1"), "m1"), ("event", event, "kim_at_example")];
+            for _ in 0..3 {
+                let row = ("kim_at_example", TableKind::Event, cells);
+                bench.event(&route, "track", &[row]).unwrap();
+            }
+            let shown = format!("{:?} {:?}", bench.tables, bench.tables.shared);
+            assert!(!shown.contains("kim"), "{shown}");
+        });
+        let shown = format!("{left:?}");
+        assert!(shown.contains("tables: ") && !shown.contains("kim"), "{shown}");
+        room = left;
+    }
+}

@@ -74,6 +74,8 @@ impl Handle for Echo {
         }
         response
     }
+
+    fn panicked(&self) {}
 }
 
 fn shared(limits: Limits) -> Shared {

@@ -1,7 +1,7 @@
 //! A pipeline that judges as the real one must and journals nothing.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,10 @@ pub(super) struct Fake {
     sources: Arc<ArcSwap<Sources>>,
     pub(super) seen: Mutex<Vec<Seen>>,
     pub(super) down: AtomicBool,
+    /// The next submission ends in a panic.
+    pub(super) faulty: AtomicBool,
+    /// Requests that did.
+    pub(super) panics: AtomicUsize,
     /// A permit for each answer; closed, it never holds one back.
     pub(super) gate: Semaphore,
     /// A permit for each submission that waits for its answer.
@@ -39,8 +43,15 @@ pub(super) struct Fake {
 impl Fake {
     pub(super) fn new(sources: Arc<ArcSwap<Sources>>) -> Self {
         let gate = Semaphore::new(Semaphore::MAX_PERMITS);
-        let (seen, down) = (Mutex::new(Vec::new()), AtomicBool::new(false));
-        Self { sources, seen, down, gate, waiting: Semaphore::new(0) }
+        Self {
+            sources,
+            seen: Mutex::default(),
+            down: AtomicBool::new(false),
+            faulty: AtomicBool::new(false),
+            panics: AtomicUsize::new(0),
+            gate,
+            waiting: Semaphore::new(0),
+        }
     }
 
     pub(super) fn last(&self) -> Seen {
@@ -110,6 +121,9 @@ impl Pipeline for Fake {
         if self.down.load(Ordering::SeqCst) {
             return Err(Refusal::Unavailable(Trouble::LogFull));
         }
+        if self.faulty.swap(false, Ordering::SeqCst) {
+            panic!("as a fault of the program would");
+        }
         self.waiting.add_permits(1);
         let passed = self.gate.acquire().await;
         drop(passed);
@@ -120,5 +134,9 @@ impl Pipeline for Fake {
         let trouble = self.down.load(Ordering::SeqCst).then_some(Trouble::LogFull);
         let last_sync = Timestamp::from_millis(super::NOW_MS);
         Health { trouble, last_sync: trouble.is_none().then_some(last_sync) }
+    }
+
+    fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -246,6 +246,48 @@ async fn the_admin_listener_wants_its_token() {
     assert_eq!(answer.headers()["retry-after"], "10");
 }
 
+/// Fails as a fault of the program would.
+#[derive(Debug)]
+struct Faulty;
+
+impl prometheus_client::collector::Collector for Faulty {
+    fn encode(
+        &self,
+        _: prometheus_client::encoding::DescriptorEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        panic!("as a fault of the program would")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request_and_is_counted_on_both_listeners() {
+    let (edge, pipeline) = edge("");
+    let panics = || pipeline.panics.load(Ordering::SeqCst);
+    let event = "{\"userId\":\"u\"}";
+    let page = [("authorization", ENABLED), ("origin", "https://a.example")];
+    let paths =
+        ["/v1/track", "/beacon/v1/batch?writeKey=wk-enabled", "/v1/webhook?writeKey=wk-hook"];
+    for (n, path) in paths.into_iter().enumerate() {
+        pipeline.faulty.store(true, Ordering::SeqCst);
+        let answer = post(&edge, path, &page, event).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (500, "Internal Server Error\n"));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://a.example"));
+        assert_eq!(panics(), n + 1, "{path}");
+    }
+    assert_eq!(post(&edge, "/v1/track", &page, event).await.status.as_u16(), 200);
+    let metrics = Metrics::new();
+    metrics.collect(Arc::clone(&edge.parts().stats));
+    let text = metrics.render();
+    let refused = "keelrow_http_refusals_total{reason=\"internal\",source=\"\"} 3\n";
+    let answered = "keelrow_http_requests_total{endpoint=\"single\",status=\"500\"} 1\n";
+    assert!(text.contains(refused) && text.contains(answered), "{text}");
+    metrics.collect(Faulty);
+    let admin = Admin::new(Arc::clone(&pipeline), metrics, None);
+    let asked = request("GET", "/metrics", &[]).body(Body::empty()).unwrap();
+    assert_eq!(admin.handle(asked, PEER).await.status().as_u16(), 500);
+    assert_eq!(panics(), 4);
+}
+
 /// Notes on which thread it is asked.
 #[derive(Debug)]
 struct Noting(std::sync::mpsc::Sender<std::thread::ThreadId>);

@@ -73,6 +73,39 @@ async fn read_all(stream: &mut TcpStream) -> String {
     String::from_utf8(all).unwrap()
 }
 
+/// Ends every connection in a panic.
+#[derive(Clone, Default)]
+struct Faulty(Arc<std::sync::atomic::AtomicUsize>);
+
+impl crate::http::server::Handle for Faulty {
+    async fn handle(&self, _: axum::extract::Request, _: Peer) -> axum::response::Response {
+        panic!("as a fault of the program would")
+    }
+
+    fn panicked(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_in_a_panic_is_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (lanes, stats, handler) = (Arc::default(), Arc::new(Stats::new()), Faulty::default());
+    let clock = Arc::new(Fixed::at(Timestamp::from_millis(NOW_MS)));
+    let server = Server { listener, tls: None, limits: LIMITS, lanes, clock, stats };
+    let shutdown = CancellationToken::new();
+    let server = spawn(server.run(handler.clone(), shutdown.clone()));
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(TRACK.as_bytes()).await.unwrap();
+        assert_eq!(read_all(&mut stream).await, "");
+    }
+    shutdown.cancel();
+    server.await.unwrap();
+    assert_eq!(handler.0.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
     let server = run(LIMITS, None).await;
@@ -348,7 +381,8 @@ async fn tls_serves_both_versions_of_http() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    for (alpn, version) in [("h2", "HTTP/2.0"), ("http/1.1", "HTTP/1.1")] {
+    for (alpn, version) in [("h2", "HTTP/2.0"), ("http/1.1", "HTTP/1.1"), ("http/1.0", "HTTP/1.1")]
+    {
         let mut client = client.clone();
         client.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         let connector = tokio_rustls::TlsConnector::from(Arc::new(client));

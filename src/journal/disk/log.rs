@@ -15,6 +15,7 @@ use super::reader::DiskReader;
 use super::recovery::recover;
 use super::segments::Segments;
 use super::shared::{Shared, Work};
+use super::tries::{CARE_INTERVAL, Care, Tries};
 use super::writer::Writer;
 use crate::clock::{Clock, IdSource};
 
@@ -24,9 +25,6 @@ const IDLE_BEFORE_NOTE: Duration = Duration::from_millis(50);
 /// After each failure the wait doubles, up to this: the disk may come back, and until there is a note
 /// damage to the last group passes for one that was never acknowledged.
 const FAILED_NOTE_MAX: Duration = Duration::from_secs(5);
-/// How often missing space is looked for, segments kept for replay are looked at, and the folder is
-/// looked for.
-const CARE_INTERVAL: Duration = Duration::from_secs(1);
 /// The writer id is a node name and a few digits.
 const WRITER_ID_BYTES_MAX: usize = 255;
 
@@ -193,7 +191,12 @@ impl Stepper {
 
     /// Does one round of the keeper's work: gives back what was trimmed, prepares a segment.
     pub fn care(&self) {
-        self.shared.care();
+        self.care_again(&mut Care::default());
+    }
+
+    /// The same, as a keeper does that knows what became of earlier rounds.
+    pub(super) fn care_again(&self, care: &mut Care) {
+        self.shared.care(care);
     }
 
     /// Writes what waits and ends in good order, as closing does.
@@ -214,31 +217,10 @@ impl Drop for Stepper {
     }
 }
 
-/// When the durable end is noted, and what is told of it.
-#[derive(Debug)]
-struct Notes {
-    wait: Duration,
-}
-
-impl Default for Notes {
-    fn default() -> Self {
-        Self { wait: IDLE_BEFORE_NOTE }
-    }
-}
-
-impl Notes {
-    /// Takes what became of a note; true where the last one went otherwise.
-    fn turned(&mut self, is_noted: bool) -> bool {
-        let was_noted = self.wait == IDLE_BEFORE_NOTE;
-        self.wait = if is_noted { IDLE_BEFORE_NOTE } else { (self.wait * 2).min(FAILED_NOTE_MAX) };
-        is_noted != was_noted
-    }
-}
-
 fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
-    let mut notes = Notes::default();
+    let mut notes = Tries::new(IDLE_BEFORE_NOTE, FAILED_NOTE_MAX);
     loop {
-        let idle = (!stepper.writer.noted()).then_some(notes.wait);
+        let idle = (!stepper.writer.noted()).then_some(notes.wait());
         match stepper.shared.wait_for_work(idle) {
             Work::Waits => {
                 if !commit_delay.is_zero() {
@@ -265,8 +247,9 @@ fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
 }
 
 fn keep_until_closed(shared: &Shared) {
+    let mut care = Care::default();
     loop {
-        shared.care();
+        shared.care(&mut care);
         if !shared.wait_for_care(CARE_INTERVAL) {
             return;
         }
@@ -335,28 +318,4 @@ pub(super) fn read_writer_id(files: &dyn Files, path: &Path) -> Result<Option<St
 /// A flipped bit may make another good name of one, or join the lines: the colon is in no name.
 fn writer_id_checksum(id: &str) -> String {
     format!("crc32c:{:08x}", crc32c::crc32c(id.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_that_keeps_failing_is_told_once_and_tried_ever_less_often() {
-        let mut notes = Notes::default();
-        assert!(!notes.turned(true), "all is as it should be");
-        let mut waited = Duration::ZERO;
-        let told: Vec<bool> = (0..100)
-            .map(|_| {
-                waited += notes.wait;
-                notes.turned(false)
-            })
-            .collect();
-        assert_eq!(told.iter().position(|told| *told), Some(0));
-        assert_eq!(told.iter().filter(|told| **told).count(), 1);
-        assert!(waited > Duration::from_mins(7), "{waited:?} for a hundred tries");
-        assert_eq!(notes.wait, FAILED_NOTE_MAX);
-        assert!(notes.turned(true), "it works again");
-        assert_eq!(notes.wait, IDLE_BEFORE_NOTE);
-    }
 }

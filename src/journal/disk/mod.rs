@@ -15,6 +15,7 @@ mod scan;
 mod segment;
 mod segments;
 mod shared;
+mod tries;
 mod writer;
 
 use std::fmt::Debug;

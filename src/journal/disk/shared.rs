@@ -11,6 +11,7 @@ use super::super::{Append, Error, Group, Health, Position, Space, State};
 use super::damages::Damages;
 use super::files::Lock;
 use super::segments::Segments;
+use super::tries::Care;
 use super::writer::Pending;
 use crate::clock::Timestamp;
 
@@ -331,8 +332,8 @@ impl Shared {
     }
 
     /// Cares for the segments: looks whether they are still there, gives back what was trimmed,
-    /// prepares the next one.
-    pub(super) fn care(&self) {
+    /// prepares the next one. What failed is left alone for a while.
+    pub(super) fn care(&self, care: &mut Care) {
         if let Err(error) = self.segments.check_place() {
             // What lies there now is not ours to rename or remove.
             let queue = lock(&self.queue);
@@ -341,14 +342,21 @@ impl Shared {
             }
             return;
         }
-        if let Err(error) = self.segments.reclaim() {
-            tracing::error!(%error, "journal cannot give back storage");
+        let now = self.segments.clock.elapsed();
+        if care.giving_back.is_due(now) {
+            care.giving_back.tried(now, self.segments.reclaim());
         }
-        match self.segments.prepare() {
-            Ok(()) => self.forget_refusal(),
-            // Told by the state and to those who append.
-            Err(Error::Full { .. }) => {}
-            Err(error) => tracing::error!(%error, "journal cannot prepare a segment"),
+        if care.preparing.is_due(now) {
+            match self.segments.prepare() {
+                // Told by the state and to those who append.
+                Err(Error::Full { .. }) => {}
+                done => {
+                    if done.is_ok() {
+                        self.forget_refusal();
+                    }
+                    care.preparing.tried(now, done);
+                }
+            }
         }
     }
 

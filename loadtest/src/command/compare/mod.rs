@@ -24,6 +24,7 @@ use super::figures::{Spread, mib};
 use super::loader::{self, LoaderRow};
 use crate::cli::{CompareArgs, Measure};
 use crate::clock;
+use crate::misuse::misuse;
 use crate::output::Progress;
 use crate::process::Machine;
 use crate::profile::Profile;
@@ -83,9 +84,12 @@ struct Stage<'a> {
 /// Runs all rounds.
 ///
 /// # Errors
-/// When a server does not start, or refuses what it is sent.
+/// When the page for the tables is not one, a server does not start, or refuses what it is sent.
 pub(crate) async fn run(args: &CompareArgs) -> anyhow::Result<Compared> {
     let began = clock::iso(clock::wall_millis());
+    if let Some(path) = &args.markdown {
+        page::check(path).map_err(misuse)?;
+    }
     let workplace = Workplace::new(None)?;
     let elsewhere = args.journal.as_deref().map(journal_in).transpose()?;
     let in_memory = args.does(Measure::Sync).then(|| journal_in(&args.memory)).transpose()?;

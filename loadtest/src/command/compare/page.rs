@@ -8,15 +8,30 @@ use anyhow::Context;
 const BEGIN: &str = "<!-- loadtest compare: begin -->\n";
 const END: &str = "<!-- loadtest compare: end -->";
 
+/// Asks whether [`put`] will do: to be asked before an hour of measuring.
+///
+/// # Errors
+/// As [`put`].
+pub(super) fn check(path: &Path) -> anyhow::Result<()> {
+    with(path, "")?;
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.map(drop).with_context(|| format!("write {}", path.display()))
+}
+
 /// Puts `text` between the marks of the page at `path`.
 ///
 /// # Errors
 /// When it cannot be read or written, or has no marks.
 pub(super) fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+    let page = with(path, text)?;
+    std::fs::write(path, page).with_context(|| format!("write {}", path.display()))
+}
+
+/// The page at `path` with `text` between its marks.
+fn with(path: &Path, text: &str) -> anyhow::Result<String> {
     let name = path.display();
     let page = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
-    let page = replaced(&page, text).with_context(|| format!("{name} has no {BEGIN}"))?;
-    std::fs::write(path, page).with_context(|| format!("write {name}"))
+    replaced(&page, text).with_context(|| format!("{name} has no {}", BEGIN.trim_end()))
 }
 
 fn replaced(page: &str, text: &str) -> Option<String> {

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use super::super::super::{Health, Space};
 use super::super::memory::Faults;
+use super::super::tries::Care;
 use super::*;
 
 #[test]
@@ -242,4 +245,41 @@ fn the_keeper_notices_what_is_gone_while_nothing_is_written() {
     assert_eq!(bed.log().state().health, Health::Gone);
     assert_eq!(bed.segments(), [] as [PathBuf; 0], "nothing is prepared where it was");
     assert!(matches!(bed.append_texts(&["b"]).unwrap_err(), Error::Gone { .. }));
+}
+
+#[test]
+fn a_keeper_that_keeps_failing_tells_each_failure_once_and_tries_ever_less_often() {
+    let mut bed = Bed::new();
+    let long = "x".repeat(2900);
+    for _ in 0..8 {
+        bed.append_texts(&[&long]).unwrap();
+    }
+    bed.log().trim(Position::new(4));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let file = Arc::new(std::fs::File::create(&path).unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(file).with_ansi(false).finish();
+    let told = || std::fs::read_to_string(&path).unwrap();
+    let mut care = Care::default();
+    let mut rounds = |bed: &mut Bed, count: u32| {
+        for _ in 0..count {
+            bed.stepper().care_again(&mut care);
+            bed.clock.advance(Duration::from_secs(1));
+        }
+    };
+    tracing::subscriber::with_default(subscriber, || {
+        bed.disk.set_faults(Faults { syncs_fail: true, ..Faults::default() });
+        rounds(&mut bed, 600);
+        let lines = told();
+        let errors: Vec<&str> = lines.lines().filter(|line| line.contains("ERROR")).collect();
+        assert!(!errors.is_empty(), "nothing failed: {lines}");
+        for failure in ["cannot give back storage", "cannot prepare a segment"] {
+            let count = errors.iter().filter(|line| line.contains(failure)).count();
+            assert!(count <= 1, "{failure}: {lines}");
+        }
+        bed.disk.set_faults(Faults::default());
+        rounds(&mut bed, 11);
+        let lines = told();
+        assert_eq!(lines.matches("journal goes on").count(), errors.len(), "{lines}");
+    });
 }
