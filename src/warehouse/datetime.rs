@@ -1,8 +1,8 @@
 //! Strings that spell a moment.
 //!
-//! The shape is the one RudderStack takes for a datetime: `YYYY-MM-DD`, then a `T` or a space with
-//! a time and an offset, each optional. Two readers share it: ours keeps what it cannot hold
-//! exactly as a string, theirs normalises days that do not exist and cuts to milliseconds.
+//! The shape is nearly the one RudderStack takes for a datetime: `YYYY-MM-DD`, then a `T` or a space
+//! with a time and an offset, each optional. What cannot be held exactly stays a string; what
+//! RudderStack makes of such strings is in [`super::rudder`].
 
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
@@ -19,10 +19,6 @@ struct Moment {
     micros: i64,
     /// Digits of the fraction of a second.
     fraction_digits: usize,
-    /// The month has no such day.
-    day_overflow: bool,
-    /// Digits below the microsecond that are not zero.
-    below_micros: bool,
 }
 
 /// The moment that `text` spells exactly, in microseconds since 1970 UTC: a real day, at most six
@@ -33,26 +29,7 @@ pub fn exact(text: &str) -> Option<i64> {
         return None;
     }
     let moment = read(text.as_bytes())?;
-    (!moment.day_overflow && moment.fraction_digits <= 6).then_some(moment.micros)
-}
-
-/// The moment that `text` spells, cut to microseconds, for readers that demand a real day.
-#[must_use]
-pub fn exact_seconds(text: &str) -> Option<i64> {
-    if !may_be(text.as_bytes()) {
-        return None;
-    }
-    read(text.as_bytes()).filter(|moment| !moment.day_overflow).map(|moment| moment.micros)
-}
-
-/// The moment RudderStack reads in `text`, in microseconds since 1970 UTC: a day past the month's
-/// end becomes midnight of the day it runs over to.
-#[must_use]
-pub fn normalised(text: &str) -> Option<i64> {
-    if !may_be(text.as_bytes()) {
-        return None;
-    }
-    read(text.as_bytes()).map(|moment| moment.micros)
+    (moment.fraction_digits <= 6).then_some(moment.micros)
 }
 
 /// Turns most strings away at the first bytes.
@@ -70,11 +47,8 @@ fn read(text: &[u8]) -> Option<Moment> {
     at.expect(b'-')?;
     let month = at.digits(2).filter(|month| (1..=12).contains(month))?;
     at.expect(b'-')?;
-    let day = at.digits(2).filter(|day| (1..=31).contains(day))?;
-    let midnight = days_from_civil(year, month, day) * DAY;
-    let day_overflow = day > days_in_month(year, month);
-    let mut moment =
-        Moment { micros: midnight, fraction_digits: 0, day_overflow, below_micros: false };
+    let day = at.digits(2).filter(|day| (1..=days_in_month(year, month)).contains(day))?;
+    let mut moment = Moment { micros: days_from_civil(year, month, day) * DAY, fraction_digits: 0 };
     match at.next() {
         None => {}
         Some(b'T' | b' ') => read_time(&mut at, &mut moment)?,
@@ -82,12 +56,7 @@ fn read(text: &[u8]) -> Option<Moment> {
         Some(b'\n' | b'\t' | b'\r' | b'\x0c') if at.rest().is_empty() => {}
         Some(_) => return None,
     }
-    if day_overflow {
-        // Not only the offset but the time of day is dropped.
-        moment.micros = midnight;
-    }
-    let late = moment.micros == LAST && moment.below_micros;
-    ((FIRST..=LAST).contains(&moment.micros) && !late).then_some(moment)
+    (FIRST..=LAST).contains(&moment.micros).then_some(moment)
 }
 
 /// Reads `HH:MM[:SS[.fff]]` and an offset, both optional.
@@ -146,7 +115,6 @@ fn read_seconds(at: &mut Cursor<'_>, moment: &mut Moment) -> Option<()> {
     let mut unit = 100_000;
     while let Some(digit) = at.peek().filter(u8::is_ascii_digit) {
         moment.micros += i64::from(digit - b'0') * unit;
-        moment.below_micros |= unit == 0 && digit != b'0';
         unit /= 10;
         moment.fraction_digits += 1;
         at.next();
@@ -192,7 +160,7 @@ const fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
-const fn days_in_month(year: i64, month: i64) -> i64 {
+pub(super) const fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if is_leap(year) => 29,
         2 => 28,
@@ -203,7 +171,7 @@ const fn days_in_month(year: i64, month: i64) -> i64 {
 
 /// Days from 1970-01-01 to a day of the proleptic Gregorian calendar; years count from March, so
 /// that the leap day is the last of its year. A day past the month's end runs over.
-const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(super) const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);
@@ -263,12 +231,6 @@ fn write_digits(micros: i64, six: bool, out: &mut String) {
 mod tests {
     use super::*;
 
-    fn theirs(text: &str) -> Option<String> {
-        let mut out = String::new();
-        write_millis(normalised(text)?, &mut out);
-        Some(out)
-    }
-
     fn ours(text: &str) -> Option<String> {
         let mut out = String::new();
         write(exact(text)?, &mut out);
@@ -276,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn both_readers_agree_where_nothing_is_lost() {
+    fn moments_are_read() {
         for (text, moment) in [
             ("2024-01-01", "2024-01-01T00:00:00.000Z"),
             ("2024-01-01T", "2024-01-01T00:00:00.000Z"),
@@ -291,7 +253,6 @@ mod tests {
             ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
             ("1600-02-29", "1600-02-29T00:00:00.000Z"),
         ] {
-            assert_eq!(theirs(text).as_deref(), Some(moment), "{text}");
             assert_eq!(ours(text).as_deref(), Some(moment), "{text}");
         }
     }
@@ -321,20 +282,18 @@ mod tests {
             "2024-01-01T10:20z",
             "2024-01-01T10:20:30.12345678901234567890Z",
         ] {
-            assert_eq!(theirs(text), None, "{text}");
             assert_eq!(ours(text), None, "{text}");
         }
     }
 
     #[test]
     fn what_cannot_be_held_exactly_stays_a_string_with_us() {
-        for (text, moment) in [
-            ("2023-02-29", "2023-03-01T00:00:00.000Z"),
-            ("2021-06-31T10:00:00Z", "2021-07-01T00:00:00.000Z"),
-            ("2024-01-01T10:20:30.123456789Z", "2024-01-01T10:20:30.123Z"),
-            ("2024-01-01T10:20:30.1234567890123456789Z", "2024-01-01T10:20:30.123Z"),
+        for text in [
+            "2023-02-29",
+            "2021-06-31T10:00:00Z",
+            "2024-01-01T10:20:30.1234567Z",
+            "2024-01-01T10:20:30.1234567890123456789Z",
         ] {
-            assert_eq!(theirs(text).as_deref(), Some(moment), "{text}");
             assert_eq!(ours(text), None, "{text}");
         }
         let micros = ours("2024-01-01T10:20:30.123456+02:00");

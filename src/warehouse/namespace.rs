@@ -13,6 +13,9 @@ const EMPTY: &str = "stringempty";
 pub struct Rules<'r> {
     /// Lower-case words that get an underscore in front, separated by spaces.
     pub reserved: &'r str,
+    /// Words that come first, and whether they get one: those that RudderStack treats otherwise as
+    /// schemas than as columns.
+    pub exceptions: &'r [(&'r str, bool)],
     /// The name is written in upper case.
     pub upper_case: bool,
     /// Words are not split.
@@ -25,6 +28,11 @@ impl Rules<'static> {
     pub const fn of(dialect: Dialect) -> Self {
         Self {
             reserved: super::reserved::words(dialect),
+            exceptions: match dialect {
+                Dialect::Postgres => &[("to", false)],
+                Dialect::Redshift => &[("timestamp", true), ("uuid", false)],
+                _ => &[],
+            },
             upper_case: dialect.is_upper_case(),
             skip_snake_case: false,
         }
@@ -44,9 +52,12 @@ pub fn namespace(name: &str, rules: Rules<'_>) -> String {
     }
     let mut out = if rules.skip_snake_case { joined } else { snake_case(&joined) };
     let lower = out.to_ascii_lowercase();
-    if out.starts_with(|c: char| c.is_ascii_digit())
-        || (!out.is_empty() && rules.reserved.split(' ').any(|word| word == lower))
-    {
+    let exception = rules.exceptions.iter().find(|(word, _)| *word == lower);
+    let is_reserved = exception.map_or_else(
+        || !out.is_empty() && rules.reserved.split(' ').any(|word| word == lower),
+        |(_, is_reserved)| *is_reserved,
+    );
+    if is_reserved || out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }
     if out.is_empty() {
@@ -128,8 +139,10 @@ mod tests {
                 other => other.to_ascii_lowercase(),
             };
             let reserved = list(&listed);
+            let dialect = provider.parse::<Dialect>();
             let rules = Rules {
                 reserved: &reserved,
+                exceptions: dialect.map_or(&[], |dialect| Rules::of(dialect).exceptions),
                 upper_case: provider == "SNOWFLAKE",
                 skip_snake_case: line["skipNamespaceSnakeCasing"].as_bool().unwrap(),
             };
@@ -138,5 +151,15 @@ mod tests {
             lines += 1;
         }
         assert!(lines > 100, "{lines} lines");
+    }
+
+    #[test]
+    fn some_words_are_reserved_as_columns_or_as_schemas_only() {
+        let schema = |dialect, name| namespace(name, Rules::of(dialect));
+        assert_eq!(schema(Dialect::Postgres, "To"), "to");
+        assert_eq!(schema(Dialect::Postgres, "Table"), "_table");
+        assert_eq!(schema(Dialect::Redshift, "timestamp"), "_timestamp");
+        assert_eq!(schema(Dialect::Redshift, "UUID"), "uuid");
+        assert_eq!(schema(Dialect::Snowflake, "To"), "_TO");
     }
 }

@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::warehouse::{Dialect, datetime};
+use crate::warehouse::Dialect;
+use crate::warehouse::rules::MERGE_COLUMNS;
 
+use super::go_time::{self, Read};
+use super::quote::quoted;
 use super::value::{Value, write_general};
 
 /// Types of columns by name.
@@ -33,7 +36,8 @@ pub enum Converted {
 /// Fits a value of `event_type` into a column of `schema_type`.
 #[must_use]
 pub fn convert(schema_type: &str, event_type: &str, value: &Value) -> Converted {
-    let value = if event_type == "int" {
+    let is_int = matches!(event_type, "int" | "bigint");
+    let value = if is_int {
         match value {
             Value::Number(number) => Staged::Int(wrap(*number)),
             _ => return Converted::Empty,
@@ -44,22 +48,17 @@ pub fn convert(schema_type: &str, event_type: &str, value: &Value) -> Converted 
     if schema_type == event_type {
         return Converted::Stored(value.json());
     }
-    let stored = match (schema_type, event_type) {
-        ("string" | "text", _) => match value {
-            Staged::Other(Value::String(_) | Value::Array(_) | Value::Object(_)) => value.json(),
-            _ => Value::String(value.printed()),
-        },
-        ("float", "int") => value.json(),
-        ("int" | "bigint", "float") => match value {
-            #[expect(clippy::cast_precision_loss, reason = "it prints as the 64-bit integer it is")]
-            Staged::Other(Value::Number(number)) => Value::Number(wrap(*number) as f64),
-            _ => return Converted::Empty,
-        },
-        ("json", "int" | "float" | "boolean") => Value::String(value.printed()),
-        ("json", _) => match value {
-            Staged::Other(array @ Value::Array(_)) => array.clone(),
-            other => Value::String(Value::String(other.printed()).to_json()),
-        },
+    let stored = match (schema_type, event_type, value) {
+        ("string" | "text", "string" | "text" | "json", _) => value.json(),
+        ("string" | "text", ..) => Value::String(value.printed()),
+        ("float", "int" | "bigint", _) => value.json(),
+        #[expect(clippy::cast_precision_loss, reason = "it prints as the 64-bit integer it is")]
+        ("int" | "bigint", "float", Staged::Other(Value::Number(number))) => {
+            Value::Number(wrap(*number) as f64)
+        }
+        ("json", "int" | "float" | "boolean", _) => Value::String(value.printed()),
+        ("json", _, Staged::Other(array @ Value::Array(_))) => array.clone(),
+        ("json", ..) => Value::String(quoted(&value.printed())),
         _ => {
             return Converted::Discarded {
                 reason: format!(
@@ -137,15 +136,12 @@ pub fn parquet(column_type: &str, value: &Value, is_int: bool) -> Option<Value> 
 /// The moment of a text that has all of RFC 3339's parts, in microseconds since 1970.
 #[must_use]
 pub fn rfc3339(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    let zone = bytes.ends_with(b"Z")
-        || bytes.len().checked_sub(6).is_some_and(|at| {
-            matches!(bytes.get(at), Some(b'+' | b'-')) && bytes.get(at + 3) == Some(&b':')
-        });
-    let seconds = bytes.get(16) == Some(&b':')
-        && bytes.get(18).is_some_and(u8::is_ascii_digit)
-        && bytes.get(10) == Some(&b'T');
-    if zone && seconds { datetime::exact_seconds(text) } else { None }
+    let layout: &[u8] =
+        if text.ends_with('Z') { b"2006-01-02T15:04:05Z" } else { b"2006-01-02T15:04:05-07:00" };
+    match go_time::read(layout, text.as_bytes()) {
+        Read::Moment(second, nanos) => Some(second * 1_000_000 + nanos / 1_000),
+        Read::NoSuchDay | Read::Nothing => None,
+    }
 }
 
 /// Tables and columns of `rudder_discards`, `users` and `identifies` in a dialect's case.
@@ -159,9 +155,15 @@ impl Names {
     }
 }
 
-/// The schema of an upload: what its staging files bring, under what the warehouse already has.
+/// The schema of an upload: what its staging files bring, under what the warehouse already has. With
+/// `has_identities` ids are resolved, where they can be.
 #[must_use]
-pub fn merge_schemas(dialect: Dialect, staging: &[Schema], warehouse: &Schema) -> Schema {
+pub fn merge_schemas(
+    dialect: Dialect,
+    staging: &[Schema],
+    warehouse: &Schema,
+    has_identities: bool,
+) -> Schema {
     let names = Names { dialect };
     let mut merged = Schema::new();
     for file in staging {
@@ -186,10 +188,27 @@ pub fn merge_schemas(dialect: Dialect, staging: &[Schema], warehouse: &Schema) -
     }
     merge_users(&names, &mut merged, warehouse);
     merged.insert(names.of("rudder_discards"), discards(&names));
+    if has_identities && matches!(dialect, Dialect::Snowflake | Dialect::Bigquery) {
+        merge_identities(&names, &mut merged);
+    }
     merged
 }
 
-/// Gives `users` all columns of `identifies` and the other way round, as an upsert needs them.
+/// Fixes the columns of the merge rules, if there are any, and adds the mappings made of them.
+fn merge_identities(names: &Names, merged: &mut Schema) {
+    let column = |name: &str, kind: &str| (names.of(name), kind.to_owned());
+    let Some(rules) = merged.get_mut(&names.of("rudder_identity_merge_rules")) else { return };
+    *rules = MERGE_COLUMNS.iter().map(|name| column(name, "string")).collect();
+    let mappings = [
+        column("merge_property_type", "string"),
+        column("merge_property_value", "string"),
+        column("rudder_id", "string"),
+        column("updated_at", "datetime"),
+    ];
+    merged.insert(names.of("rudder_identity_mappings"), mappings.into());
+}
+
+/// Gives `users` all columns of `identifies`, and both those that only `users` has had until now.
 fn merge_users(names: &Names, merged: &mut Schema, warehouse: &Schema) {
     let [users, identifies] = ["users", "identifies"].map(|name| names.of(name));
     let [id, user_id] = ["id", "user_id"].map(|name| names.of(name));
@@ -198,21 +217,16 @@ fn merge_users(names: &Names, merged: &mut Schema, warehouse: &Schema) {
     else {
         return;
     };
-    let empty = Columns::new();
-    let known_users = warehouse.get(&users).unwrap_or(&empty);
-    let known_identifies = warehouse.get(&identifies).unwrap_or(&empty);
-    for (column, kind) in known_users.iter().chain(known_identifies) {
-        if *column != id && *column != user_id {
+    of_users.extend(of_identifies.clone());
+    let known = warehouse.get(&identifies);
+    for (column, kind) in warehouse.get(&users).into_iter().flatten() {
+        if !known.is_some_and(|known| known.contains_key(column)) {
             of_users.insert(column.clone(), kind.clone());
             of_identifies.insert(column.clone(), kind.clone());
         }
     }
-    for (column, kind) in &of_identifies {
-        of_users.insert(column.clone(), kind.clone());
-    }
-    if let Some(kind) = of_identifies.get(&user_id) {
-        of_users.insert(id, kind.clone());
-    }
+    // Without a user_id the id is left without a type there, too.
+    of_users.insert(id, of_identifies.get(&user_id).cloned().unwrap_or_default());
     of_users.remove(&user_id);
     merged.insert(users, of_users);
     merged.insert(identifies, of_identifies);
@@ -251,7 +265,8 @@ pub fn diff(upload: &Schema, warehouse: &Schema) -> BTreeMap<String, TableDiff> 
     let mut all = BTreeMap::new();
     for table in tables {
         let (Some(columns), existing) = (upload.get(table), warehouse.get(table)) else { continue };
-        let mut diff = TableDiff { create: existing.is_none(), ..TableDiff::default() };
+        let create = existing.is_none() && !columns.is_empty();
+        let mut diff = TableDiff { create, ..TableDiff::default() };
         for (column, kind) in columns {
             match existing.and_then(|existing| existing.get(column)) {
                 None => {

@@ -6,8 +6,11 @@
 //! maps. Names, standard columns and `jsonPaths` are those of [`crate::warehouse`].
 
 mod flatten;
+mod go_time;
 pub mod load;
+pub mod moment;
 mod name;
+mod quote;
 mod row;
 mod rows;
 mod value;
@@ -18,7 +21,7 @@ mod tests;
 pub use row::Row;
 pub use value::{Object, OutOfRange, Value};
 
-use crate::event::{Duplicates, Parser};
+use crate::event::{Duplicates, Kind, Parser};
 
 use super::{Dialect, Layout};
 
@@ -54,13 +57,16 @@ pub enum Error {
     #[error(transparent)]
     OutOfRange(OutOfRange),
     /// The event is not an object.
-    #[error("input: json: cannot unmarshal into Go value of type types.SingularEventT")]
-    NotAnObject,
+    #[error("input: json: cannot unmarshal {found} into Go value of type types.SingularEventT")]
+    NotAnObject {
+        /// What it is, as Go names it.
+        found: &'static str,
+    },
     /// `context` is something else than an object.
     #[error("context is not a map")]
     ContextNotAMap,
     /// No rows are made from this type.
-    #[error("Unknown event type: {given:?}")]
+    #[error("Unknown event type: {}", quote::quoted(.given))]
     UnknownType {
         /// The type, lower case.
         given: String,
@@ -102,6 +108,14 @@ pub fn map(
 ) -> Result<Vec<Row>, Error> {
     let mut parser = Parser::with_duplicates(Duplicates::LastWins);
     let tape = parser.parse(event).map_err(Error::Json)?;
-    let message = Value::read(tape.root()).map_err(Error::OutOfRange)?;
+    let message = match tape.root().kind() {
+        Kind::Object => Value::read(tape.root()).map_err(Error::OutOfRange)?,
+        // Go leaves its empty map as it is.
+        Kind::Null => Value::Object(Object::new()),
+        Kind::Array => return Err(Error::NotAnObject { found: "array" }),
+        Kind::Number => return Err(Error::NotAnObject { found: "number" }),
+        Kind::String => return Err(Error::NotAnObject { found: "string" }),
+        Kind::False | Kind::True => return Err(Error::NotAnObject { found: "bool" }),
+    };
     Transform::new(&message, dialect, layout, metadata)?.rows()
 }

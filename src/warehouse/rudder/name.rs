@@ -3,6 +3,8 @@
 use crate::warehouse::Dialect;
 use crate::warehouse::names::{NameMode, Namer, cut, transform};
 
+use super::quote::lower;
+
 /// Where RudderStack cuts names outside Postgres and the data lakes, in bytes.
 const NAME_BYTES_MAX: usize = 127;
 /// Where it cuts them for Postgres.
@@ -70,17 +72,4 @@ fn blendo(path: &str) -> String {
         name.insert(0, '_');
     }
     lower(&name)
-}
-
-/// Lower case character by character, as Go has it: no sigma at the end, no dots that add up.
-fn lower(text: &str) -> String {
-    let one = |c: char| {
-        let mut lower = c.to_lowercase();
-        match (lower.next(), lower.next()) {
-            (Some(lower), None) => lower,
-            _ if c == 'İ' => 'i',
-            _ => c,
-        }
-    };
-    text.chars().map(one).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::warehouse::{Dialect, datetime};
 
+use super::moment;
 use super::value::{Object, Value};
 
 /// Longest string that is not `text` in Redshift, in UTF-16 units.
@@ -89,7 +90,7 @@ impl Cells {
 
 /// A value of a datetime column is written as the moment it is.
 fn in_type(value: Value, kind: &str) -> Value {
-    let moment = value.as_str().filter(|_| kind == "datetime").and_then(datetime::normalised);
+    let moment = value.as_str().filter(|_| kind == "datetime").and_then(moment::read);
     let Some(moment) = moment else { return value };
     let mut out = String::new();
     datetime::write_millis(moment, &mut out);
@@ -102,7 +103,7 @@ pub(super) fn type_of(dialect: Dialect, value: &Value, is_json: bool) -> &'stati
         Value::Number(number) if number.fract() == 0.0 => "int",
         Value::Number(_) => "float",
         Value::Bool(_) => "boolean",
-        Value::String(text) if datetime::normalised(text).is_some() => "datetime",
+        Value::String(text) if moment::read(text).is_some() => "datetime",
         _ => match dialect {
             Dialect::Postgres | Dialect::Snowflake | Dialect::Redshift if is_json => JSON,
             Dialect::Redshift if is_long(value) => "text",

@@ -6,10 +6,12 @@ use crate::warehouse::rules::{
     DEFAULT, EVENT_ROW_ID, EVENT_TEXT, EXTRACT, EventKind, MERGE_COLUMNS, Part, RECORD_ID, Source,
     Standard, USERS, USERS_KEY, USERS_LAKE,
 };
-use crate::warehouse::{Dialect, JsonPaths, Layout, datetime};
+use crate::warehouse::{Dialect, JsonPaths, Layout};
 
 use super::flatten::{Flattener, Place};
+use super::moment;
 use super::name::Naming;
+use super::quote::lower;
 use super::row::{Cells, Merge, Row, full_event_type, type_of};
 use super::value::{Object, Value};
 use super::{Error, Metadata};
@@ -49,21 +51,21 @@ impl<'t> Transform<'t> {
         layout: &'t Layout,
         metadata: &'t Metadata,
     ) -> Result<Self, Error> {
-        let members = message.as_object().ok_or(Error::NotAnObject)?;
-        if members.get("context").is_some_and(|c| !matches!(c, Value::Null | Value::Object(_))) {
+        let context = message.at(&["context"]);
+        if context.is_some_and(|context| !matches!(context, Value::Null | Value::Object(_))) {
             return Err(Error::ContextNotAMap);
         }
         let (options, json_paths) = read_options(message, dialect, layout);
-        let given = members.get("type").map(Value::to_text).unwrap_or_default();
-        let kind = EventKind::of(&given)
-            .ok_or_else(|| Error::UnknownType { given: given.to_lowercase() })?;
+        let given = message.at(&["type"]).map(Value::to_text).unwrap_or_default();
+        let lower = lower(&given);
+        let kind = EventKind::of(&lower).ok_or(Error::UnknownType { given: lower })?;
         let mode = NameMode {
             divide_numbers: layout.underscore_divide_numbers,
             blendo: options.blendo,
             skip_reserved: options.skip_reserved,
         };
-        let sent = members.get("receivedAt").and_then(Value::as_str);
-        let received_at = sent.filter(|text| datetime::normalised(text).is_some());
+        let sent = message.at(&["receivedAt"]).and_then(Value::as_str);
+        let received_at = sent.filter(|text| moment::read(text).is_some());
         Ok(Self {
             message,
             dialect,

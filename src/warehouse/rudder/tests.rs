@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
-use super::load::{Converted, Schema, convert, diff, merge_schemas, parquet};
+use super::load::{Converted, Schema, convert, diff, merge_schemas, parquet, rfc3339};
 use super::*;
 use crate::warehouse::golden;
 
@@ -184,13 +184,17 @@ fn types_convert_as_in_their_loader() {
 #[test]
 fn schemas_merge_as_in_their_loader() {
     for line in golden::lines("loader/schema_merge.jsonl") {
-        let schema = |json: &Json| serde_json::from_value::<Schema>(json.clone()).unwrap();
-        let staging: Vec<Schema> =
-            line["staging_schemas"].as_array().unwrap().iter().map(schema).collect();
-        let warehouse = schema(&line["warehouse_schema"]);
+        let staging: Vec<Schema> = line["staging_schemas"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|json| schema(json.clone()))
+            .collect();
+        let warehouse = schema(line["warehouse_schema"].clone());
         let dialect: Dialect = line["provider"].as_str().unwrap().parse().unwrap();
-        let upload = merge_schemas(dialect, &staging, &warehouse);
-        assert_eq!(upload, schema(&line["upload_schema"]), "{line}");
+        let has_identities = line["id_resolution"].as_bool().unwrap();
+        let upload = merge_schemas(dialect, &staging, &warehouse, has_identities);
+        assert_eq!(upload, schema(line["upload_schema"].clone()), "{line}");
         let diffs: BTreeMap<String, Json> = diff(&upload, &warehouse)
             .into_iter()
             .map(|(table, diff)| {
@@ -202,6 +206,115 @@ fn schemas_merge_as_in_their_loader() {
             .collect();
         assert_eq!(serde_json::to_value(diffs).unwrap(), line["diffs"], "{line}");
     }
+}
+
+fn schema(json: Json) -> Schema {
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn columns_that_only_users_had_are_given_to_identifies() {
+    let staged = schema(serde_json::json!({
+        "users": {"id": "int", "email": "int"},
+        "identifies": {"id": "string", "email": "string"},
+        "empty": {},
+    }));
+    let warehouse = schema(serde_json::json!({
+        "users": {"id": "int", "both": "string", "old": "boolean"},
+        "identifies": {"both": "int", "new": "float", "user_id": "string"},
+    }));
+    let upload = merge_schemas(Dialect::Postgres, &[staged], &warehouse, true);
+    let wanted = serde_json::json!({
+        "users": {"id": "", "email": "string", "old": "boolean"},
+        "identifies": {"id": "int", "email": "string", "old": "boolean"},
+        "empty": {},
+    });
+    for (table, columns) in schema(wanted) {
+        assert_eq!(upload[&table], columns, "{table}");
+    }
+    assert_eq!(upload.len(), 4, "and the discards");
+    assert!(!diff(&upload, &warehouse).contains_key("empty"));
+}
+
+#[test]
+fn resolved_identities_have_tables_of_their_own() {
+    let staged = schema(serde_json::json!({
+        "RUDDER_IDENTITY_MERGE_RULES": {"MERGE_PROPERTY_1_TYPE": "text", "X": "int"},
+    }));
+    let merge = |resolves| {
+        merge_schemas(Dialect::Snowflake, std::slice::from_ref(&staged), &Schema::new(), resolves)
+    };
+    let upload = merge(true);
+    let rules = &upload["RUDDER_IDENTITY_MERGE_RULES"];
+    assert_eq!((rules.len(), &*rules["MERGE_PROPERTY_1_TYPE"]), (4, "string"));
+    assert_eq!(upload["RUDDER_IDENTITY_MAPPINGS"]["UPDATED_AT"], "datetime");
+    assert_eq!(merge(false)["RUDDER_IDENTITY_MERGE_RULES"].len(), 2);
+    let none = merge_schemas(Dialect::Snowflake, &[], &Schema::new(), true);
+    assert_eq!(none.len(), 1, "without rules there are no mappings");
+}
+
+/// Recorded with their loader.
+#[test]
+fn values_of_another_kind_than_their_type_convert_too() {
+    let text = |text: &str| Converted::Stored(Value::String(text.to_owned()));
+    let discarded = |from: &str, to: &str, value: &str| Converted::Discarded {
+        reason: format!("incompatible schema conversion from {from} to {to}"),
+        value: value.to_owned(),
+    };
+    let number = Value::Number(1.5);
+    let list = Value::Array(vec![Value::Number(1.0)]);
+    for (column, event, value, wanted) in [
+        ("string", "text", number.clone(), Converted::Stored(number)),
+        ("text", "boolean", list, text("[1]")),
+        ("float", "bigint", Value::Number(2.0), Converted::Stored(Value::Number(2.0))),
+        ("string", "bigint", Value::String("2".to_owned()), Converted::Empty),
+        ("int", "float", Value::String("x".to_owned()), discarded("int", "float", "x")),
+        ("json", "string", Value::String("\u{1}\u{2028}é".to_owned()), text(r#""\x01\u2028é""#)),
+    ] {
+        assert_eq!(convert(column, event, &value), wanted, "{column} {event}");
+    }
+}
+
+#[test]
+fn moments_in_parquet_are_rfc_3339s() {
+    for (text, micros) in [
+        ("9999-12-31T23:59:59.9999999Z", Some(253_402_300_799_999_999)),
+        ("0000-01-01T00:00:00Z", Some(-62_167_219_200_000_000)),
+        ("1970-01-01T3:00:01,5Z", Some(10_801_500_000)),
+        ("1970-01-02T00:00:00+24:00", Some(0)),
+        ("1970-01-02T00:00:00+25:00", None),
+        ("1970-01-01T00:00:00+00:61", None),
+        ("1970-01-01T00:00:00", None),
+        ("1970-01-01T00:00:00+0000", None),
+        ("1970-01-01 00:00:00Z", None),
+        ("1970-01-01T00:00Z", None),
+        ("2023-02-29T00:00:00Z", None),
+    ] {
+        assert_eq!(rfc3339(text), micros, "{text}");
+    }
+}
+
+/// What is left of an event that is no object, or whose type is none, as Go puts it.
+#[test]
+fn events_without_a_type_or_shape_fail_as_theirs() {
+    for (event, error) in [
+        (r#"{"type":"a\u0007\u2028İ"}"#, r#"Unknown event type: "a\a\u2028i""#),
+        ("null", r#"Unknown event type: """#),
+        (
+            "[1e400]",
+            "input: json: cannot unmarshal array into Go value of type types.SingularEventT",
+        ),
+        ("5", "input: json: cannot unmarshal number into Go value of type types.SingularEventT"),
+    ] {
+        let metadata = metadata(Dialect::Postgres);
+        let layout = Layout::from_options("{}").unwrap();
+        let got = map(event.as_bytes(), Dialect::Postgres, &layout, &metadata);
+        assert_eq!(got.unwrap_err().to_string(), error);
+    }
+    let kelvin = r#"{"type":"TRAC\u212a","messageId":"m","event":"e"}"#;
+    let layout = Layout::from_options("{}").unwrap();
+    let rows = map(kelvin.as_bytes(), Dialect::Redshift, &layout, &metadata(Dialect::Redshift));
+    assert_eq!(rows.unwrap().len(), 2);
 }
 
 #[test]

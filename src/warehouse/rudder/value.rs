@@ -29,14 +29,21 @@ pub type Object = BTreeMap<String, Value>;
 /// A number is too large for a double; the text says where, as Go says it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "input: json: cannot unmarshal number {spelled} into Go struct field \
-     SingularEventT.{path} of type float64"
+    "input: json: cannot unmarshal number {spelled} into {}SingularEventT.{path} of type float64",
+    struct_field(.path)
 )]
 pub struct OutOfRange {
     /// The number as it is spelled.
     pub spelled: String,
-    /// The keys above it, joined by points.
+    /// The keys and places above it, joined by points.
     pub path: String,
+}
+
+/// What Go takes the end of a path for, unless it looks like a place in an array.
+fn struct_field(path: &str) -> &'static str {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    let is_place = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    if is_place { "" } else { "Go struct field " }
 }
 
 impl Value {
@@ -63,14 +70,17 @@ impl Value {
             Kind::String => Self::String(unescape(node.spelled().unwrap_or_default())),
             Kind::Array => Self::Array(
                 node.children()
-                    .map(|child| Self::read_at(child, path))
+                    .enumerate()
+                    .map(|(place, child)| Self::read_at(child, &format!("{path}.{place}")))
                     .collect::<Result<_, _>>()?,
             ),
             Kind::Object => {
                 let mut members = Object::new();
                 for child in node.children() {
                     let key = spelled_key(child);
-                    let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    // Keys are escaped as in a JSON pointer.
+                    let step = key.replace('~', "~0").replace('/', "~1");
+                    let below = if path.is_empty() { step } else { format!("{path}.{step}") };
                     members.insert(key, Self::read_at(child, &below)?);
                 }
                 Self::Object(members)
@@ -333,8 +343,14 @@ mod tests {
     fn reads_as_go_reads() {
         let value = read(r#"{"b":1,"a":"x\u0000y\\u0000","b":[9007199254740993,-0]}"#).unwrap();
         assert_eq!(value.to_json(), r#"{"a":"x\u0000y\\u0000","b":[9007199254740992,-0]}"#);
-        let error = read(r#"{"traits":{"kh":1e400}}"#).unwrap_err();
-        assert!(error.to_string().contains("1e400 into Go struct field SingularEventT.traits.kh"));
+        for (text, place) in [
+            (r#"{"traits":{"kh":1e400}}"#, "Go struct field SingularEventT.traits.kh of"),
+            (r#"{"a":[0,{"b/~":1e400}]}"#, "Go struct field SingularEventT.a.1.b~1~0 of"),
+            (r#"{"a":{"b":[[1e400]]}}"#, "number 1e400 into SingularEventT.a.b.0.0 of"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(place), "{error}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::event::{Duplicates, Parser};
-use crate::warehouse::{Dialect, Layout, Mapper, Origin, datetime, golden, print, rudder};
+use crate::warehouse::rudder::{self, moment};
+use crate::warehouse::{Dialect, Layout, Mapper, Origin, golden, print};
 
 #[derive(serde::Deserialize)]
 struct Line<'l> {
@@ -38,7 +39,7 @@ fn agrees(ours: &Json, theirs: &Json) -> bool {
         (Json::String(text), Json::Number(_)) => number(ours) == number(theirs) || text == "-0",
         (Json::String(text), Json::Bool(value)) => *text == value.to_string(),
         (Json::String(text), Json::String(other)) => {
-            let (moment, there) = (datetime::normalised(text), datetime::normalised(other));
+            let (moment, there) = (moment::read(text), moment::read(other));
             let json = |text: &str| serde_json::from_str::<Json>(text).ok();
             text == other
                 || (moment.is_some() && moment.map(|m| m / 1_000) == there.map(|m| m / 1_000))
