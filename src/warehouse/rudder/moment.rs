@@ -4,7 +4,7 @@
 //! What the guess does not know it leaves in the layout as it stands, and Go takes some of it for
 //! fields: the `01` of an offset `+01` behind a fraction becomes the month. Such values are in the
 //! tables of whoever comes from RudderStack, so they are shown as they are there. Called for every
-//! string of [`super`]; knows nothing of columns. How a layout is read is [`super::go_time`].
+//! string of [`super`]; knows nothing of columns. How a layout is read is `go_time`.
 
 use crate::warehouse::datetime::days_from_civil;
 
