@@ -430,6 +430,7 @@ mod tests {
         assert_eq!(truncated("1981-08-22T10:00:00Z").as_deref(), Some("1981"));
         assert_eq!(truncated("-122.419416").as_deref(), Some("-122.4"));
         assert_eq!(truncated("forty"), None);
+        assert_eq!(truncated("fe80::b85:978c"), None);
     }
 
     #[test]

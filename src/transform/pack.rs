@@ -44,7 +44,7 @@ pub struct Pack {
     id: u64,
     pub(super) selectors: Selectors,
     pub(super) rules: Vec<Rule>,
-    /// What rules of packs before this one have settled.
+    /// The rules of packs before this one, which may keep something from it.
     earlier: Vec<Rule>,
     /// The rules as they are written, for the packs behind.
     written: Arc<[written::Rule]>,
@@ -310,13 +310,9 @@ impl Pack {
             idle: true,
             only_parts: true,
         };
-        let (mut kept, mut patterns) = (Set::NONE, Vec::new());
-        let mut earlier = self.earlier.iter().filter(|rule| rule.applies(state));
-        let settled = earlier.any(|rule| {
-            kept = kept.with(rule.detect);
-            rule.detect.is_empty()
-        });
-        let rules = if settled { &[] } else { self.rules.as_slice() };
+        let (is_kept, mut kept) = earlier::kept(&self.earlier, state);
+        let mut patterns = Vec::new();
+        let rules = if is_kept { &[] } else { self.rules.as_slice() };
         for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.applies(state)) {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             let keep = rule.action == Action::Keep;

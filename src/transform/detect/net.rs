@@ -117,10 +117,13 @@ fn is_version(text: &str, start: usize, octets: [u8; 4]) -> bool {
         || octets[0] < 100 && !one_of(named, &HOSTS) && words::precede(text, start, &VERSION)
 }
 
-/// True if `before` ends with such a word.
+/// True if `before` ends with such a word, and not with one like `conversión`.
 fn is_version_abroad(before: &str) -> bool {
     let word = before.trim_end_matches([' ', ':', '\u{FF1A}', '=']);
-    VERSION_ABROAD.iter().any(|known| word.ends_with(known))
+    let ahead = VERSION_ABROAD.iter().filter_map(|known| Some((*known, word.strip_suffix(known)?)));
+    ahead.into_iter().any(|(known, ahead)| {
+        known.starts_with(words::is_unspaced) || !ahead.ends_with(char::is_alphabetic)
+    })
 }
 
 /// True for what no machine of a person has: nothing, loopback as resolvers and containers use it
@@ -290,7 +293,8 @@ fn is_blank(run: &[u8]) -> bool {
     matches!(first, b'0' | b'f' | b'F') && digits.all(|&byte| byte == first)
 }
 
-/// `address` cut to its network: /24 for IPv4, /48 for IPv6. `None` if it is no address.
+/// `address` cut to its network: /24 for IPv4, /48 for IPv6. `None` if it is no address, or if what is
+/// left does not look like one to the next who looks, as `fe80::` does not.
 pub(in crate::transform) fn truncated_ip(address: &str) -> Option<std::net::IpAddr> {
     match address.parse().ok()? {
         std::net::IpAddr::V4(v4) => {
@@ -304,7 +308,8 @@ pub(in crate::transform) fn truncated_ip(address: &str) -> Option<std::net::IpAd
                 return Some(Ipv4Addr::new(a, b, c, 0).to_ipv6_mapped().into());
             }
             let [a, b, c, ..] = v6.segments();
-            Some(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into())
+            let network = Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0);
+            ipv6(&network.to_string(), 0).map(|_| network.into())
         }
     }
 }

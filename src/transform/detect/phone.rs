@@ -53,6 +53,24 @@ const BEYOND_ASCII: [&str; 11] = [
     "전화",
     "휴대폰",
 ];
+/// What stands between such a word of a script without blanks and the number: `手机号码是138…`.
+const UNSPACED_ENDS: [&str; 15] = [
+    "",
+    "号",
+    "号码",
+    "號",
+    "號碼",
+    "番号",
+    "番號",
+    "番号は",
+    "번호",
+    "번호는",
+    "는",
+    "是",
+    "为",
+    "為",
+    "は",
+];
 /// The same for what is short enough to be a part of other words.
 const BEYOND_ASCII_SHORT: [&str; 5] = ["тел", "Тел", "моб", "Моб", "τηλ"];
 /// Words that announce one where nothing or one of [`REACHED`] or [`BY`] follows them: a text has a
@@ -374,8 +392,13 @@ fn is_announced(text: &str, groups: &Groups) -> bool {
 
 /// True if one of the last words is of those with letters beyond ASCII.
 fn is_announced_abroad(sentence: &str) -> bool {
+    let says = |word: &str, part: &&str| match word.rsplit_once(*part) {
+        // Where nothing parts words, a run of letters is a clause: `手机订单号` is an order's number.
+        Some((_, end)) if part.starts_with(words::is_unspaced) => UNSPACED_ENDS.contains(&end),
+        found => found.is_some(),
+    };
     words::backwards(sentence).any(|word| {
-        BEYOND_ASCII_SHORT.contains(&word) || BEYOND_ASCII.iter().any(|part| word.contains(part))
+        BEYOND_ASCII_SHORT.contains(&word) || BEYOND_ASCII.iter().any(|part| says(word, part))
     })
 }
 

@@ -35,3 +35,9 @@ pub(super) fn ends_with(word: &str, known: &str) -> bool {
     let camel = tail.starts_with(|ch: char| ch.is_uppercase());
     tail.eq_ignore_ascii_case(known) && (from == 0 || camel)
 }
+
+/// True if the letter is of a script whose words stand in compounds, or in a row without blanks: those
+/// of East Asia.
+pub(super) const fn is_unspaced(ch: char) -> bool {
+    ch >= '\u{2E80}'
+}

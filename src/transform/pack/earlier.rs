@@ -1,23 +1,22 @@
-//! A pack behind others of the same source: what they decided for a value stands.
+//! A pack behind others of the same source: what they keep is kept.
 //!
-//! Rules count in the order of the file and packs in the order of the source. So that this is one
-//! order, a pack knows the rules of those before it that settle a value, as patterns of its own.
+//! Rules count in the order of the file and packs in the order of the source, so a pack knows the rules
+//! of those before it, as patterns of its own, and does not look at what one of them keeps. Only at that:
+//! what they changed is looked at like any other value, since a rule may have left a value as it was,
+//! and who names a pack behind another may want more to go.
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::super::detect::{Detector, Set};
-use super::super::select::{Empty, PatternId, Selectors};
+use super::super::detect::Set;
+use super::super::select::{Empty, PatternId, Selectors, State};
 use super::super::written::{self, Action, Fault, Placed, Why};
 use super::{PATTERNS_MAX, Pack, Rule, first_bytes};
 
-/// What `truncate` leaves something of that its detector would find again.
-const TRUNCATED: Set = Set::of(&[Detector::Ipv4, Detector::Ipv6, Detector::BirthDate]);
-
 impl Pack {
-    /// The same pack, with counters of its own, behind `earlier` ones: a value that a rule of theirs
-    /// took as a whole or keeps is not looked at, nor what they cut down or keep of it.
+    /// The same pack, with counters of its own, behind `earlier` ones: what a rule of theirs keeps is
+    /// not looked at.
     ///
     /// # Errors
     /// A fault if their patterns are too many together.
@@ -27,7 +26,7 @@ impl Pack {
         for one in earlier {
             id.update(one.id.to_be_bytes());
             for rule in one.written.iter() {
-                pack.earlier.extend(settled(rule, &mut pack.selectors));
+                pack.earlier.extend(placed(rule, &mut pack.selectors));
             }
             if pack.selectors.len() > PATTERNS_MAX {
                 let why = Why::TooMany { what: "patterns with those before", limit: PATTERNS_MAX };
@@ -39,16 +38,27 @@ impl Pack {
     }
 }
 
-/// The rule as far as it settles something for the packs behind its own: a value as a whole, or, in
-/// `detect`, what is in it.
-fn settled(rule: &written::Rule, selectors: &mut Selectors) -> Option<Rule> {
-    let whole = rule.detect.is_empty() && rule.pattern.is_none();
-    let detect = match rule.action {
-        Action::Keep => rule.detect,
-        Action::Truncate => rule.detect.and(TRUNCATED),
-        _ => Set::NONE,
-    };
-    if !whole && detect.is_empty() {
+/// What of the values in `state` rules of earlier packs keep: all, or what these detectors find. As in
+/// one pack, the first rule for the whole of a value decides, and a detector belongs to the first that
+/// lists it.
+pub(super) fn kept(earlier: &[Rule], state: &State) -> (bool, Set) {
+    let (mut kept, mut taken) = (Set::NONE, Set::NONE);
+    for rule in earlier.iter().filter(|rule| rule.applies(state)) {
+        let keep = rule.action == Action::Keep;
+        if rule.detect.is_empty() {
+            return (keep, kept);
+        }
+        if keep {
+            kept = kept.with(rule.detect.without(taken));
+        }
+        taken = taken.with(rule.detect);
+    }
+    (false, kept)
+}
+
+/// The rule as far as it says which values it is for; none where it is for what an expression finds.
+fn placed(rule: &written::Rule, selectors: &mut Selectors) -> Option<Rule> {
+    if rule.detect.is_empty() && rule.pattern.is_some() {
         return None;
     }
     let mut patterns = |list: &[Placed], add: Adds| {
@@ -62,8 +72,8 @@ fn settled(rule: &written::Rule, selectors: &mut Selectors) -> Option<Rule> {
     values.sort_unstable();
     let within = patterns(&rule.within, Selectors::add_path);
     let except = patterns(&rule.except, Selectors::add_either);
-    let (pattern, action, with) = (None, Action::Keep, None);
-    Some(Rule { values, within, except, detect, pattern, action, with })
+    let (detect, action) = (rule.detect, rule.action.clone());
+    Some(Rule { values, within, except, detect, pattern: None, action, with: None })
 }
 
 type Adds = fn(&mut Selectors, &str) -> Result<PatternId, Empty>;

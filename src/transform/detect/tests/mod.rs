@@ -263,6 +263,8 @@ fn four_parts_are_an_address_where_they_are_no_version() {
         ("223.185.189.166_x", "[ip]_x"),
         ("http://x.213.30.206.21.nip.io/", "http://x.[ip].nip.io/"),
         ("версия 1, хост 42.51.96.207", "версия 1, хост [ip]"),
+        ("conversión 10.20.30.40", "conversión [ip]"),
+        ("инверсии 42.51.96.207", "инверсии [ip]"),
         ("127.5.16.3, 254.0.0.7", "[ip], [ip]"),
         (
             "release host 56.91.102.93, plugin connected to 61.65.229.37",
@@ -290,6 +292,7 @@ fn four_parts_are_an_address_where_they_are_no_version() {
         "versión 10.2.3.4, versione 1.2.3.4",
         "Версия: 10.2.3.4",
         "版本：10.2.3.4",
+        "最新版本 10.2.3.4",
         "lookup db on 127.0.0.11:53: no such host",
         "netmask 255.255.240.0",
     ] {
