@@ -172,9 +172,11 @@ impl Reloader {
 }
 
 /// What tells a file from what it was. A long one, which only a suppression list is, is not read at
-/// each event of its folder: any change of it changes its time.
+/// each event of its folder: any change of it changes its time. A pipe is not read either: what is in it
+/// can be read once, by whoever asked for it.
 fn content(path: &Path) -> Vec<u8> {
     match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Vec::new(),
         Ok(meta) if meta.len() > chains::FILE_BYTES_MAX => {
             format!("{} {} {}.{}", meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec()).into()
         }
@@ -185,6 +187,16 @@ fn content(path: &Path) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let (read, mut write) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut write, b"once").unwrap();
+        drop(write);
+        let path = PathBuf::from(format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&read)));
+        assert_eq!(content(&path), b"");
+        assert_eq!(fs::read(&path).unwrap(), b"once");
+    }
 
     #[test]
     fn a_long_file_is_told_by_its_time_and_not_read() {

@@ -53,23 +53,11 @@ const BEYOND_ASCII: [&str; 11] = [
     "전화",
     "휴대폰",
 ];
-/// What stands between such a word of a script without blanks and the number: `手机号码是138…`.
-const UNSPACED_ENDS: [&str; 15] = [
-    "",
-    "号",
-    "号码",
-    "號",
-    "號碼",
-    "番号",
-    "番號",
-    "番号は",
-    "번호",
-    "번호는",
-    "는",
-    "是",
-    "为",
-    "為",
-    "は",
+/// What makes a run of letters without blanks announce another number than that of a telephone:
+/// `手机订单号` is that of an order.
+const OTHERS_UNSPACED: [&str; 13] = [
+    "订单", "訂單", "登录", "登錄", "登陆", "登入", "注文", "주문", "型号", "型號", "版本", "时间",
+    "時間",
 ];
 /// The same for what is short enough to be a part of other words.
 const BEYOND_ASCII_SHORT: [&str; 5] = ["тел", "Тел", "моб", "Моб", "τηλ"];
@@ -393,9 +381,8 @@ fn is_announced(text: &str, groups: &Groups) -> bool {
 /// True if one of the last words is of those with letters beyond ASCII.
 fn is_announced_abroad(sentence: &str) -> bool {
     let says = |word: &str, part: &&str| match word.rsplit_once(*part) {
-        // Where nothing parts words, a run of letters is a clause: `手机订单号` is an order's number.
-        Some((_, end)) if part.starts_with(words::is_unspaced) => UNSPACED_ENDS.contains(&end),
-        found => found.is_some(),
+        Some((_, end)) => !OTHERS_UNSPACED.iter().any(|other| end.contains(other)),
+        None => false,
     };
     words::backwards(sentence).any(|word| {
         BEYOND_ASCII_SHORT.contains(&word) || BEYOND_ASCII.iter().any(|part| says(word, part))
