@@ -34,6 +34,19 @@ def free_port():
     raise SystemExit("no port is free")
 
 
+@contextlib.contextmanager
+def lake_away(lake):
+    """Something else stands where the lake was, so that nothing is loaded."""
+    away = lake.with_name("away")
+    lake.rename(away)
+    lake.write_text("no folder")
+    try:
+        yield
+    finally:
+        lake.unlink()
+        away.rename(lake)
+
+
 class Program:
     """`keelrow serve` in `folder`. `more` is appended to the configuration; `http`, `journal` and
     `load` go into those sections; `wrapper` is a command put before it, such as strace."""

@@ -4,6 +4,8 @@
 //! with a time and an offset, each optional. What cannot be held exactly stays a string; what
 //! RudderStack makes of such strings is in [`super::rudder`].
 
+use crate::event::time::{civil_from_days, days_from_civil, days_in_month};
+
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
 /// 0001-01-01T00:00:00Z in microseconds since 1970.
@@ -156,43 +158,6 @@ impl Cursor<'_> {
     }
 }
 
-const fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-pub(super) const fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 to a day of the proleptic Gregorian calendar; years count from March, so
-/// that the leap day is the last of its year. A day past the month's end runs over.
-pub(super) const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// Year, month and day of the day `days` days after 1970-01-01.
-const fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400;
-    (if month <= 2 { year + 1 } else { year }, month, day)
-}
-
 /// Appends a moment as `YYYY-MM-DDTHH:MM:SS.mmmZ`, with six digits where three would cut.
 pub fn write(micros: i64, out: &mut String) {
     write_digits(micros, micros.rem_euclid(1_000) != 0, out);
@@ -227,8 +192,53 @@ fn write_digits(micros: i64, six: bool, out: &mut String) {
     }
 }
 
+/// Texts that this reader and that of [`super::rudder`] take for the same.
+#[cfg(test)]
+pub(super) mod examples {
+    /// Moments, and how they are written.
+    pub(in crate::warehouse) const MOMENTS: [(&str, &str); 12] = [
+        ("2024-01-01", "2024-01-01T00:00:00.000Z"),
+        ("2024-01-01T", "2024-01-01T00:00:00.000Z"),
+        ("2024-01-01 ", "2024-01-01T00:00:00.000Z"),
+        ("2024-01-01T10:20Z", "2024-01-01T10:20:00.000Z"),
+        ("2024-01-01 10:20:3", "2024-01-01T10:20:03.000Z"),
+        ("2024-01-01T10:20:30+05", "2024-01-01T05:20:30.000Z"),
+        ("2024-01-01T10:20:30.123z", "2024-01-01T10:20:30.123Z"),
+        ("2024-01-01Tz", "2024-01-01T00:00:00.000Z"),
+        ("2024-01-01T10:20:30.1-0830", "2024-01-01T18:50:30.100Z"),
+        ("0000-12-31T23:59:59-23:59", "0001-01-01T23:58:59.000Z"),
+        ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+        ("1600-02-29", "1600-02-29T00:00:00.000Z"),
+    ];
+    /// No moments.
+    pub(in crate::warehouse) const NO_MOMENTS: [&str; 21] = [
+        "",
+        "2024-1-1",
+        "2024-01",
+        "2024-13-01",
+        "2024-00-10",
+        "2024-01-01T24:00",
+        "+2024-01-01",
+        "2024-01-01T10",
+        "2024-01-01T10:2",
+        "2024-01-01T10:20:60",
+        "2024-01-01T10:20:30.Z",
+        "2024-01-01T10:20:30 +05:30",
+        "2024-01-01T10:20:30+053",
+        "2024-01-01\t10:20",
+        "2024-01-01T10:20:30z",
+        " 2024-01-01",
+        "9999-12-31T23:59:59-01:00",
+        "9999-12-31T23:59:59.9995Z",
+        "0000-12-31",
+        "2024-01-01T10:20z",
+        "2024-01-01T10:20:30.12345678901234567890Z",
+    ];
+}
+
 #[cfg(test)]
 mod tests {
+    use super::examples::{MOMENTS, NO_MOMENTS};
     use super::*;
 
     fn ours(text: &str) -> Option<String> {
@@ -239,49 +249,14 @@ mod tests {
 
     #[test]
     fn moments_are_read() {
-        for (text, moment) in [
-            ("2024-01-01", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01T", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01 ", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01T10:20Z", "2024-01-01T10:20:00.000Z"),
-            ("2024-01-01 10:20:3", "2024-01-01T10:20:03.000Z"),
-            ("2024-01-01T10:20:30+05", "2024-01-01T05:20:30.000Z"),
-            ("2024-01-01T10:20:30.123z", "2024-01-01T10:20:30.123Z"),
-            ("2024-01-01Tz", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01T10:20:30.1-0830", "2024-01-01T18:50:30.100Z"),
-            ("0000-12-31T23:59:59-23:59", "0001-01-01T23:58:59.000Z"),
-            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
-            ("1600-02-29", "1600-02-29T00:00:00.000Z"),
-        ] {
+        for (text, moment) in MOMENTS {
             assert_eq!(ours(text).as_deref(), Some(moment), "{text}");
         }
     }
 
     #[test]
     fn strings_of_another_shape_are_strings() {
-        for text in [
-            "",
-            "2024-1-1",
-            "2024-01",
-            "2024-13-01",
-            "2024-00-10",
-            "2024-01-01T24:00",
-            "+2024-01-01",
-            "2024-01-01T10",
-            "2024-01-01T10:2",
-            "2024-01-01T10:20:60",
-            "2024-01-01T10:20:30.Z",
-            "2024-01-01T10:20:30 +05:30",
-            "2024-01-01T10:20:30+053",
-            "2024-01-01\t10:20",
-            "2024-01-01T10:20:30z",
-            " 2024-01-01",
-            "9999-12-31T23:59:59-01:00",
-            "9999-12-31T23:59:59.9995Z",
-            "0000-12-31",
-            "2024-01-01T10:20z",
-            "2024-01-01T10:20:30.12345678901234567890Z",
-        ] {
+        for text in NO_MOMENTS {
             assert_eq!(ours(text), None, "{text}");
         }
     }

@@ -23,7 +23,7 @@ import duckdb
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from program import Program, source  # noqa: E402
+from program import Program, lake_away, source  # noqa: E402
 
 KEY = "wk-disk"
 SOURCE = source("disk", KEY)
@@ -186,14 +186,10 @@ def journal_budget_spent(program, folder):
     server = serving(program, folder, journal='max_bytes = "64MiB"', load='max_age = "500ms"')
     with server, Sender(server.start(), size=1_000_000) as sender:
         server.wait(lambda: len(sender.taken) > 20, LIMIT_S, "events are taken")
-        away = lake.with_name("away")
-        lake.rename(away)
-        lake.write_text("no folder")
-        yield from refused_until(server, sender)
-        if server.metric("keelrow_journal_bytes ") > 64 * MIB:
-            yield "the journal is larger than its budget"
-        lake.unlink()
-        away.rename(lake)
+        with lake_away(lake):
+            yield from refused_until(server, sender)
+            if server.metric("keelrow_journal_bytes ") > 64 * MIB:
+                yield "the journal is larger than its budget"
         goes_on(server, sender)
         sender.stopped.set()
         for thread in sender.threads:

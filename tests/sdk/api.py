@@ -8,12 +8,12 @@ fails as well, so the document can promise nothing that this does not see.
 """
 
 import base64
-import contextlib
 import http.client
 import json
 import sys
 
 from gateway import Gateway
+from program import lake_away
 
 METHODS = ["get", "post", "put", "delete", "patch"]
 SMALL = 'max_body = "4KiB"\nmax_event = "2KiB"\nmax_in_flight = "64KiB"'
@@ -136,19 +136,6 @@ def late(document, port):
                     break
 
 
-@contextlib.contextmanager
-def away(lake):
-    """Something else stands where the lake was, so that nothing is loaded."""
-    there = lake.with_name("away")
-    lake.rename(there)
-    lake.write_text("no folder")
-    try:
-        yield
-    finally:
-        lake.unlink()
-        there.rename(lake)
-
-
 def full(document, port):
     """The log is full, to the last event."""
     for size in (2_000_000, 10_000, 1):
@@ -169,8 +156,11 @@ def main():
         everything(document, gateway.port)
     with Gateway(program, SOURCES, 'ack_timeout = "10ms"', journal='commit_delay = "500ms"') as gateway:
         late(document, gateway.port)
-    with Gateway(program, SOURCES, journal='max_bytes = "64MiB"') as gateway, away(gateway.lake):
-        full(document, gateway.port)
+    with Gateway(program, SOURCES, journal='max_bytes = "64MiB"') as gateway:
+        # The port is there first; what answers has opened the lake.
+        ask(gateway.port, "get", "/health")
+        with lake_away(gateway.lake):
+            full(document, gateway.port)
     faults = sorted({*document.faults, *document.unseen()})
     for fault in faults:
         print(f"  {fault}")

@@ -1,7 +1,7 @@
 //! Reads a text by a layout of Go's package `time`, as far as [`super::moment`] needs it: digits,
 //! offsets and fractions, no names.
 
-use crate::warehouse::datetime::{days_from_civil, days_in_month};
+use crate::event::time::{days_from_civil, days_in_month};
 
 /// What was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +147,7 @@ impl Reader<'_> {
         self.text.is_empty().then_some(())
     }
 
-    /// Skips what stands in the layout as it is; a space stands for one only behind the day, where
-    /// the text has it too.
+    /// Skips what stands in the layout as it is.
     fn skip(&mut self, literal: &[u8]) -> Option<()> {
         self.text = self.text.strip_prefix(literal)?;
         Some(())

@@ -6,7 +6,7 @@
 //! tables of whoever comes from RudderStack, so they are shown as they are there. Called for every
 //! string of [`super`]; knows nothing of columns. How a layout is read is `go_time`.
 
-use crate::warehouse::datetime::days_from_civil;
+use crate::event::time::days_from_civil;
 
 use super::go_time::{self, Read};
 
@@ -266,6 +266,7 @@ impl Guess {
 mod tests {
     use super::*;
     use crate::warehouse::datetime;
+    use crate::warehouse::datetime::examples::{MOMENTS, NO_MOMENTS};
 
     fn written(text: &str) -> Option<String> {
         let mut out = String::new();
@@ -275,23 +276,12 @@ mod tests {
 
     #[test]
     fn moments_are_read() {
-        for (text, moment) in [
-            ("2024-01-01", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01T", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01 ", "2024-01-01T00:00:00.000Z"),
+        let more = [
             ("2024-01-01\n", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01T10:20Z", "2024-01-01T10:20:00.000Z"),
-            ("2024-01-01 10:20:3", "2024-01-01T10:20:03.000Z"),
-            ("2024-01-01T10:20:30+05", "2024-01-01T05:20:30.000Z"),
-            ("2024-01-01T10:20:30.123z", "2024-01-01T10:20:30.123Z"),
-            ("2024-01-01Tz", "2024-01-01T00:00:00.000Z"),
-            ("2024-01-01T10:20:30.1-0830", "2024-01-01T18:50:30.100Z"),
-            ("0000-12-31T23:59:59-23:59", "0001-01-01T23:58:59.000Z"),
-            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
-            ("1600-02-29", "1600-02-29T00:00:00.000Z"),
             ("2024-01-01T10:20:30.123456789Z", "2024-01-01T10:20:30.123Z"),
             ("2024-01-01T10:20:30.1234567890123456789Z", "2024-01-01T10:20:30.123Z"),
-        ] {
+        ];
+        for (text, moment) in MOMENTS.into_iter().chain(more) {
             assert_eq!(written(text).as_deref(), Some(moment), "{text}");
         }
     }
@@ -338,34 +328,14 @@ mod tests {
 
     #[test]
     fn strings_of_another_shape_are_strings() {
-        for text in [
-            "",
-            "2024-1-1",
-            "2024-01",
-            "2024-13-01",
-            "2024-00-10",
-            "2024-01-01T24:00",
-            "+2024-01-01",
-            "2024-01-01T10",
-            "2024-01-01T10:2",
-            "2024-01-01T10:20:60",
+        let more = [
             "2024-01-01T10:20:300",
-            "2024-01-01T10:20:30.Z",
             "2024-01-01T10:20:30:40Z",
-            "2024-01-01T10:20:30 +05:30",
-            "2024-01-01T10:20:30+053",
-            "2024-01-01\t10:20",
-            "2024-01-01T10:20:30z",
-            " 2024-01-01",
             "2024-06-30\n",
-            "9999-12-31T23:59:59-01:00",
-            "9999-12-31T23:59:59.9995Z",
-            "0000-12-31",
-            "2024-01-01T10:20z",
-            "2024-01-01T10:20:30.12345678901234567890Z",
             "2024-01-01T10:20:30.123+11",
             "2024-01-01T10:20:3\u{e9}",
-        ] {
+        ];
+        for text in NO_MOMENTS.into_iter().chain(more) {
             assert_eq!(written(text), None, "{text}");
         }
     }
