@@ -213,8 +213,12 @@ impl Pipeline for Ingest {
             return Ok(Accepted { source, events: 0 });
         }
         let entry = Booking { book: self.services.books.of(&source.id), received, split };
-        let append = self.services.journal.append(group);
+        let append = self.services.journal.gather(group);
+        let leads = append.leads();
         let waiting = Waiting { append: Some(append), booking: entry, late: &self.late };
+        if leads {
+            waiting.gather(&*self.services.journal).await;
+        }
         waiting.await.map_err(|error| refusal_of(&error))?;
         if mended != Mended::default() {
             self.services.counts.mended(&source.id, mended);
@@ -261,6 +265,32 @@ struct Waiting<'a> {
     append: Option<journal::Append>,
     booking: Booking,
     late: &'a TaskTracker,
+}
+
+impl Waiting<'_> {
+    /// Lets other requests that are here come first, for as long as there are any, so that one sync
+    /// carries them all: half of what a sync costs is waking threads, whatever it writes.
+    async fn gather(&self, journal: &dyn Journal) {
+        let _hurry = Hurry(journal);
+        let company = || self.append.as_ref().map(journal::Append::company);
+        let mut seen = company();
+        loop {
+            tokio::task::yield_now().await;
+            let now = company();
+            if std::mem::replace(&mut seen, now) == now {
+                return;
+            }
+        }
+    }
+}
+
+/// Ends the gathering, also where whoever began it has gone.
+struct Hurry<'a>(&'a dyn Journal);
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.hurry();
+    }
 }
 
 impl Future for Waiting<'_> {

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::ThreadId;
@@ -18,6 +19,7 @@ use super::{Error, Position};
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     state: Mutex<State>,
+    groups: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +95,7 @@ pub struct Append(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Waiting { batch: Arc<Batch>, records: Range<u64>, slot: Option<Slot> },
+    Waiting { batch: Arc<Batch>, records: Range<u64>, slot: Option<Slot>, leads: bool },
     Ready(Result<Range<Position>, Error>),
 }
 
@@ -104,8 +106,24 @@ impl Append {
     }
 
     /// Waits for the batch; the group's records are `records` of it.
-    pub(super) const fn waiting(batch: Arc<Batch>, records: Range<u64>) -> Self {
-        Self(Kind::Waiting { batch, records, slot: None })
+    pub(super) fn waiting(batch: Arc<Batch>, records: Range<u64>, leads: bool) -> Self {
+        batch.groups.fetch_add(1, Ordering::Relaxed);
+        Self(Kind::Waiting { batch, records, slot: None, leads })
+    }
+
+    /// Whether this is its thread's first group of those that share its outcome.
+    #[must_use]
+    pub const fn leads(&self) -> bool {
+        matches!(self.0, Kind::Waiting { leads: true, .. })
+    }
+
+    /// How many groups share its outcome by now, itself included.
+    #[must_use]
+    pub fn company(&self) -> usize {
+        match &self.0 {
+            Kind::Waiting { batch, .. } => batch.groups.load(Ordering::Relaxed),
+            Kind::Ready(_) => 1,
+        }
     }
 }
 
@@ -143,7 +161,7 @@ impl Future for Append {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (batch, records, slot) = match &mut self.0 {
             Kind::Ready(outcome) => return Poll::Ready(outcome.clone()),
-            Kind::Waiting { batch, records, slot } => (batch, records, slot),
+            Kind::Waiting { batch, records, slot, .. } => (batch, records, slot),
         };
         let mut state = batch.lock();
         if let Some(outcome) = &state.outcome {
@@ -207,7 +225,7 @@ mod tests {
         let batch = Arc::new(Batch::default());
         let counters: Vec<_> = (0..3).map(|_| Arc::new(Counter::default())).collect();
         let mut appends: Vec<_> =
-            (0..3).map(|at| Append::waiting(Arc::clone(&batch), at..at + 1)).collect();
+            (0..3).map(|at| Append::waiting(Arc::clone(&batch), at..at + 1, at == 0)).collect();
         for (append, counter) in appends.iter_mut().zip(&counters) {
             assert!(poll(append, counter).is_pending());
             assert!(poll(append, counter).is_pending(), "polling again takes no second slot");
@@ -229,8 +247,9 @@ mod tests {
         let lines: Vec<_> = (0..2)
             .map(|_| {
                 let counters: Vec<_> = (0..2).map(|_| Arc::new(Counter::default())).collect();
-                let mut appends: Vec<_> =
-                    (0..2).map(|at| Append::waiting(Arc::clone(&batch), at..at + 1)).collect();
+                let mut appends: Vec<_> = (0..2)
+                    .map(|at| Append::waiting(Arc::clone(&batch), at..at + 1, at == 0))
+                    .collect();
                 let waiting = std::thread::scope(|scope| {
                     let wait =
                         || appends.iter_mut().zip(&counters).all(|(a, c)| poll(a, c).is_pending());
@@ -253,7 +272,7 @@ mod tests {
         let batch = Arc::new(Batch::default());
         let counters: Vec<_> = (0..2).map(|_| Arc::new(Counter::default())).collect();
         let mut appends: Vec<_> =
-            (0..2).map(|at| Append::waiting(Arc::clone(&batch), at..at + 1)).collect();
+            (0..2).map(|at| Append::waiting(Arc::clone(&batch), at..at + 1, at == 0)).collect();
         for (append, counter) in appends.iter_mut().zip(&counters) {
             assert!(poll(append, counter).is_pending());
         }
@@ -267,8 +286,8 @@ mod tests {
     fn a_waiter_that_left_is_not_chosen() {
         let batch = Arc::new(Batch::default());
         let counters: Vec<_> = (0..2).map(|_| Arc::new(Counter::default())).collect();
-        let mut stays = Append::waiting(Arc::clone(&batch), 0..1);
-        let mut leaves = Append::waiting(Arc::clone(&batch), 1..2);
+        let mut stays = Append::waiting(Arc::clone(&batch), 0..1, true);
+        let mut leaves = Append::waiting(Arc::clone(&batch), 1..2, false);
         assert!(poll(&mut stays, &counters[0]).is_pending());
         assert!(poll(&mut leaves, &counters[1]).is_pending());
         drop(leaves);
@@ -281,8 +300,8 @@ mod tests {
         let batch = Arc::new(Batch::default());
         let counter = Arc::new(Counter::default());
         batch.complete(Outcome { first: Position::new(7), durable: 2, error: Some(Error::Closed) });
-        let mut durable = Append::waiting(Arc::clone(&batch), 0..2);
-        let mut lost = Append::waiting(Arc::clone(&batch), 2..3);
+        let mut durable = Append::waiting(Arc::clone(&batch), 0..2, true);
+        let mut lost = Append::waiting(Arc::clone(&batch), 2..3, false);
         assert!(matches!(poll(&mut durable, &counter), Poll::Ready(Ok(_))));
         assert!(matches!(poll(&mut lost, &counter), Poll::Ready(Err(Error::Closed))));
     }

@@ -73,6 +73,15 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// a group may still be read, since it may have reached the disk.
     fn append(&self, group: Group) -> Append;
 
+    /// As [`Journal::append`], but the group may wait for more that share its sync, until enough of
+    /// them are there or somebody calls [`Journal::hurry`].
+    fn gather(&self, group: Group) -> Append {
+        self.append(group)
+    }
+
+    /// Has all that was gathered written as soon as the storage is free.
+    fn hurry(&self) {}
+
     /// Opens a reader whose first item starts at `from`.
     ///
     /// # Errors

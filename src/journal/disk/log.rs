@@ -124,7 +124,15 @@ impl Log {
 
 impl Journal for Log {
     fn append(&self, group: Group) -> Append {
-        self.shared.append(group)
+        self.shared.append(group, true)
+    }
+
+    fn gather(&self, group: Group) -> Append {
+        self.shared.append(group, false)
+    }
+
+    fn hurry(&self) {
+        self.shared.hurry();
     }
 
     fn reader(&self, from: Position) -> Result<Box<dyn Reader>, Error> {
@@ -226,7 +234,7 @@ fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
                 if !commit_delay.is_zero() {
                     stepper.shared.wait_for_more(commit_delay);
                 }
-                while stepper.write() {}
+                stepper.write();
             }
             Work::Nothing => {
                 let noted = stepper.writer.note();

@@ -18,6 +18,10 @@ use crate::clock::Timestamp;
 /// Bytes after which waiting groups form another batch: one sync carries that much without
 /// getting slower than two.
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// Groups, and bytes of them, that no longer wait for more: they keep the disk busy for as long as it
+/// takes to make as many again.
+const GATHERED_GROUPS: usize = 32;
+const GATHERED_BYTES: u64 = 256 * 1024;
 
 /// Shared by the handle, the writer, the keeper of segments and the readers.
 #[derive(Debug)]
@@ -46,7 +50,21 @@ struct Queue {
     /// The last refusal for lack of space, until there is room for what was refused.
     refused: Option<Refused>,
     stopped: Option<Error>,
-    writer_sleeps: bool,
+    /// Whether what is pending waits for nothing but the writer.
+    due: bool,
+    writer: Sleep,
+}
+
+/// What the writer is woken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sleep {
+    /// It looks by itself.
+    #[default]
+    Awake,
+    /// Groups that are due.
+    UntilDue,
+    /// A full batch.
+    UntilFull,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,8 +125,8 @@ impl Shared {
         Position::new(self.durable.load(Ordering::Acquire))
     }
 
-    /// Queues a group, or says why not.
-    pub(super) fn append(&self, group: Group) -> Append {
+    /// Queues a group, or says why not. Unless it is `due` it waits for more, or for [`Self::hurry`].
+    pub(super) fn append(&self, group: Group, due: bool) -> Append {
         let bytes = group.bytes() as u64;
         let records = group.len() as u64;
         if records == 0 {
@@ -130,13 +148,35 @@ impl Shared {
         pending.records = range.end;
         pending.bytes += bytes;
         pending.groups.push(group);
-        let append = Append::waiting(Arc::clone(&pending.batch), range);
-        let wake = std::mem::take(&mut queue.writer_sleeps);
-        drop(queue);
+        let thread = std::thread::current().id();
+        let leads = !pending.threads.contains(&thread);
+        if leads {
+            pending.threads.push(thread);
+        }
+        let append = Append::waiting(Arc::clone(&pending.batch), range, leads);
+        queue.due |= due || queue.pending.front().is_some_and(Pending::has_gathered);
+        self.wake_writer(queue);
+        append
+    }
+
+    /// Has written what was appended, without waiting for more.
+    pub(super) fn hurry(&self) {
+        let mut queue = lock(&self.queue);
+        queue.due = !queue.pending.is_empty();
+        self.wake_writer(queue);
+    }
+
+    fn wake_writer(&self, mut queue: MutexGuard<'_, Queue>) {
+        let wake = match queue.writer {
+            Sleep::Awake => false,
+            Sleep::UntilDue => queue.due,
+            Sleep::UntilFull => queue.waiting_bytes >= BATCH_BYTES,
+        };
         if wake {
+            queue.writer = Sleep::Awake;
+            drop(queue);
             self.work.notify_one();
         }
-        append
     }
 
     fn admit(&self, queue: &mut Queue, bytes: u64) -> Result<(), Error> {
@@ -167,7 +207,10 @@ impl Shared {
     }
 
     pub(super) fn next_pending(&self) -> Option<Pending> {
-        lock(&self.queue).pending.pop_front()
+        let mut queue = lock(&self.queue);
+        let pending = queue.pending.pop_front();
+        queue.due &= !queue.pending.is_empty();
+        pending
     }
 
     /// Books what the writer did with a batch of `bytes`.
@@ -236,18 +279,17 @@ impl Shared {
         queue.refused = queue.refused.filter(|refused| refused.bytes > free);
     }
 
-    /// Waits until groups wait, the journal is closed or `idle` is over.
+    /// Waits until groups are due, the journal is closed or `idle` is over without any.
     pub(super) fn wait_for_work(&self, idle: Option<Duration>) -> Work {
         let mut queue = lock(&self.queue);
         loop {
-            if !queue.pending.is_empty() {
-                queue.writer_sleeps = false;
-                return Work::Waits;
+            queue.writer = Sleep::Awake;
+            match (queue.pending.is_empty(), &queue.stopped) {
+                (false, Some(_)) => return Work::Waits,
+                (false, None) if queue.due => return Work::Waits,
+                (true, Some(_)) => return Work::Closed,
+                (_, None) => queue.writer = Sleep::UntilDue,
             }
-            if queue.stopped.is_some() {
-                return Work::Closed;
-            }
-            queue.writer_sleeps = true;
             match idle {
                 None => queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(idle) => {
@@ -266,11 +308,11 @@ impl Shared {
     pub(super) fn wait_for_more(&self, delay: Duration) {
         let queue = lock(&self.queue);
         let few = |queue: &mut Queue| {
-            queue.writer_sleeps = true;
+            queue.writer = Sleep::UntilFull;
             queue.waiting_bytes < BATCH_BYTES && queue.stopped.is_none()
         };
         let waited = self.work.wait_timeout_while(queue, delay, few);
-        waited.unwrap_or_else(PoisonError::into_inner).0.writer_sleeps = false;
+        waited.unwrap_or_else(PoisonError::into_inner).0.writer = Sleep::Awake;
     }
 
     /// See [`super::super::Journal::wait_past`].
@@ -387,6 +429,12 @@ impl Shared {
 
     pub(super) fn folder(&self) -> &Path {
         &self.segments.options.path
+    }
+}
+
+impl Pending {
+    fn has_gathered(&self) -> bool {
+        self.groups.len() >= GATHERED_GROUPS || self.bytes >= GATHERED_BYTES
     }
 }
 

@@ -5,6 +5,7 @@
 //! so a later segment proves an earlier one complete.
 
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use super::super::completion::{Batch, Outcome};
 use super::super::{Error, Group, Position, Space};
@@ -24,6 +25,8 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 pub(super) struct Pending {
     pub(super) batch: Arc<Batch>,
     pub(super) groups: Vec<Group>,
+    /// The threads that appended them.
+    pub(super) threads: Vec<ThreadId>,
     pub(super) records: u64,
     pub(super) bytes: u64,
 }

@@ -7,8 +7,12 @@ use super::*;
 use crate::clock::System;
 
 fn real(folder: &Path) -> Result<Log, Error> {
+    real_of(folder, 64)
+}
+
+fn real_of(folder: &Path, segment_blocks: u64) -> Result<Log, Error> {
     let options = Options {
-        segment_bytes: 64 * BLOCK_BYTES,
+        segment_bytes: segment_blocks * BLOCK_BYTES,
         max_bytes: 4096 * BLOCK_BYTES,
         ..Options::new(folder.join("journal"), "node")
     };
@@ -68,6 +72,48 @@ fn many_clients_and_a_reader() {
     let again = real(folder.path()).unwrap();
     assert_eq!(again.state().durable.get(), (CLIENTS * GROUPS * 2) as u64);
     assert_eq!(read(&again, 0).unwrap().len(), CLIENTS * GROUPS * 2);
+}
+
+#[test]
+fn gathered_groups_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // A sync never goes over the end of a segment.
+    let log = real_of(folder.path(), 1024).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let durable = |append: Append| runtime.block_on(append).unwrap().end;
+    let mut syncs = log.state().syncs;
+    let mut one_sync = |case: &str| {
+        syncs += 1;
+        assert_eq!(log.state().syncs, syncs, "{case}");
+    };
+    // Until somebody hurries; the first of a thread is the one to do so.
+    let few: Vec<_> = (0..3).map(|_| log.gather(group(&["few"]))).collect();
+    assert_eq!(few.iter().map(Append::leads).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(few[0].company(), 3);
+    let others = std::thread::scope(|scope| {
+        scope.spawn(|| log.gather(group(&["of another thread"]))).join().unwrap()
+    });
+    assert!(others.leads());
+    log.hurry();
+    few.into_iter().chain([others]).map(durable).for_each(drop);
+    one_sync("hurried");
+    // Until one cannot wait.
+    let gathered = log.gather(group(&["gathered"]));
+    assert_eq!(durable(log.append(group(&["at once"]))), Position::new(6));
+    one_sync("with one that cannot wait");
+    assert_eq!(durable(gathered), Position::new(5));
+    // Until there are enough.
+    let many: Vec<_> = (0..32).map(|_| log.gather(group(&["many"]))).collect();
+    many.into_iter().map(durable).for_each(drop);
+    one_sync("many");
+    let large = "x".repeat(128 * 1024);
+    let two = [log.gather(group(&[&large])), log.gather(group(&[&large]))];
+    two.into_iter().map(durable).for_each(drop);
+    one_sync("large ones");
+    // Until the end.
+    let last = log.gather(group(&["last"]));
+    log.close();
+    assert_eq!(durable(last), Position::new(41));
 }
 
 #[test]
