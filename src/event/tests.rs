@@ -234,6 +234,41 @@ fn skip(tree: &Json, at: &mut usize) {
     }
 }
 
+#[test]
+fn members_are_added_with_their_commas() {
+    let mut parser = Parser::new();
+    let tape = parser.parse(br#"{"a":{},"b":{"c":1}}"#).unwrap();
+    let (root, mut edits) = (tape.root(), Edits::new());
+    let (a, b) = (root.get("a").unwrap().index(), root.get("b").unwrap());
+    let written = |edits: &mut Edits| {
+        let mut out = Vec::new();
+        edits.write(root, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    edits.begin(root);
+    edits.insert_string(root.index(), "type", known::TYPE, "x\"");
+    edits.insert(a, "q\"\n", KeyId::NONE, "[1]");
+    edits.insert(root.index(), "name", known::NAME, "2");
+    edits.insert_string(root.index(), "channel", known::CHANNEL, "web");
+    edits.insert(b.index(), "ip", known::IP, "3");
+    edits.remove(b.get("c").unwrap().index());
+    assert_eq!(edits.inserts(), 5);
+    assert_eq!(edits.inserted_at(1).map(|one| (one.key, one.value)), Some(("q\"\n", "[1]")));
+    assert_eq!(edits.place_of(4), Some((b.index(), known::IP)));
+    edits.replace_inserted(1, "\tr");
+    edits.remove_inserted(2);
+    edits.set_string(root, "channel", known::CHANNEL, "tv");
+    assert_eq!(edits.place_of(2), None);
+    let expected = r#"{"type":"x\"","channel":"tv","a":{"q\"\n":"\tr"},"b":{"ip":3}}"#;
+    assert_eq!(written(&mut edits), expected);
+    edits.begin(root);
+    edits.insert(a, "name", known::NAME, "1");
+    edits.remove_inserted(0);
+    assert_eq!(written(&mut edits), root.raw());
+    edits.set_string(root.get("a").unwrap(), "name", known::NAME, "n");
+    assert_eq!(written(&mut edits), r#"{"a":{"name":"n"},"b":{"c":1}}"#);
+}
+
 proptest! {
     #[test]
     fn agrees_with_serde_json(value in json(), pretty: bool) {
