@@ -60,6 +60,24 @@ pub(super) fn letters_to_f(block: &[u8; 16]) -> u32 {
     }
 }
 
+/// Which of the bytes are not the same in both.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[expect(unsafe_code, reason = "vector instructions; SSE2 is part of every x86-64 processor")]
+pub(super) fn unequal(one: &[u8; 32], other: &[u8; 32]) -> u32 {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
+    let same = |one: &[u8; 16], other: &[u8; 16]| {
+        // SAFETY: as above.
+        unsafe {
+            let one = _mm_loadu_si128(one.as_ptr().cast());
+            let other = _mm_loadu_si128(other.as_ptr().cast());
+            _mm_movemask_epi8(_mm_cmpeq_epi8(one, other)).cast_unsigned()
+        }
+    };
+    let (ones, others) = (one.as_chunks().0, other.as_chunks().0);
+    !(same(&ones[0], &others[0]) | same(&ones[1], &others[1]) << 16)
+}
+
 /// The same without vectors.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 #[inline]
@@ -95,9 +113,18 @@ pub(super) fn letters_to_f_plain(block: &[u8; 16]) -> u32 {
     block.iter().rev().fold(0, |bits, byte| bits << 1 | u32::from(is_one(byte)))
 }
 
+/// Which of the bytes are not the same in both, without vectors.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline]
+pub(super) fn unequal_plain(one: &[u8; 32], other: &[u8; 32]) -> u32 {
+    let pairs = one.iter().zip(other).rev();
+    pairs.fold(0, |bits, (one, other)| bits << 1 | u32::from(one != other))
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) use {
     digits_plain as digits, letters_to_f_plain as letters_to_f, specials_plain as specials,
+    unequal_plain as unequal,
 };
 
 /// Four numbers that are worked on as one.
@@ -196,6 +223,22 @@ impl Four {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_differ_are_told_wherever_they_are() {
+        let one: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7).unwrap());
+        assert_eq!((unequal(&one, &one), unequal_plain(&one, &one)), (0, 0));
+        for at in 0..32 {
+            for change in [1, 0x80, 0xff] {
+                let mut other = one;
+                other[at] ^= change;
+                other[31 - at] ^= change;
+                let expected = 1 << at | 1 << (31 - at);
+                assert_eq!(unequal(&one, &other), expected);
+                assert_eq!(unequal_plain(&one, &other), expected);
+            }
+        }
+    }
 
     #[test]
     fn four_numbers_are_worked_on_like_one() {
