@@ -5,12 +5,13 @@
 //! configuration's folder. Each pack is compiled once and counts for each source apart; a script is
 //! compiled once for each source, so that nothing a script keeps passes from one to another.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, Finding};
+pub use crate::ingest::Chains;
 use crate::ingest::{Chain, Stage};
 use crate::script::Script;
 use crate::transform::{self, Pack};
@@ -18,16 +19,13 @@ use crate::transform::{self, Pack};
 /// Bytes of a pack or script; real ones have a few thousand.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The transformations of each source, by its id.
-pub type Chains = HashMap<String, Arc<Chain>>;
-
 /// Compiles the transformations of every source.
 ///
 /// # Errors
 /// Everything that is wrong, with file, line and reason.
 pub fn compile(config: &Config) -> Result<Chains, Vec<Finding>> {
     let mut files = Files::new(config);
-    let mut chains = HashMap::new();
+    let mut chains = Chains::default();
     for (n, source) in config.sources.iter().enumerate() {
         let mut stages = Vec::new();
         let key = Finding::of_key(&config.file, &format!("source[{n}].transforms"), String::new());

@@ -94,7 +94,7 @@ fn pseudonyms(config: &Config) -> Result<Pseudonyms, Failure> {
 /// The chains of the sources, put together when they are first asked for.
 struct Found {
     sources: Sources,
-    compiled: HashMap<String, Arc<ingest::Chain>>,
+    compiled: ingest::Chains,
     nobody: ingest::Chain,
     pseudonyms: Arc<Pseudonyms>,
     limits: Limits,

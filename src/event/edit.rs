@@ -39,6 +39,8 @@ struct Insert {
     object: u32,
     key: Span,
     known: KeyId,
+    /// The whole member as it is written, with a comma behind it.
+    member: Span,
     value: Span,
     removed: bool,
 }
@@ -180,36 +182,76 @@ impl Edits {
 
     /// Adds a member to the object at token `object`, which must not have that key.
     pub fn insert(&mut self, object: u32, key: &str, known: KeyId, json: &str) {
-        let (key, value) = (self.keep(key), self.keep(json));
-        self.inserts.push(Insert { object, key, known, value, removed: false });
+        let (key, start) = self.begin_member(key, known);
+        let value = self.keep(json);
+        self.end_member(Insert { object, key, known, member: start, value, removed: false });
     }
 
     /// Adds a member with a string value.
     pub fn insert_string(&mut self, object: u32, key: &str, known: KeyId, text: &str) {
-        let key = self.keep(key);
+        let (key, start) = self.begin_member(key, known);
         let value = self.keep_string(text);
-        self.inserts.push(Insert { object, key, known, value, removed: false });
+        self.end_member(Insert { object, key, known, member: start, value, removed: false });
+    }
+
+    /// Writes the start of a member; where its key is, and the place where the member begins.
+    fn begin_member(&mut self, key: &str, known: KeyId) -> (Span, Span) {
+        if let Some(spelled) = known::spelled(known) {
+            let member = self.keep(spelled);
+            return (Span { start: member.start + 1, end: member.end - 2 }, member);
+        }
+        let key_span = self.keep(key);
+        let member = self.keep_string(key);
+        self.arena.push(':');
+        (key_span, member)
+    }
+
+    fn end_member(&mut self, mut insert: Insert) {
+        self.arena.push(',');
+        insert.member.end = self.here();
+        self.inserts.push(insert);
+    }
+
+    /// How many members were added, those taken out again among them.
+    #[must_use]
+    pub const fn inserts(&self) -> usize {
+        self.inserts.len()
+    }
+
+    /// The object and the key of the added member `number`, if it was not taken out again.
+    #[must_use]
+    pub fn place_of(&self, number: usize) -> Option<(u32, KeyId)> {
+        let insert = self.inserts.get(number).filter(|insert| !insert.removed)?;
+        Some((insert.object, insert.known))
+    }
+
+    /// The added member `number`, if it was not taken out again.
+    #[must_use]
+    pub fn inserted_at(&self, number: usize) -> Option<Inserted<'_>> {
+        let insert = self.inserts.get(number).filter(|insert| !insert.removed)?;
+        Some(Inserted {
+            number,
+            object: insert.object,
+            key_id: insert.known,
+            key: self.text(insert.key),
+            value: self.text(insert.value),
+        })
     }
 
     /// The members added so far, in order, without those taken out again.
     pub fn inserted(&self) -> impl Iterator<Item = Inserted<'_>> {
-        self.inserts.iter().enumerate().filter(|(_, insert)| !insert.removed).map(|(n, insert)| {
-            Inserted {
-                number: n,
-                object: insert.object,
-                key_id: insert.known,
-                key: self.text(insert.key),
-                value: self.text(insert.value),
-            }
-        })
+        (0..self.inserts.len()).filter_map(|number| self.inserted_at(number))
     }
 
     /// Replaces the value of the added member `number` with a string.
     pub fn replace_inserted(&mut self, number: usize, text: &str) {
-        let span = self.keep_string(text);
-        if let Some(insert) = self.inserts.get_mut(number) {
-            insert.value = span;
-        }
+        let Some(&insert) = self.inserts.get(number) else { return };
+        let start = self.here();
+        self.arena.extend_from_within(insert.member.start as usize..insert.value.start as usize);
+        let value = self.keep_string(text);
+        self.arena.push(',');
+        let member = Span { start, end: self.here() };
+        self.inserts[number] = Insert { member, value, ..insert };
     }
 
     /// Takes the added member `number` out again.
@@ -222,32 +264,53 @@ impl Edits {
     /// Sets the member `key` of the object at `object` (an object on the tape) to a string,
     /// whether it is there, removed or missing.
     pub fn set_string(&mut self, object: Node<'_>, key: &str, known: KeyId, text: &str) {
-        let earlier =
-            self.inserts.iter().position(|i| i.object == object.index() && self.text(i.key) == key);
+        let member = if known == KeyId::NONE { object.get(key) } else { object.member(known) };
+        self.set_member((object.index(), member), key, known, text);
+    }
+
+    /// The same for the object at a token, of which the member with that key is at hand.
+    pub fn set_member(
+        &mut self,
+        (object, member): (u32, Option<Node<'_>>),
+        key: &str,
+        known: KeyId,
+        text: &str,
+    ) {
+        let earlier = self.inserts.iter().position(|insert| {
+            let same = if known == KeyId::NONE || insert.known == KeyId::NONE {
+                self.text(insert.key) == key
+            } else {
+                insert.known == known
+            };
+            insert.object == object && same
+        });
         if let Some(number) = earlier {
             self.replace_inserted(number, text);
             self.inserts[number].removed = false;
             return;
         }
-        let member = if known == KeyId::NONE { object.get(key) } else { object.member(known) };
         match member {
             Some(member) => {
                 self.replace_with_string(member.index(), text);
                 self.edit_mut(member.index()).removed = false;
             }
-            None => self.insert_string(object.index(), key, known, text),
+            None => self.insert_string(object, key, known, text),
         }
     }
 
+    fn here(&self) -> u32 {
+        u32::try_from(self.arena.len()).unwrap_or(u32::MAX)
+    }
+
     fn keep(&mut self, text: &str) -> Span {
-        let start = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        let start = self.here();
         self.arena.push_str(text);
-        Span { start, end: u32::try_from(self.arena.len()).unwrap_or(u32::MAX) }
+        Span { start, end: self.here() }
     }
 
     fn keep_string(&mut self, text: &str) -> Span {
         let plain = runs::plain_run(text.as_bytes()) == text.len();
-        let start = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        let start = self.here();
         if plain {
             self.arena.push('"');
             self.arena.push_str(text);
@@ -257,7 +320,7 @@ impl Edits {
             text::write_string(text, &mut out);
             self.arena.push_str(&String::from_utf8(out).unwrap_or_default());
         }
-        Span { start, end: u32::try_from(self.arena.len()).unwrap_or(u32::MAX) }
+        Span { start, end: self.here() }
     }
 
     fn text(&self, span: Span) -> &str {
@@ -275,7 +338,9 @@ impl Edits {
             }
             self.sorted = true;
         }
-        self.inserts.sort_by_key(|insert| insert.object);
+        if !self.inserts.is_sorted_by_key(|insert| insert.object) {
+            self.inserts.sort_by_key(|insert| insert.object);
+        }
         let root = node.token();
         let mut writer = Writer { tape, from: root.start as usize, out };
         let (mut edits, mut inserts) = (self.list.iter().peekable(), &self.inserts[..]);
@@ -332,21 +397,28 @@ impl Edits {
     fn write_inserts(&self, object: u32, group: &[Insert], writer: &mut Writer<'_, '_>) {
         let token = writer.tape.tokens()[object as usize];
         writer.copy_to(token.start as usize + 1);
-        let mut first = true;
+        // Members that were added one after the other are written at once.
+        let mut run: Option<Span> = None;
         for insert in group.iter().filter(|insert| !insert.removed) {
-            if !first {
-                writer.out.push(b',');
+            match &mut run {
+                Some(run) if run.end == insert.member.start => run.end = insert.member.end,
+                _ => {
+                    let before = run.replace(insert.member);
+                    before.into_iter().for_each(|run| self.write_text(run, writer));
+                }
             }
-            first = false;
-            text::write_string(self.text(insert.key), writer.out);
-            writer.out.push(b':');
-            writer.out.extend_from_slice(self.text(insert.value).as_bytes());
         }
-        // A comma before the first member; where that one is removed as the last of all, the
+        let Some(run) = run else { return };
+        self.write_text(run, writer);
+        // A comma stays before the first member; where that one is removed as the last of all, the
         // writer takes the comma back.
-        if !first && token.next > object + 1 {
-            writer.out.push(b',');
+        if token.next == object + 1 {
+            writer.out.pop();
         }
+    }
+
+    fn write_text(&self, span: Span, writer: &mut Writer<'_, '_>) {
+        writer.out.extend_from_slice(self.text(span).as_bytes());
     }
 }
 

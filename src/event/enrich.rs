@@ -137,6 +137,19 @@ impl<'a> Fields<'a> {
         self.get(key).filter(|node| node.kind() != Kind::Null)
     }
 
+    /// Sets the member to a string, whether it is there, removed or missing.
+    pub fn put(&self, key: KeyId, text: &str, edits: &mut Edits) {
+        let name = known::TEXTS.get(key.index()).copied().unwrap_or_default();
+        edits.set_member((self.event.index(), self.get(key)), name, key, text);
+    }
+
+    fn set_time(&self, key: KeyId, moment: Moment, edits: &mut Edits) {
+        let there = self.get(key).filter(|node| node.is_plain_string()).and_then(Node::spelled);
+        if !there.is_some_and(|there| moment.is_written(there)) {
+            self.set(key, &moment.text(), edits);
+        }
+    }
+
     fn set(&self, key: KeyId, text: &str, edits: &mut Edits) {
         match self.get(key) {
             Some(node) if node.is_plain_string() && node.spelled() == Some(text) => {}
@@ -271,7 +284,7 @@ fn spelling(node: Option<Node<'_>>) -> Option<Cow<'_, str>> {
     let node = node?;
     match node.kind() {
         Kind::Null => None,
-        Kind::String => node.text().filter(|text| !text.trim().is_empty()),
+        Kind::String => node.text().filter(|text| !text.chars().all(char::is_whitespace)),
         _ => Some(Cow::Borrowed(node.raw())),
     }
 }
@@ -470,8 +483,11 @@ pub fn enrich(
         (known::SENT_AT, times.sent),
         (known::TIMESTAMP, times.timestamp),
     ] {
-        let text = if moment == times.received { received } else { moment.text() };
-        event.set(key, &text, edits);
+        if moment == times.received {
+            event.set(key, &received, edits);
+        } else {
+            event.set_time(key, moment, edits);
+        }
     }
     remark(event, times, edits);
 }
@@ -496,11 +512,7 @@ fn remark(event: &Fields<'_>, times: &Times, edits: &mut Edits) {
 /// The messageId as the client sent it, cleaned; `None` if there is none to speak of.
 #[must_use]
 pub fn message_id<'a>(event: &Fields<'a>) -> Option<Cow<'a, str>> {
-    let text = event.get(known::MESSAGE_ID)?.text()?;
-    let id = match &text {
-        Cow::Borrowed(text) => id::cleaned(text),
-        Cow::Owned(text) => Cow::Owned(id::cleaned(text).into_owned()),
-    };
+    let id = id::cleaned_of(event.get(known::MESSAGE_ID)?.text()?);
     (!id.is_empty()).then_some(id)
 }
 

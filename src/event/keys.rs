@@ -9,6 +9,8 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::runs::block_of;
+
 /// The number of an interned key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub(super) u32);
@@ -83,9 +85,7 @@ impl Short {
             let last = if unused < 8 { word(last) >> (8 * unused) } else { 0 };
             return Some(Self([word(halves.first()?), word(halves.get(1)?), last]));
         }
-        let mut block = [0; 16];
-        block.get_mut(..key.len())?.copy_from_slice(key);
-        Some(Self::of_block(&block, key.len()))
+        Some(Self::of_block(&block_of(key), key.len()))
     }
 
     /// Where it is kept. Whoever aims at one place finds the table behind it, which is seeded.
@@ -123,6 +123,13 @@ macro_rules! known {
                 pub const $name: KeyId = KeyId(At::$name as u32);
             )*
             pub(in crate::event) const TEXTS: &[&str] = &[$($text,)*];
+            /// The same as the start of a member: quoted, and with the colon.
+            const SPELLED: &[&str] = &[$(concat!("\"", $text, "\":"),)*];
+
+            /// How a member with a known key starts: `"type":`.
+            pub(in crate::event) fn spelled(key: KeyId) -> Option<&'static str> {
+                SPELLED.get(key.index()).copied()
+            }
         }
     };
 }
@@ -323,6 +330,17 @@ mod tests {
         assert_eq!(keys.text(known::TYPE), "type");
         assert_eq!(keys.find("consentManagement"), Some(known::CONSENT_MANAGEMENT));
         assert_eq!(keys.text(KeyId::NONE), "");
+    }
+
+    #[test]
+    fn known_keys_are_spelled_as_they_read() {
+        for (id, text) in (0..).map(KeyId).zip(known::TEXTS) {
+            let mut spelled = Vec::new();
+            crate::event::text::write_string(text, &mut spelled);
+            spelled.push(b':');
+            assert_eq!(known::spelled(id).map(str::as_bytes), Some(&*spelled));
+        }
+        assert_eq!(known::spelled(KeyId::NONE), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod edit;
 pub mod enrich;
 pub mod id;
 mod keys;
+mod md5;
 mod parse;
 mod runs;
 mod simd;

@@ -6,6 +6,7 @@
 
 use super::keys::{KeyId, Keys, Short};
 use super::runs::{self, Specials};
+use super::simd;
 use super::tape::{
     DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, Mended, REPEATS, SHADOWED,
     Tape, Token,
@@ -61,7 +62,48 @@ pub struct Parser {
     owner: Vec<(u32, u32)>,
     searches: u32,
     key: String,
+    /// By [`Last`]: the key that came behind those two before.
+    follows: Vec<Follow>,
     policy: Duplicates,
+}
+
+/// A key as it was spelled, with its quotes and its colon: what is expected behind another. Events of
+/// a site have their members in the same order, so nearly all keys are read by comparing these bytes.
+#[derive(Clone, Copy, Debug)]
+struct Follow {
+    text: [u8; FOLLOW_BYTES],
+    /// A bit for each byte of `text` that counts.
+    mask: u32,
+    id: KeyId,
+    bytes: u32,
+}
+
+/// Longest text of them; the longest keys that SDKs send have 24 letters.
+const FOLLOW_BYTES: usize = 32;
+/// Places for them; an event of an SDK takes some fifty, and most are the same in all its events.
+const FOLLOWS: usize = 1_024;
+
+/// The two keys that were read last, by which the next one is foretold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    before: u32,
+    place: u32,
+}
+
+impl Last {
+    #[inline]
+    const fn push(&mut self, id: KeyId) {
+        const MIX: u32 = 0x9E37_79B1;
+        // As in a Fibonacci hash; what two pairs share, they take from each other.
+        self.place = (self.before ^ id.0).wrapping_mul(MIX) >> (u32::BITS - FOLLOWS.ilog2());
+        self.before = id.0.wrapping_mul(MIX);
+    }
+}
+
+impl Follow {
+    /// What is behind no key: no text has such bytes.
+    const NONE: Self =
+        Self { text: [0xff; FOLLOW_BYTES], mask: u32::MAX, id: KeyId::NONE, bytes: 0 };
 }
 
 /// From here on objects are numbered anew with the next text, so that no number is over.
@@ -95,13 +137,13 @@ impl Parser {
     /// # Errors
     /// As [`Error`] says; nothing is left behind that a later call would see.
     pub fn parse<'a>(&'a mut self, body: &'a [u8]) -> Result<Tape<'a>, Error> {
-        let text = std::str::from_utf8(body).map_err(|e| Error::Invalid { at: e.valid_up_to() })?;
+        let text = text_of(body)?;
         if u32::try_from(body.len()).is_err() {
             return Err(Error::TooMany);
         }
         self.begin();
         let specials = Specials::new(body);
-        Walk { text, bytes: body, specials, parser: self }.document()?;
+        Walk { text, bytes: body, specials, last: Last::default(), parser: self }.document()?;
         self.document.fixups.sort_unstable();
         self.document.fixups.dedup();
         Ok(Tape { text, document: &self.document })
@@ -116,7 +158,11 @@ impl Parser {
         document.tokens.clear();
         document.fixups.clear();
         document.mended = Mended::default();
+        let generation = document.keys.generation();
         document.keys.begin_document();
+        if document.keys.generation() != generation {
+            self.follows.clear();
+        }
         if self.owner.len() > document.keys.len() {
             self.owner = Vec::new();
         }
@@ -157,6 +203,28 @@ impl Parser {
             self.document.tokens[open.token as usize].flags |= REPEATS;
         }
         *holder = open.object;
+    }
+
+    /// The key at `at` and where it ends, if it is the one that came behind `last` before.
+    #[inline]
+    fn foretold(&self, last: Last, bytes: &[u8], at: usize) -> Option<(KeyId, usize)> {
+        let follow = self.follows.get(last.place as usize)?;
+        let block = bytes.get(at..)?.first_chunk()?;
+        let same = simd::unequal(block, &follow.text) & follow.mask == 0;
+        same.then_some((follow.id, at + follow.bytes as usize))
+    }
+
+    /// Notes that behind `last` came the key `id`, which is `text` with its quotes and its colon.
+    #[cold]
+    fn follow(&mut self, last: Last, id: KeyId, text: &[u8]) {
+        if self.follows.is_empty() {
+            self.follows = vec![Follow::NONE; FOLLOWS];
+        }
+        let Some(follow) = self.follows.get_mut(last.place as usize) else { return };
+        let Some(place) = follow.text.get_mut(..text.len()) else { return };
+        place.copy_from_slice(text);
+        follow.mask = u32::MAX >> (FOLLOW_BYTES - text.len());
+        (follow.id, follow.bytes) = (id, as_u32(text.len()));
     }
 
     /// The key that is spelled so at `start`.
@@ -221,6 +289,13 @@ impl Parser {
     }
 }
 
+/// The body as text; only where it is none is it read again for the place.
+fn text_of(body: &[u8]) -> Result<&str, Error> {
+    simdutf8::basic::from_utf8(body).or_else(|_| {
+        std::str::from_utf8(body).map_err(|error| Error::Invalid { at: error.valid_up_to() })
+    })
+}
+
 /// Offsets and counts are checked against `u32` before the walk begins.
 #[expect(clippy::cast_possible_truncation, reason = "bodies over 4 GiB are refused beforehand")]
 const fn as_u32(n: usize) -> u32 {
@@ -231,6 +306,8 @@ struct Walk<'b, 'p> {
     text: &'b str,
     bytes: &'b [u8],
     specials: Specials<'b>,
+    /// The keys that were read last.
+    last: Last,
     parser: &'p mut Parser,
 }
 
@@ -274,21 +351,29 @@ impl Walk<'_, '_> {
             if open.object == 0 {
                 key.start = start;
             }
-            let kind;
-            (kind, at) = self.value(byte, start, key)?;
-            if kind.is_container() {
+            // Strings first: they are most of all values.
+            if byte == b'"' {
+                let special = self.specials.next(start + 1);
+                let (end, flags) = self.string(special)?;
+                self.put(Kind::String, (start, end), flags, key)?;
+                at = end;
+            } else if matches!(byte, b'{' | b'[') {
+                let in_object = byte == b'{';
+                let kind = if in_object { Kind::Object } else { Kind::Array };
+                self.put(kind, (start, start + 1), 0, key)?;
                 if depth == DEPTH_MAX {
                     return Err(Error::TooDeep { at: start });
                 }
                 stack[depth] = open;
                 depth += 1;
-                let in_object = kind == Kind::Object;
                 open = self.parser.open(in_object);
-                let (byte, here) = self.next(at);
+                let (byte, here) = self.next(start + 1);
                 at = here;
                 if byte != if in_object { b'}' } else { b']' } {
                     continue;
                 }
+            } else {
+                at = self.value(byte, start, key)?;
             }
             // Behind a value: as many containers end here as do, then comes a comma or the end.
             loop {
@@ -328,6 +413,14 @@ impl Walk<'_, '_> {
     /// Reads `"key" :` and interns the key.
     #[inline]
     fn member_key(&mut self, at: usize) -> Result<(Key, usize), Error> {
+        if let Some((id, end)) = self.parser.foretold(self.last, self.bytes, at) {
+            self.last.push(id);
+            return Ok((Key { id, start: at, flags: 0 }, end));
+        }
+        self.unforetold_key(at)
+    }
+
+    fn unforetold_key(&mut self, at: usize) -> Result<(Key, usize), Error> {
         let (byte, start) = self.next(at);
         if byte != b'"' {
             return invalid(start);
@@ -345,6 +438,11 @@ impl Walk<'_, '_> {
         if byte != b':' {
             return invalid(colon);
         }
+        let text = self.bytes.get(start..=colon).unwrap_or_default();
+        if key.flags == 0 && text.len() <= FOLLOW_BYTES {
+            self.parser.follow(self.last, key.id, text);
+        }
+        self.last.push(key.id);
         Ok((key, colon + 1))
     }
 
@@ -361,23 +459,29 @@ impl Walk<'_, '_> {
         Some(Key { id, start, flags: 0 })
     }
 
-    /// Reads a scalar, or the opening of a container, whose first byte is `byte`, and puts its token
-    /// on the tape.
+    /// Reads a number or a literal, whose first byte is `byte`, and puts its token on the tape.
     #[inline]
-    fn value(&mut self, byte: u8, start: usize, key: Key) -> Result<(Kind, usize), Error> {
+    fn value(&mut self, byte: u8, start: usize, key: Key) -> Result<usize, Error> {
         let (kind, (end, flags)) = match byte {
-            b'"' => {
-                let special = self.specials.next(start + 1);
-                (Kind::String, self.string(special)?)
-            }
-            b'{' => (Kind::Object, (start + 1, 0)),
-            b'[' => (Kind::Array, (start + 1, 0)),
             b'-' | b'0'..=b'9' => (Kind::Number, self.number(start)?),
             b't' => (Kind::True, self.literal(start, b"true")?),
             b'f' => (Kind::False, self.literal(start, b"false")?),
             b'n' => (Kind::Null, self.literal(start, b"null")?),
             _ => return invalid(start),
         };
+        self.put(kind, (start, end), flags, key)?;
+        Ok(end)
+    }
+
+    /// Puts a token on the tape.
+    #[inline]
+    fn put(
+        &mut self,
+        kind: Kind,
+        (start, end): (usize, usize),
+        flags: u8,
+        key: Key,
+    ) -> Result<(), Error> {
         let flags = flags | key.flags;
         let document = &mut self.parser.document;
         let index = document.tokens.len();
@@ -396,7 +500,7 @@ impl Walk<'_, '_> {
             kind,
             flags,
         });
-        Ok((kind, end))
+        Ok(())
     }
 
     fn literal(&self, start: usize, word: &[u8]) -> Result<(usize, u8), Error> {

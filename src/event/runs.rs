@@ -76,16 +76,29 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         at += 16;
     }
     let rest = bytes.len() - at;
-    let hits = if let Some(block) = bytes.last_chunk::<16>() {
-        simd::specials(block) >> (16 - rest)
-    } else {
-        let mut block = [0; 16];
-        if let Some(filled) = block.get_mut(..rest) {
-            filled.copy_from_slice(bytes);
-        }
-        simd::specials(&block)
+    let hits = match bytes.last_chunk::<16>() {
+        Some(block) => simd::specials(block) >> (16 - rest),
+        None => simd::specials(&block_of(bytes)),
     };
     at + (hits | 1 << rest).trailing_zeros() as usize
+}
+
+/// Fewer than 16 bytes, zeros behind. Put together in registers: a block that was written in pieces
+/// can only be read as a whole once they are in the cache.
+#[inline]
+pub(super) fn block_of(bytes: &[u8]) -> [u8; 16] {
+    let length = bytes.len();
+    let (low, high) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let unused = 16_usize.saturating_sub(length);
+        let behind = if unused < 8 { u64::from_le_bytes(*last) >> (8 * unused) } else { 0 };
+        (u64::from_le_bytes(*first), behind)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        (u64::from(first) | u64::from(last) << (8 * (length - 4)), 0)
+    } else {
+        (bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0)
+    };
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
 }
 
 /// How many bytes at the start of `bytes` are digits.
@@ -134,6 +147,16 @@ mod tests {
                 assert_eq!(plain_run(&text), at, "{length}");
                 assert_eq!(plain_run(&text[at + 1..]), length - at - 1, "{length}");
             }
+        }
+    }
+
+    #[test]
+    fn a_block_is_the_bytes_and_zeros() {
+        for length in 0..16 {
+            let text: Vec<u8> = (1..=length).collect();
+            let mut expected = [0; 16];
+            expected[..text.len()].copy_from_slice(&text);
+            assert_eq!(block_of(&text), expected);
         }
     }
 

@@ -233,25 +233,23 @@ impl<'a> Node<'a> {
 
     /// A string's text between the quotes as it is spelled, or `None` for other values.
     #[must_use]
+    #[inline]
     pub fn spelled(self) -> Option<&'a str> {
-        if self.kind() != Kind::String {
+        let token = self.token();
+        if token.kind != Kind::String {
             return None;
         }
-        let raw = self.raw();
-        raw.get(1..raw.len() - 1)
+        self.tape.text.get(token.start as usize + 1..token.end as usize - 1)
     }
 
     /// A string's text, unescaped, without NUL and with U+FFFD for lone surrogates; `None` for
     /// other values. Borrowed unless there is an escape.
     #[must_use]
+    #[inline]
     pub fn text(self) -> Option<Cow<'a, str>> {
         let spelled = self.spelled()?;
-        if self.token().is_plain() {
-            return Some(Cow::Borrowed(spelled));
-        }
-        let mut out = String::with_capacity(spelled.len());
-        text::unescape_into(spelled, &mut out);
-        Some(Cow::Owned(out))
+        let plain = self.token().is_plain();
+        Some(if plain { Cow::Borrowed(spelled) } else { Cow::Owned(unescaped(spelled)) })
     }
 
     /// True for a string without any escape: [`Node::spelled`] is its text.
@@ -327,6 +325,13 @@ impl<'a> Node<'a> {
             _ => out.extend_from_slice(self.raw().as_bytes()),
         }
     }
+}
+
+#[cold]
+fn unescaped(spelled: &str) -> String {
+    let mut out = String::with_capacity(spelled.len());
+    text::unescape_into(spelled, &mut out);
+    out
 }
 
 /// The values directly inside a container.

@@ -234,7 +234,98 @@ fn skip(tree: &Json, at: &mut usize) {
     }
 }
 
+/// What a parser says of a text, in words that no parser's numbers are in.
+fn told(parser: &mut Parser, body: &str) -> Result<Vec<String>, Error> {
+    let tape = parser.parse(body.as_bytes())?;
+    let line = |token: &Token| {
+        let (key, at) = (tape.keys().text(token.key), (token.start, token.end, token.next));
+        format!("{at:?} {} {key:?} {:?} {}", token.key_start, token.kind, token.flags)
+    };
+    Ok(tape.tokens().iter().map(line).collect())
+}
+
+#[test]
+fn keys_that_are_expected_are_read_like_all_others() {
+    let bodies = [
+        r#"{"a":1,"b":{"c":2,"d":3},"e":4}"#.to_owned(),
+        r#"{"a":1,"b":{"c":2,"d":3},"e":4}"#.to_owned(),
+        r#"{"a":1,"b" :{"c":2,"d": 3}, "e":4}"#.to_owned(),
+        r#"{"a":1,"bb":{"c":2,"d":3},"e":4}"#.to_owned(),
+        r#"{"a":1,"b\u0000":{"c":2,"\u0064":3},"e":4}"#.to_owned(),
+        r#"{"a":1,"b":{"c":2,"c":3},"a":4}"#.to_owned(),
+        format!(r#"{{"a":1,"{}":2,"b":3}}"#, "k".repeat(40)),
+        format!(r#"{{"a":1,"{}":2,"b":3}}"#, "k".repeat(FOLLOWED)),
+        format!(r#"{{"a":1,"{}":2,"b":3}}"#, "k".repeat(FOLLOWED + 1)),
+        r#"{"a":1,"b"}"#.to_owned(),
+        r#"{"a":1,"b""#.to_owned(),
+        r#"{"a":1,"b":"#.to_owned(),
+    ];
+    let mut parser = Parser::new();
+    for body in bodies.iter().chain(&bodies).chain(bodies.iter().rev()) {
+        // With and without room for more behind it.
+        for body in [format!("[{body},{body}{}]", " ".repeat(40)), body.clone()] {
+            assert_eq!(told(&mut parser, &body), told(&mut Parser::new(), &body), "{body}");
+        }
+    }
+    // All keys are forgotten, and what was expected with them.
+    let flood: Vec<String> = (0..20_000).map(|n| format!(r#""k{n}":1"#)).collect();
+    let flood = format!("{{{}}}", flood.join(","));
+    let fresh = told(&mut Parser::new(), &flood);
+    for _ in 0..2 {
+        assert_eq!(told(&mut parser, &flood), fresh);
+        assert_eq!(told(&mut parser, &flood), fresh);
+        assert_eq!(told(&mut parser, &bodies[0]), told(&mut Parser::new(), &bodies[0]));
+    }
+}
+
+/// Letters of the longest key that is expected.
+const FOLLOWED: usize = 29;
+
+#[test]
+fn members_are_added_with_their_commas() {
+    let mut parser = Parser::new();
+    let tape = parser.parse(br#"{"a":{},"b":{"c":1}}"#).unwrap();
+    let (root, mut edits) = (tape.root(), Edits::new());
+    let (a, b) = (root.get("a").unwrap().index(), root.get("b").unwrap());
+    let written = |edits: &mut Edits| {
+        let mut out = Vec::new();
+        edits.write(root, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    edits.begin(root);
+    edits.insert_string(root.index(), "type", known::TYPE, "x\"");
+    edits.insert(a, "q\"\n", KeyId::NONE, "[1]");
+    edits.insert(root.index(), "name", known::NAME, "2");
+    edits.insert_string(root.index(), "channel", known::CHANNEL, "web");
+    edits.insert(b.index(), "ip", known::IP, "3");
+    edits.remove(b.get("c").unwrap().index());
+    assert_eq!(edits.inserts(), 5);
+    assert_eq!(edits.inserted_at(1).map(|one| (one.key, one.value)), Some(("q\"\n", "[1]")));
+    assert_eq!(edits.place_of(4), Some((b.index(), known::IP)));
+    edits.replace_inserted(1, "\tr");
+    edits.remove_inserted(2);
+    edits.set_string(root, "channel", known::CHANNEL, "tv");
+    assert_eq!(edits.place_of(2), None);
+    let expected = r#"{"type":"x\"","channel":"tv","a":{"q\"\n":"\tr"},"b":{"ip":3}}"#;
+    assert_eq!(written(&mut edits), expected);
+    edits.begin(root);
+    edits.insert(a, "name", known::NAME, "1");
+    edits.remove_inserted(0);
+    assert_eq!(written(&mut edits), root.raw());
+    edits.set_string(root.get("a").unwrap(), "name", known::NAME, "n");
+    assert_eq!(written(&mut edits), r#"{"a":{"name":"n"},"b":{"c":1}}"#);
+}
+
 proptest! {
+    #[test]
+    fn what_came_before_changes_nothing(values in prop::collection::vec((json(), any::<bool>()), 1..8)) {
+        let mut parser = Parser::new();
+        for (value, pretty) in values.iter().chain(&values) {
+            let body = if *pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) }.unwrap();
+            prop_assert_eq!(told(&mut parser, &body), told(&mut Parser::new(), &body));
+        }
+    }
+
     #[test]
     fn agrees_with_serde_json(value in json(), pretty: bool) {
         let body = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();

@@ -35,6 +35,9 @@ impl Moment {
     /// 0001 to 9999.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(at) = text.as_bytes().as_array().and_then(usual) {
+            return Some(Self::coarse(at));
+        }
         let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
         let bytes = text.as_bytes();
         let moment = match bytes {
@@ -51,7 +54,78 @@ impl Moment {
     pub fn text(self) -> Text {
         Text::of(self)
     }
+
+    /// True where `text` is the one that is stored for this moment, found without writing it. May be
+    /// false where it is, too.
+    #[must_use]
+    pub fn is_written(self, text: &str) -> bool {
+        !self.fine && text.as_bytes().as_array().and_then(usual) == Some(self.at)
+    }
 }
+
+/// Eight bytes of the usual spelling, less what they are without their digits: the digits' values
+/// and zeros, which are all there is in it.
+const fn digits_of(eight: [u8; 8], blank: [u8; 8]) -> Option<u64> {
+    let (mut six, mut high, mut at) = ([0; 8], [0xff; 8], 0);
+    while at < 8 {
+        if blank[at] == b'0' {
+            (six[at], high[at]) = (6, 0xf0);
+        }
+        at += 1;
+    }
+    let values = u64::from_le_bytes(eight) ^ u64::from_le_bytes(blank);
+    // A digit has four bits, and six more than it still has.
+    let more = values.wrapping_add(u64::from_le_bytes(six));
+    if (values | more) & u64::from_le_bytes(high) == 0 { Some(values) } else { None }
+}
+
+/// True for `0000-00-00T00:00:00.000Z` with any digits.
+#[must_use]
+pub fn has_usual_shape(bytes: &[u8; 24]) -> bool {
+    values_of(bytes).is_some()
+}
+
+#[inline]
+fn values_of(bytes: &[u8; 24]) -> Option<[u64; 3]> {
+    let (parts, _) = bytes.as_chunks();
+    let [date, middle, end] = *parts.as_array()?;
+    Some([
+        digits_of(date, *b"0000-00-")?,
+        digits_of(middle, *b"00T00:00")?,
+        digits_of(end, *b":00.000Z")?,
+    ])
+}
+
+/// Reads what nearly all clients send and what we write. Leap seconds and days that there are not
+/// are left to the long way.
+#[inline]
+fn usual(bytes: &[u8; 24]) -> Option<Timestamp> {
+    let values = values_of(bytes)?;
+    // In each byte ten times the digit there and the one behind it.
+    let [date, middle, end] = values.map(|values| (values * 10 + (values >> 8)).to_le_bytes());
+    let [century, _, years, _, _, month, ..] = date.map(u32::from);
+    let [day, _, _, hour, _, _, minute, _] = middle.map(u32::from);
+    let [_, second, _, _, hundredths, _, thousandths, _] = end.map(u32::from);
+    let year = century * 100 + years;
+    let days = days_in_month(i64::from(year), i64::from(month));
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    let is_date = year > 0 && month.wrapping_sub(1) < 12 && day > 0 && i64::from(day) <= days;
+    if !is_time || !is_date {
+        return None;
+    }
+    // The year from March on; with divisors that are known and no signs these are multiplications.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leaps = year / 4 - year / 100 + year / 400;
+    let days = year * 365 + leaps + (153 * month + 2) / 5 + day;
+    let seconds = (hour * 60 + minute) * 60 + second;
+    let millis = hundredths * 10 + thousandths / 10;
+    let days = i64::from(days) - DAYS_BEFORE_1970;
+    let in_day = i64::from(seconds) * MICROS + i64::from(millis) * 1_000;
+    Some(Timestamp::from_micros(days * DAY_MICROS + in_day))
+}
+
+/// Days from the one before the March of a year 0 to 1970.
+const DAYS_BEFORE_1970: i64 = 719_469;
 
 /// Days since 1970 of a day in the proleptic Gregorian calendar.
 #[must_use]
@@ -77,6 +151,44 @@ pub const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, doy - (153 * mp + 2) / 5 + 1)
+}
+
+/// Year, month and day of a day counted from the first of January of the year 1, which is 0.
+///
+/// Neri and Schneider, "Euclidean affine functions and their application to calendar algorithms":
+/// no division but by what is known, and none waits for more than two others.
+const fn civil_from_year_1(days: u32) -> (u32, u32, u32) {
+    const DAYS_IN_400: u32 = 146_097;
+    // From the March of the year 0 on.
+    let quarters = 4 * (days + 306) + 3;
+    let (century, in_century) = (quarters / DAYS_IN_400, quarters % DAYS_IN_400 / 4);
+    let product = 2_939_745 * (4 * in_century as u64 + 3);
+    let in_year = (product % (1 << 32)) / 2_939_745 / 4;
+    let shifted = 2_141 * in_year + 197_913;
+    let (month, day) = (shifted >> 16, shifted % (1 << 16) / 2_141 + 1);
+    let after = in_year >= 306;
+    let year = 100 * century as u64 + (product >> 32) + after as u64;
+    let month = if after { month - 12 } else { month };
+    (low(year), low(month), low(day))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "years, months and days")]
+const fn low(value: u64) -> u32 {
+    value as u32
+}
+
+/// Two digits of a number below 100.
+#[inline]
+fn two_digits(value: u32) -> [u8; 2] {
+    const PAIRS: [[u8; 2]; 100] = {
+        let (mut pairs, mut at) = ([[b'0'; 2]; 100], 0_u8);
+        while at < 100 {
+            pairs[at as usize] = [b'0' + at / 10, b'0' + at % 10];
+            at += 1;
+        }
+        pairs
+    };
+    PAIRS.get(value as usize).copied().unwrap_or(*b"00")
 }
 
 /// How many days the month has.
@@ -228,36 +340,29 @@ pub struct Text {
 
 impl Text {
     fn of(moment: Moment) -> Self {
-        let micros = moment.at.micros().clamp(FIRST, LAST);
-        let (days, in_day) = (micros.div_euclid(DAY_MICROS), micros.rem_euclid(DAY_MICROS));
-        let (year, month, day) = civil_from_days(days);
-        let small = |value: i64| u32::try_from(value).unwrap_or_default();
-        let (year, seconds, fraction) =
-            (small(year), small(in_day / MICROS), small(in_day % MICROS));
-        let mut text = Self { bytes: *b"0000-00-00T00:00:00.000000Z", len: 27 };
-        text.put(0, year / 100);
-        text.put(2, year % 100);
-        text.put(5, small(month));
-        text.put(8, small(day));
-        text.put(11, seconds / 3_600);
-        text.put(14, seconds / 60 % 60);
-        text.put(17, seconds % 60);
-        text.put(20, fraction / 10_000);
-        text.put(22, fraction / 100 % 100);
-        text.put(24, fraction % 100);
-        if !moment.fine {
-            text.bytes[23] = b'Z';
-            text.len = 24;
-        }
-        text
-    }
-
-    /// Two digits.
-    fn put(&mut self, at: usize, value: u32) {
-        let digit = |value: u32| b'0' + u8::try_from(value % 10).unwrap_or(0);
-        if let Some(slot) = self.bytes.get_mut(at..at + 2) {
-            slot.copy_from_slice(&[digit(value / 10), digit(value)]);
-        }
+        // From the year 1 on, so that nothing has a sign.
+        let micros = (moment.at.micros().clamp(FIRST, LAST) - FIRST).unsigned_abs();
+        let day_micros = DAY_MICROS.unsigned_abs();
+        let small = |value: u64| u32::try_from(value).unwrap_or_default();
+        let (days, in_day) = (small(micros / day_micros), micros % day_micros);
+        let (year, month, day) = civil_from_year_1(days);
+        let (seconds, fraction) = (small(in_day / 1_000_000), small(in_day % 1_000_000));
+        let [y, y2] = two_digits(year / 100);
+        let [y3, y4] = two_digits(year % 100);
+        let [m, m2] = two_digits(month);
+        let [d, d2] = two_digits(day);
+        let [h, h2] = two_digits(seconds / 3_600);
+        let [i, i2] = two_digits(seconds / 60 % 60);
+        let [s, s2] = two_digits(seconds % 60);
+        let [f, f2] = two_digits(fraction / 10_000);
+        let [f3, f4] = two_digits(fraction / 100 % 100);
+        let [f5, f6] = two_digits(fraction % 100);
+        let (f4, len) = if moment.fine { (f4, 27) } else { (b'Z', 24) };
+        let bytes = [
+            y, y2, y3, y4, b'-', m, m2, b'-', d, d2, b'T', h, h2, b':', i, i2, b':', s, s2, b'.',
+            f, f2, f3, f4, f5, f6, b'Z',
+        ];
+        Self { bytes, len }
     }
 
     /// The text.
@@ -347,7 +452,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_usual_spelling_is_read_as_all_others_are() {
+        let usual = "2024-02-29T23:59:59.999Z";
+        let long_way = |text: &str| near_rfc3339(text.as_bytes());
+        for at in 0..usual.len() {
+            for byte in 0..=255 {
+                let mut bytes = usual.as_bytes().to_vec();
+                bytes[at] = byte;
+                let Ok(text) = std::str::from_utf8(&bytes) else { continue };
+                let trimmed = text.trim_ascii().len() == text.len();
+                if trimmed {
+                    assert_eq!(Moment::parse(text), long_way(text), "{text}");
+                }
+                let shape = usual.bytes().zip(text.bytes()).all(|(usual, byte)| {
+                    if usual.is_ascii_digit() { byte.is_ascii_digit() } else { usual == byte }
+                });
+                assert_eq!(has_usual_shape(bytes.as_array().unwrap()), shape, "{text}");
+            }
+        }
+        for (year, month) in
+            [(0, 1), (1, 1), (1900, 2), (2000, 2), (2023, 2), (2024, 13), (9999, 12)]
+        {
+            for day in 0..=32 {
+                let text = format!("{year:04}-{month:02}-{day:02}T00:00:00.000Z");
+                assert_eq!(Moment::parse(&text), long_way(&text), "{text}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn usual_times_are_read_as_they_are_written(millis in FIRST / 1_000..LAST / 1_000) {
+            let moment = Moment::coarse(Timestamp::from_millis(millis));
+            let text = moment.text();
+            prop_assert!(moment.is_written(&text));
+            prop_assert_eq!(near_rfc3339(text.as_bytes()), Some(moment));
+            let other = Moment { at: Timestamp::from_millis(millis + 1), ..moment };
+            let fine = Moment { fine: true, ..moment };
+            prop_assert!(!other.is_written(&text) && !fine.is_written(&text));
+        }
+
         #[test]
         fn calendar_agrees_with_jiff(micros in FIRST..LAST) {
             let at = jiff::Timestamp::from_microsecond(micros).unwrap();

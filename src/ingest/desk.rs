@@ -12,7 +12,8 @@ use super::scripted::Scripted;
 use super::seam::Refusal;
 use crate::clock::Timestamp;
 use crate::event::enrich::{self, Arrival, BatchLevel, EventType, Fields};
-use crate::event::{Edits, Kind, Node, Value, id, known, text};
+use crate::event::id::{self, RudderIds};
+use crate::event::{Edits, Kind, Node, Value, known, text};
 use crate::journal::Group;
 use crate::limits::RetryAfter;
 use crate::record::{self, FrameKind, Rejection, Stamp, Tally};
@@ -22,6 +23,10 @@ use crate::transform::{self, Pseudonyms, Suppression, Verdict};
 /// What an event grows by on its way into the journal, by and large: headers, route and hashes, and
 /// what enrichment adds.
 const ADDED_BYTES: usize = 384;
+
+/// Bytes of events between two looks at the clock: a few microseconds of work as a rule, and the worst
+/// that so many can ask for some milliseconds.
+const WATCH_BYTES: usize = 8 << 10;
 
 /// Events of one request and reason that left no row.
 pub(super) struct Tallied {
@@ -55,7 +60,9 @@ impl Desk<'_> {
         self.within_rate(1)?;
         self.group.reserve(1, event.raw().len() + ADDED_BYTES);
         match judge(event, Some(kind), &self.services.limits) {
-            Ok(fields) => self.accept(fields, Some(kind))?,
+            Ok(fields) => {
+                self.accept(&fields, Some(kind))?;
+            }
             Err(Fault::TooLarge) => return Err(Refusal::TooLarge),
             Err(fault) => return Err(fault.refusal().unwrap_or(Refusal::NotAnObject)),
         }
@@ -86,22 +93,31 @@ impl Desk<'_> {
         let frames = usize::try_from(received).unwrap_or_default();
         self.group.reserve(frames, body.event().raw().len() + frames * ADDED_BYTES);
         let (mut good, mut refusal) = (false, None);
-        for event in events() {
-            if self.services.clock.elapsed() > self.deadline {
-                return Err(Refusal::AckTimeout);
-            }
-            match judge(event, None, &self.services.limits) {
-                Ok(fields) => {
-                    good = true;
-                    self.accept(fields, None)?;
-                }
-                Err(fault) => {
-                    match fault.refusal() {
-                        Some(first) => refusal = refusal.or(Some(first)),
-                        None => good = true,
+        let (mut events, mut unwatched) = (events(), usize::MAX);
+        loop {
+            let mut some = [None; RudderIds::EVENTS];
+            let limits = &self.services.limits;
+            let judged = events.by_ref().map(|event| (event, judge(event, None, limits)));
+            some.iter_mut().zip(judged).for_each(|(place, judged)| *place = Some(judged));
+            self.foresee(some.iter().flatten().filter_map(|(_, judged)| judged.as_ref().ok()));
+            for (event, judged) in some.iter().flatten() {
+                self.in_time(&mut unwatched, event.raw().len())?;
+                match judged {
+                    Ok(fields) => {
+                        good = true;
+                        self.accept(fields, None)?;
                     }
-                    self.reject(event, fault)?;
+                    Err(fault) => {
+                        match fault.refusal() {
+                            Some(first) => refusal = refusal.or(Some(first)),
+                            None => good = true,
+                        }
+                        self.reject(*event, *fault)?;
+                    }
                 }
+            }
+            if some.iter().any(Option::is_none) {
+                break;
             }
         }
         match refusal {
@@ -110,24 +126,48 @@ impl Desk<'_> {
         }
     }
 
-    fn accept(&mut self, sent: Fields<'_>, forced: Option<EventType>) -> Result<(), Refusal> {
-        let fields = sent;
-        let identity = Identity::of(&fields, forced, self.source);
-        let times = enrich::times(&fields, self.batch, &self.arrival);
+    /// Works out the ids of the users of events that come next.
+    fn foresee<'e>(&mut self, events: impl Iterator<Item = &'e Fields<'e>>) {
+        if !self.chain.rest().is_empty() {
+            return;
+        }
+        self.work.rudder_ids.foresee(events.map(|fields| {
+            let cleaned = |key| id::cleaned_of(id::stringified(fields.get(key)));
+            (cleaned(known::USER_ID), cleaned(known::ANONYMOUS_ID))
+        }));
+    }
+
+    /// Looks at the clock where that is due before an event of so many bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::AckTimeout`] when the client's patience has ended.
+    fn in_time(&self, unwatched: &mut usize, bytes: usize) -> Result<(), Refusal> {
+        if *unwatched >= WATCH_BYTES {
+            *unwatched = 0;
+            if self.services.clock.elapsed() > self.deadline {
+                return Err(Refusal::AckTimeout);
+            }
+        }
+        *unwatched += bytes;
+        Ok(())
+    }
+
+    fn accept(&mut self, sent: &Fields<'_>, forced: Option<EventType>) -> Result<(), Refusal> {
+        let mut fields = *sent;
+        let identity = Identity::of(sent, forced, self.source);
+        let times = enrich::times(sent, self.batch, &self.arrival);
         let work = &mut *self.work;
-        let fields = if enrich::needs_merge(&fields, self.batch, &times) {
+        if enrich::needs_merge(sent, self.batch, &times) {
             let (buffer, parser) = (&mut work.merged, &mut work.merged_parser);
-            let merged = enrich::merge(&fields, self.batch, buffer, parser, &mut work.edits);
+            let merged = enrich::merge(sent, self.batch, buffer, parser, &mut work.edits);
             self.copies.spend(merged.as_ref().ok().copied())?;
             match merged {
                 Ok(node) if node.raw().len() <= self.services.limits.event_bytes_max => {
-                    Fields::of(node)
+                    fields = Fields::of(node);
                 }
                 _ => return self.reject(sent.event(), Fault::TooLarge),
             }
-        } else {
-            fields
-        };
+        }
         let event = fields.event();
         work.edits.begin(event);
         let pseudonyms = &self.services.pseudonyms;
@@ -145,12 +185,13 @@ impl Desk<'_> {
         if !self.chain.rest().is_empty() {
             let mut event_text = Vec::new();
             work.edits.write(event, &mut event_text);
-            let message_id = enrich::message_id(&sent).map(Cow::into_owned);
+            let message_id = enrich::message_id(sent).map(Cow::into_owned);
             self.scripted.push(Scripted::new(event_text, identity, message_id));
             return Ok(());
         }
         let target = target(self.services, self.source, self.arrival.at, &mut self.group);
-        finish(&fields, &mut work.edits, &mut work.payload, identity, 0, target)
+        let Work { edits, payload, rudder_ids, .. } = work;
+        finish(&fields, edits, payload, rudder_ids, identity.stamp(0, None), target)
     }
 
     /// Sends an event to the table `rejected`, after the source's transformations.
@@ -262,7 +303,7 @@ impl Desk<'_> {
         origin: &Scripted,
         part: u32,
     ) -> Result<(), Refusal> {
-        let Work { edits, payload, merged_parser, .. } = &mut *self.work;
+        let Work { edits, payload, merged_parser, rudder_ids, .. } = &mut *self.work;
         // The engine gives back nothing that the parser would refuse.
         let tape = merged_parser.parse(event.as_bytes()).map_err(|_| Refusal::Internal)?;
         let fields = Fields::of(tape.root());
@@ -271,7 +312,7 @@ impl Desk<'_> {
         edits.set_string(fields.event(), "messageId", known::MESSAGE_ID, &id);
         let identity = origin.identity(&self.source.id, part);
         let target = target(self.services, self.source, self.arrival.at, &mut self.group);
-        finish(&fields, edits, payload, identity, part, target)
+        finish(&fields, edits, payload, rudder_ids, identity.stamp(part, None), target)
     }
 
     /// Counts an event that leaves no row.
@@ -375,20 +416,19 @@ fn finish(
     fields: &Fields<'_>,
     edits: &mut Edits,
     payload: &mut Vec<u8>,
-    identity: Identity,
-    part: u32,
+    rudder_ids: &mut RudderIds,
+    stamp: Stamp<'_>,
     target: Target<'_>,
 ) -> Result<(), Refusal> {
     let user_id = current(fields.get(known::USER_ID), edits);
     let anonymous_id = current(fields.get(known::ANONYMOUS_ID), edits);
-    let rudder_id = id::rudder_id(&id::cleaned(&user_id), &id::cleaned(&anonymous_id));
+    let rudder_id = rudder_ids.of(&id::cleaned(&user_id), &id::cleaned(&anonymous_id));
     let mut buffer = uuid::Uuid::encode_buffer();
     let rudder_id = rudder_id.hyphenated().encode_lower(&mut buffer);
-    let event = fields.event();
-    edits.set_string(event, "rudderId", known::RUDDER_ID, rudder_id);
+    fields.put(known::RUDDER_ID, rudder_id, edits);
     payload.clear();
-    edits.write(event, payload);
-    target.push(payload, identity.stamp(part, None))
+    edits.write(fields.event(), payload);
+    target.push(payload, stamp)
 }
 
 /// The text of an id as it stands after the edits.

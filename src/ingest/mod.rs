@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use tokio_util::task::TaskTracker;
 
 pub use aside::aside;
@@ -94,13 +95,16 @@ pub struct Services {
     pub counts: Arc<Counts>,
 }
 
+/// Transformations by source id. The ids are the operator's, so no client can aim at the table.
+pub type Chains = HashMap<String, Arc<Chain>, RandomState>;
+
 /// The sources and their transformations: swapped as one on reload.
 #[derive(Debug)]
 pub struct Live {
     /// The sources.
     pub sources: Arc<Sources>,
     /// Their transformations, by source id.
-    pub chains: HashMap<String, Arc<Chain>>,
+    pub chains: Chains,
     /// Users whose events are dropped.
     pub suppression: Suppression,
 }

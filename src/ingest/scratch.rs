@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::event::id::RudderIds;
 use crate::event::{Edits, Parser};
 use crate::transform;
 
@@ -22,6 +23,7 @@ pub(super) struct Work {
     pub(super) merged: Vec<u8>,
     pub(super) merged_parser: Parser,
     pub(super) payload: Vec<u8>,
+    pub(super) rudder_ids: RudderIds,
 }
 
 /// A buffer that grew past this is given back; a usual request needs a hundredth.

@@ -118,7 +118,7 @@ impl Bench {
     /// Puts transformations of `web_prod` in force.
     fn transform(&self, stages: Vec<Stage>) {
         let sources = Arc::clone(&self.ingest.live().sources);
-        let chains = HashMap::from([("web_prod".to_owned(), Arc::new(Chain::new(stages)))]);
+        let chains = Chains::from_iter([("web_prod".to_owned(), Arc::new(Chain::new(stages)))]);
         self.ingest.reload(Live { sources, chains, suppression: Suppression::default() });
     }
 

@@ -147,7 +147,7 @@ mod tests {
         let sources = Arc::new(Sources::new(&read.sources));
         let live = Arc::new(Live {
             sources: Arc::clone(&sources),
-            chains: HashMap::new(),
+            chains: super::super::Chains::default(),
             suppression: Suppression::default(),
         });
         // Threads that never take anything.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
+
 /// What one source has in hand.
 #[derive(Debug, Default)]
 pub struct Share {
@@ -16,7 +18,7 @@ pub struct Share {
 /// A share for each source id, kept for good: as many as configurations have named.
 #[derive(Debug, Default)]
 pub struct Shares {
-    shares: RwLock<HashMap<String, Arc<Share>>>,
+    shares: RwLock<HashMap<String, Arc<Share>, RandomState>>,
 }
 
 impl Shares {

@@ -22,12 +22,20 @@ pub struct KeyTooShort {
 #[derive(Clone)]
 pub struct Pseudonyms {
     keyed: Hmac<Sha256>,
+    mark: Mark,
+}
+
+/// Where it is the same, all pseudonyms are, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
     key_id: u32,
+    /// Of [`FINGERPRINT`].
+    digest: [u8; 16],
 }
 
 impl std::fmt::Debug for Pseudonyms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pseudonyms").field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("Pseudonyms").field("key_id", &self.mark.key_id).finish_non_exhaustive()
     }
 }
 
@@ -42,20 +50,27 @@ impl Pseudonyms {
             return Err(short);
         }
         let keyed = Hmac::new_from_slice(key).map_err(|_| short)?;
-        Ok(Self { keyed, key_id })
+        let mut pseudonyms = Self { keyed, mark: Mark { key_id, digest: [0; 16] } };
+        pseudonyms.mark.digest = pseudonyms.digest(FINGERPRINT);
+        Ok(pseudonyms)
+    }
+
+    /// What tells these from others.
+    pub(super) const fn mark(&self) -> Mark {
+        self.mark
     }
 
     /// The id that the hashes carry.
     #[must_use]
     pub const fn key_id(&self) -> u32 {
-        self.key_id
+        self.mark.key_id
     }
 
     /// 32 hexadecimal digits that tell whether two nodes have the same key, and nothing else.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut out = String::with_capacity(32);
-        write_hex(&self.digest(FINGERPRINT), &mut out);
+        write_hex(&self.mark.digest, &mut out);
         out
     }
 
@@ -73,7 +88,7 @@ impl Pseudonyms {
     pub fn write(&self, value: &str, out: &mut String) {
         let mut id = itoa::Buffer::new();
         out.push('h');
-        out.push_str(id.format(self.key_id));
+        out.push_str(id.format(self.mark.key_id));
         out.push('_');
         write_hex(&self.digest(value.as_bytes()), out);
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::detect::{Detector, Finder, Set};
 use super::keyname::Name;
 use super::pack::{Decision, Pack};
+use super::pseudonym::{Mark, Pseudonyms};
 use super::select::State;
 use crate::event::{Edits, KeyId, Keys, Kind, Parser, Token};
 
@@ -153,6 +154,65 @@ pub(super) struct Memo {
     keys: Vec<u8>,
     for_keys: Decision,
     pub(super) name: Name,
+    /// The last value that earlier edits added and that was changed.
+    pub(super) cleaned: Option<Cleaned>,
+}
+
+/// A value and what a pack made of it. Of no more than one value at a time, like the buffers beside
+/// it; with all that decides what becomes of it.
+pub(super) struct Cleaned {
+    json: String,
+    state: u32,
+    identity: bool,
+    mark: Mark,
+    out: String,
+    /// The rules that hit, and how often.
+    hits: Vec<(usize, u32)>,
+}
+
+/// Longest value that is kept: an address has 45 bytes at most.
+const CLEANED_BYTES_MAX: usize = 64;
+
+impl Cleaned {
+    /// What became of `json`: the text `out`, and between the two counts the hits.
+    pub(super) fn of(
+        json: &str,
+        (state, identity, pseudonyms): (u32, bool, &Pseudonyms),
+        out: &str,
+        (before, after): (&[u32], &[u32]),
+    ) -> Option<Self> {
+        let hits = before.iter().zip(after).map(|(before, after)| after - before).enumerate();
+        (json.len() <= CLEANED_BYTES_MAX && out.len() <= CLEANED_BYTES_MAX).then(|| Self {
+            json: json.to_owned(),
+            state,
+            identity,
+            mark: pseudonyms.mark(),
+            out: out.to_owned(),
+            hits: hits.filter(|&(_, hits)| hits > 0).collect(),
+        })
+    }
+
+    /// True if it is what becomes of `json`.
+    pub(super) fn is_of(
+        &self,
+        json: &str,
+        (state, identity, pseudonyms): (u32, bool, &Pseudonyms),
+    ) -> bool {
+        self.json == json
+            && (self.state, self.identity) == (state, identity)
+            && self.mark == pseudonyms.mark()
+    }
+
+    /// Does the same again.
+    pub(super) fn repeat(&self, out: &mut String, hits: &mut [u32]) {
+        out.clear();
+        out.push_str(&self.out);
+        for &(rule, more) in &self.hits {
+            if let Some(hits) = hits.get_mut(rule) {
+                *hits = hits.saturating_add(more);
+            }
+        }
+    }
 }
 
 impl Memo {
@@ -170,6 +230,7 @@ impl Memo {
             keys: Vec::new(),
             for_keys: pack.decide_for_keys(),
             name: Name::default(),
+            cleaned: None,
         };
         memo.intern(pack, pack.selectors.top());
         memo

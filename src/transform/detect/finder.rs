@@ -169,6 +169,9 @@ fn candidate(bytes: &[u8], want: Set) -> Option<u16> {
     if bytes.len() < SHORTEST || want.is_empty() || bytes == b"0.0.0.0" {
         return None;
     }
+    if shape::is_usual(bytes) {
+        return None;
+    }
     let classes = class::of_all(bytes);
     let may = may_hold(bytes.len(), classes, want) && !shape::is_harmless(bytes, classes);
     may.then_some(classes)

@@ -3,6 +3,18 @@
 use super::class::{
     self, ALNUM, BEYOND_F, COLON, DASH, DIGIT, DOT, LOWER, OTHER, PLUS, UNDERSCORE, UPPER,
 };
+use crate::event::{id, time};
+
+/// True for the times and ids that are met most, found without their classes. No more than
+/// [`is_harmless`] says.
+#[inline]
+pub(super) fn is_usual(bytes: &[u8]) -> bool {
+    match bytes.len() {
+        24 => bytes.as_array().is_some_and(time::has_usual_shape),
+        36 => bytes.as_array().is_some_and(id::has_uuid_shape),
+        _ => false,
+    }
+}
 
 /// True if a text of these classes is such an id, time or hash, so that no detector need look.
 #[inline]
@@ -87,4 +99,27 @@ pub(in crate::transform) fn is_pseudonym(bytes: &[u8]) -> bool {
         && hash
             .iter()
             .all(|&byte| class::of(byte) & (LOWER | DIGIT) != 0 && byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_usual_is_harmless() {
+        let (mut usual, letters) = (0, b"0af9AFgTZ:-. \x10\x7f");
+        for text in ["2026-06-15T00:05:39.123Z", "315d54b3-fdf3-4b31-bc19-439275732481"] {
+            for at in 0..text.len() {
+                for &byte in letters {
+                    let mut bytes = text.as_bytes().to_vec();
+                    bytes[at] = byte;
+                    if is_usual(&bytes) {
+                        usual += 1;
+                        assert!(is_harmless(&bytes, class::of_all(&bytes)), "{bytes:?}");
+                    }
+                }
+            }
+        }
+        assert!(usual > 60, "{usual}");
+    }
 }

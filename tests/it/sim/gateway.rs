@@ -1,7 +1,6 @@
 //! What all gateways of the simulation are configured with: two sources, one of which drops some
 //! events and has a user on the suppression list.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use keelrow::clock::{Clock, IdSource, Timestamp};
 use keelrow::config::{self, Environment};
 use keelrow::event::enrich::ClockGuard;
 use keelrow::ingest::{
-    Accepted, Chain, Credential, Form, Ingest, Limits, Live, Pipeline, Refusal, Services, Stage,
-    Submission,
+    Accepted, Chain, Chains, Credential, Form, Ingest, Limits, Live, Pipeline, Refusal, Services,
+    Stage, Submission,
 };
 use keelrow::journal::Journal;
 use keelrow::limits::{Budget, RateLimits};
@@ -53,7 +52,7 @@ pub(super) fn ingest(journal: Arc<dyn Journal>, clock: &Arc<SimClock>, books: &B
     let pseudonyms = Pseudonyms::new(b"0123456789abcdef0123456789abcdef", 1).unwrap();
     let suppression = Suppression::read(FORGOTTEN, &pseudonyms);
     let pack = Stage::Pack(Arc::new(Pack::compile("sim", PACK).unwrap()));
-    let chains = HashMap::from([
+    let chains = Chains::from_iter([
         ("app_prod".to_owned(), Arc::new(Chain::new(Vec::new()))),
         ("web_prod".to_owned(), Arc::new(Chain::new(vec![pack]))),
     ]);
