@@ -142,13 +142,17 @@ impl RudderIds {
         self.ids.clear();
         self.next = 0;
         for (user_id, anonymous_id) in pairs.take(Self::EVENTS) {
+            // A long one is not copied: the buffer stays, and an id may be of megabytes.
+            if user_id.len() + 1 + anonymous_id.len() > md5::BYTES_MAX {
+                continue;
+            }
             let start = self.text.len();
             for part in [user_id.as_bytes(), b":", anonymous_id.as_bytes()] {
                 self.text.extend_from_slice(part);
             }
             let text = self.text.get(start..).unwrap_or_default();
             // A device sends the same ones again and again.
-            if text.len() > md5::BYTES_MAX || self.texts().any(|before| before == text) {
+            if self.texts().any(|before| before == text) {
                 self.text.truncate(start);
             } else {
                 self.ids.push((start..self.text.len(), uuid::Uuid::nil()));

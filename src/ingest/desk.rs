@@ -47,6 +47,8 @@ pub(super) struct Desk<'a> {
     pub(super) copies: Copies,
     /// When the client's patience ends.
     pub(super) deadline: Duration,
+    /// Bytes worked on since the clock was last looked at.
+    pub(super) unwatched: usize,
     pub(super) work: &'a mut Work,
     pub(super) group: Group,
     pub(super) tallies: Vec<Tallied>,
@@ -93,7 +95,7 @@ impl Desk<'_> {
         let frames = usize::try_from(received).unwrap_or_default();
         self.group.reserve(frames, body.event().raw().len() + frames * ADDED_BYTES);
         let (mut good, mut refusal) = (false, None);
-        let (mut events, mut unwatched) = (events(), usize::MAX);
+        let mut events = events();
         loop {
             let mut some = [None; RudderIds::EVENTS];
             let limits = &self.services.limits;
@@ -101,7 +103,7 @@ impl Desk<'_> {
             some.iter_mut().zip(judged).for_each(|(place, judged)| *place = Some(judged));
             self.foresee(some.iter().flatten().filter_map(|(_, judged)| judged.as_ref().ok()));
             for (event, judged) in some.iter().flatten() {
-                self.in_time(&mut unwatched, event.raw().len())?;
+                self.in_time(event.raw().len())?;
                 match judged {
                     Ok(fields) => {
                         good = true;
@@ -141,14 +143,14 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// [`Refusal::AckTimeout`] when the client's patience has ended.
-    fn in_time(&self, unwatched: &mut usize, bytes: usize) -> Result<(), Refusal> {
-        if *unwatched >= WATCH_BYTES {
-            *unwatched = 0;
+    fn in_time(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if self.unwatched >= WATCH_BYTES {
+            self.unwatched = 0;
             if self.services.clock.elapsed() > self.deadline {
                 return Err(Refusal::AckTimeout);
             }
         }
-        *unwatched += bytes;
+        self.unwatched = self.unwatched.saturating_add(bytes);
         Ok(())
     }
 
@@ -160,6 +162,8 @@ impl Desk<'_> {
         if enrich::needs_merge(sent, self.batch, &times) {
             let (buffer, parser) = (&mut work.merged, &mut work.merged_parser);
             let merged = enrich::merge(sent, self.batch, buffer, parser, &mut work.edits);
+            let bytes = merged.as_ref().map_or(0, |node| node.raw().len());
+            self.unwatched = self.unwatched.saturating_add(bytes);
             self.copies.spend(merged.as_ref().ok().copied())?;
             match merged {
                 Ok(node) if node.raw().len() <= self.services.limits.event_bytes_max => {
@@ -207,6 +211,8 @@ impl Desk<'_> {
             let (buffer, parser) = (&mut work.merged, &mut work.merged_parser);
             let fields = Fields::of(event);
             let merged = enrich::merge(&fields, self.batch, buffer, parser, &mut work.edits);
+            let bytes = merged.as_ref().map_or(0, |node| node.raw().len());
+            self.unwatched = self.unwatched.saturating_add(bytes);
             self.copies.spend(merged.as_ref().ok().copied())?;
             match merged {
                 Ok(merged) => event = merged,

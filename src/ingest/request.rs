@@ -99,6 +99,7 @@ fn write(
         batch: BatchLevel::default(),
         copies: Copies::of(submission.body.len()),
         deadline: submission.deadline,
+        unwatched: usize::MAX,
         work,
         group: Group::default(),
         tallies: Vec::new(),

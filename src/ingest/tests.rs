@@ -291,6 +291,23 @@ async fn work_ends_with_the_clients_patience() {
 }
 
 #[tokio::test]
+async fn the_clock_is_looked_at_for_the_bytes_that_are_worked_on() {
+    // A few small events, and what each of them becomes with the batch's own members.
+    let bench = bench();
+    let event = r#"{"userId":"u","type":"track"}"#;
+    let events = [event; 8].join(",");
+    let context = format!(r#""context":{{"x":"{}"}},"#, "y".repeat(3_000));
+    let looks = async |context: String| {
+        bench.noting.threads.lock().unwrap().clear();
+        let body = format!(r#"{{{context}"batch":[{events}]}}"#);
+        assert_eq!(bench.post("wk-web", Form::Batch, &body).await, Ok(8));
+        bench.noting.threads.lock().unwrap().len()
+    };
+    let few = looks(String::new()).await;
+    assert_eq!(looks(context).await, few + 2);
+}
+
+#[tokio::test]
 async fn an_event_has_a_limit() {
     let bench = bench();
     let event = |bytes: usize| format!(r#"{{"userId":"u","x":"{}"}}"#, "y".repeat(bytes - 21));

@@ -235,6 +235,8 @@ fn write_until_closed(mut stepper: Stepper, commit_delay: Duration) {
                     stepper.shared.wait_for_more(commit_delay);
                 }
                 stepper.write();
+                // What became due meanwhile has waited for that.
+                while stepper.shared.is_due() && stepper.write() {}
             }
             Work::Nothing => {
                 let noted = stepper.writer.note();

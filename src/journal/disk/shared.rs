@@ -213,6 +213,11 @@ impl Shared {
         pending
     }
 
+    /// Whether groups wait for nothing but the writer.
+    pub(super) fn is_due(&self) -> bool {
+        lock(&self.queue).due
+    }
+
     /// Books what the writer did with a batch of `bytes`.
     pub(super) fn written(&self, bytes: u64, error: Option<&Error>) {
         let mut queue = lock(&self.queue);

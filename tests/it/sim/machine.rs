@@ -272,8 +272,9 @@ fn told(error: &Error) -> String {
 
 /// The answer of a request, if there is one yet.
 pub(super) fn poll(request: &mut Request<'_>) -> Option<Result<Accepted, Refusal>> {
-    match request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    // It lets other requests go first until a look finds no more of them.
+    (0..3).find_map(|_| match request.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => Some(answer),
         Poll::Pending => None,
-    }
+    })
 }
