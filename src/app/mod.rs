@@ -295,6 +295,7 @@ impl App {
             settings: Arc::clone(&self.settings),
             counts: Arc::clone(&self.reloads),
             seen: self.read.clone().join(before),
+            wanted: std::collections::BTreeSet::new(),
         }
     }
 

@@ -82,6 +82,9 @@ pub struct Reloader {
     pub(super) counts: Arc<gauges::Reloads>,
     /// The files as they were before they were read last.
     pub(super) seen: Prints,
+    /// What the configuration names that was read last, refused or not: where it waits for a file,
+    /// that file is all that changes.
+    pub(super) wanted: BTreeSet<PathBuf>,
 }
 
 impl Reloader {
@@ -108,6 +111,7 @@ impl Reloader {
     /// The files that matter, besides the configuration's own.
     fn paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = named(&self.config);
+        paths.extend(self.wanted.iter().cloned());
         paths.extend(chains::libraries(&self.ingest.live().chains).into_keys());
         paths
     }
@@ -139,9 +143,15 @@ impl Reloader {
 
     /// The files that matter now, as they were before they were read.
     fn try_reload(&mut self) -> Result<Prints, Vec<String>> {
+        // A pipe was read once; empty as it is now it would be a configuration without sources.
+        if fs::metadata(&self.config.file).is_ok_and(|meta| !meta.is_file()) {
+            let file = self.config.file.display();
+            return Err(vec![format!("{file}: not a file that can be read a second time")]);
+        }
         let file = Prints::of_file(&self.config.file);
         let config = config::load(&self.config.file, &self.environment)
             .map_err(|faults| vec![faults.to_string()])?;
+        self.wanted = named(&config);
         let lines = |faults: Vec<Finding>| Finding::lines(&faults);
         let (chains, read) = compile(&config).map_err(lines)?;
         let pair = tls::read(&config).map_err(lines)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::{ConfigFile, Failure, TRY_AGAIN, chain};
 use crate::app::{App, Prints, Reloader, World};
@@ -118,16 +119,36 @@ impl Signals {
 /// How long files must have been left alone before they are read: an editor or a deployment may
 /// empty a file first and fill it afterwards.
 const SETTLE_TIME: Duration = Duration::from_millis(300);
+/// They are read all the same after so long: something beside them may be written all the time.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// When files that change have been left alone for long enough.
+#[derive(Debug)]
+struct Settling {
+    since: Instant,
+    last: Instant,
+}
+
+impl Settling {
+    /// Notes a change at `now`, one of several since `before` or the first.
+    fn after(before: Option<Self>, now: Instant) -> Self {
+        Self { since: before.map_or(now, |before| before.since), last: now }
+    }
+
+    fn over(&self) -> Instant {
+        (self.last + SETTLE_TIME).min(self.since + SETTLE_TIME_MAX)
+    }
+}
 
 /// Returns on SIGTERM or SIGINT; takes over the configuration on SIGHUP and when a file changes.
 pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
     let mut watched = reloader.watched().1;
     let mut watcher = watch(reloader);
     // What changed before the folders were watched.
-    let mut settled = Some(tokio::time::Instant::now() + SETTLE_TIME);
+    let mut settling = Some(Settling::after(None, Instant::now()));
     loop {
         let settles = async {
-            match settled {
+            match settling.as_ref().map(Settling::over) {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -144,9 +165,11 @@ pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
             _ = signals.hangup.recv() => {
                 reloader.reload();
             }
-            () = changed => settled = Some(tokio::time::Instant::now() + SETTLE_TIME),
+            () = changed => {
+                settling = Some(Settling::after(settling.take(), Instant::now()));
+            }
             () = settles => {
-                settled = None;
+                settling = None;
                 reloader.reload_if_changed();
             }
         }
@@ -155,7 +178,7 @@ pub(super) async fn until_told(signals: &mut Signals, reloader: &mut Reloader) {
             watcher = watch(reloader);
             watched = now;
             // As at the start.
-            settled = Some(tokio::time::Instant::now() + SETTLE_TIME);
+            settling = Some(Settling::after(None, Instant::now()));
         }
     }
 }
@@ -171,7 +194,22 @@ mod tests {
     use std::process::Command;
     use std::thread;
 
+    use super::{Instant, SETTLE_TIME, SETTLE_TIME_MAX, Settling};
+
     const AGAIN: &str = "KEELROW_TEST_PANICS";
+
+    #[test]
+    fn files_are_read_once_they_are_left_alone_or_at_last() {
+        let start = Instant::now();
+        let mut settling = Settling::after(None, start);
+        assert_eq!(settling.over(), start + SETTLE_TIME);
+        let mut now = start;
+        while now < settling.over() {
+            settling = Settling::after(Some(settling), now);
+            now += SETTLE_TIME / 2;
+        }
+        assert_eq!(settling.over(), start + SETTLE_TIME_MAX);
+    }
 
     /// In a process of its own, since the hook is the process's.
     #[test]

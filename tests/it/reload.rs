@@ -1,6 +1,8 @@
 //! What a reload takes over, step by step in this process.
 
 use std::fs;
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use keelrow::app::Prints;
@@ -75,6 +77,41 @@ async fn a_configuration_that_changes_while_it_is_read_is_taken_over() {
     reloader.reload_if_changed();
     reloader.reload_if_changed();
     assert_eq!(gateway.metric("keelrow_config_reloads_total{result=\"done\"}").await, 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_refused_configuration_waits_for_is_watched() {
+    let place = Place::new();
+    place.configure("old", "", "");
+    let (gateway, before) = place.start(|| {}).await;
+    let mut reloader = gateway.reloader(before);
+    let list = place.folder.path().join("elsewhere/list.txt");
+    fs::create_dir(list.parent().unwrap()).unwrap();
+    place.configure("new", "", "");
+    let more = format!("\n[privacy]\nsuppression_file = \"{}\"\n", list.display());
+    fs::write(&place.file, fs::read_to_string(&place.file).unwrap() + &more).unwrap();
+    reloader.reload_if_changed();
+    assert_eq!(answers(&gateway, ["old", "new"]).await, [200, 401]);
+    assert!(reloader.watched().1.contains(list.parent().unwrap()));
+    fs::write(&list, "").unwrap();
+    reloader.reload_if_changed();
+    assert_eq!(answers(&gateway, ["old", "new"]).await, [401, 200]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_from_a_pipe_stays() {
+    let mut place = Place::new();
+    place.configure("piped", "", "");
+    let (read, mut write) = std::io::pipe().unwrap();
+    write.write_all(&fs::read(&place.file).unwrap()).unwrap();
+    drop(write);
+    place.file = PathBuf::from(format!("/dev/fd/{}", read.as_raw_fd()));
+    let (gateway, before) = place.start(|| {}).await;
+    assert!(!gateway.reloader(before).reload());
+    assert_eq!(answers(&gateway, ["piped", "other"]).await, [200, 401]);
+    assert_eq!(gateway.metric("keelrow_config_reloads_total{result=\"failed\"}").await, 1);
     gateway.stop().await;
 }
 
