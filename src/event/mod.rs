@@ -5,6 +5,7 @@
 
 mod edit;
 pub mod enrich;
+mod foretold;
 pub mod id;
 mod keys;
 mod md5;

@@ -4,9 +4,9 @@
 //! finds duplicate keys, NUL and lone surrogates. No recursion: hostile nesting costs an error, not
 //! the stack. All buffers are kept for the next text.
 
+use super::foretold::{Foretold, Last};
 use super::keys::{KeyId, Keys, Short};
 use super::runs::{self, Specials};
-use super::simd;
 use super::tape::{
     DIRTY, Document, ESCAPED, FRACTION, KEY_DIRTY, KEY_ESCAPED, Kind, Mended, REPEATS, SHADOWED,
     Tape, Token,
@@ -62,48 +62,8 @@ pub struct Parser {
     owner: Vec<(u32, u32)>,
     searches: u32,
     key: String,
-    /// By [`Last`]: the key that came behind those two before.
-    follows: Vec<Follow>,
+    foretold: Foretold,
     policy: Duplicates,
-}
-
-/// A key as it was spelled, with its quotes and its colon: what is expected behind another. Events of
-/// a site have their members in the same order, so nearly all keys are read by comparing these bytes.
-#[derive(Clone, Copy, Debug)]
-struct Follow {
-    text: [u8; FOLLOW_BYTES],
-    /// A bit for each byte of `text` that counts.
-    mask: u32,
-    id: KeyId,
-    bytes: u32,
-}
-
-/// Longest text of them; the longest keys that SDKs send have 24 letters.
-const FOLLOW_BYTES: usize = 32;
-/// Places for them; an event of an SDK takes some fifty, and most are the same in all its events.
-const FOLLOWS: usize = 1_024;
-
-/// The two keys that were read last, by which the next one is foretold.
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    before: u32,
-    place: u32,
-}
-
-impl Last {
-    #[inline]
-    const fn push(&mut self, id: KeyId) {
-        const MIX: u32 = 0x9E37_79B1;
-        // As in a Fibonacci hash; what two pairs share, they take from each other.
-        self.place = (self.before ^ id.0).wrapping_mul(MIX) >> (u32::BITS - FOLLOWS.ilog2());
-        self.before = id.0.wrapping_mul(MIX);
-    }
-}
-
-impl Follow {
-    /// What is behind no key: no text has such bytes.
-    const NONE: Self =
-        Self { text: [0xff; FOLLOW_BYTES], mask: u32::MAX, id: KeyId::NONE, bytes: 0 };
 }
 
 /// From here on objects are numbered anew with the next text, so that no number is over.
@@ -161,7 +121,7 @@ impl Parser {
         let generation = document.keys.generation();
         document.keys.begin_document();
         if document.keys.generation() != generation {
-            self.follows.clear();
+            self.foretold.clear();
         }
         if self.owner.len() > document.keys.len() {
             self.owner = Vec::new();
@@ -203,28 +163,6 @@ impl Parser {
             self.document.tokens[open.token as usize].flags |= REPEATS;
         }
         *holder = open.object;
-    }
-
-    /// The key at `at` and where it ends, if it is the one that came behind `last` before.
-    #[inline]
-    fn foretold(&self, last: Last, bytes: &[u8], at: usize) -> Option<(KeyId, usize)> {
-        let follow = self.follows.get(last.place as usize)?;
-        let block = bytes.get(at..)?.first_chunk()?;
-        let same = simd::unequal(block, &follow.text) & follow.mask == 0;
-        same.then_some((follow.id, at + follow.bytes as usize))
-    }
-
-    /// Notes that behind `last` came the key `id`, which is `text` with its quotes and its colon.
-    #[cold]
-    fn follow(&mut self, last: Last, id: KeyId, text: &[u8]) {
-        if self.follows.is_empty() {
-            self.follows = vec![Follow::NONE; FOLLOWS];
-        }
-        let Some(follow) = self.follows.get_mut(last.place as usize) else { return };
-        let Some(place) = follow.text.get_mut(..text.len()) else { return };
-        place.copy_from_slice(text);
-        follow.mask = u32::MAX >> (FOLLOW_BYTES - text.len());
-        (follow.id, follow.bytes) = (id, as_u32(text.len()));
     }
 
     /// The key that is spelled so at `start`.
@@ -413,7 +351,7 @@ impl Walk<'_, '_> {
     /// Reads `"key" :` and interns the key.
     #[inline]
     fn member_key(&mut self, at: usize) -> Result<(Key, usize), Error> {
-        if let Some((id, end)) = self.parser.foretold(self.last, self.bytes, at) {
+        if let Some((id, end)) = self.parser.foretold.key(self.last, self.bytes, at) {
             self.last.push(id);
             return Ok((Key { id, start: at, flags: 0 }, end));
         }
@@ -439,8 +377,8 @@ impl Walk<'_, '_> {
             return invalid(colon);
         }
         let text = self.bytes.get(start..=colon).unwrap_or_default();
-        if key.flags == 0 && text.len() <= FOLLOW_BYTES {
-            self.parser.follow(self.last, key.id, text);
+        if key.flags == 0 {
+            self.parser.foretold.note(self.last, key.id, text);
         }
         self.last.push(key.id);
         Ok((key, colon + 1))

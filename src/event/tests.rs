@@ -235,7 +235,7 @@ fn skip(tree: &Json, at: &mut usize) {
 }
 
 /// What a parser says of a text, in words that no parser's numbers are in.
-fn told(parser: &mut Parser, body: &str) -> Result<Vec<String>, Error> {
+pub(super) fn told(parser: &mut Parser, body: &str) -> Result<Vec<String>, Error> {
     let tape = parser.parse(body.as_bytes())?;
     let line = |token: &Token| {
         let (key, at) = (tape.keys().text(token.key), (token.start, token.end, token.next));
@@ -243,52 +243,6 @@ fn told(parser: &mut Parser, body: &str) -> Result<Vec<String>, Error> {
     };
     Ok(tape.tokens().iter().map(line).collect())
 }
-
-#[test]
-fn keys_that_are_expected_are_read_like_all_others() {
-    let bodies = [
-        r#"{"a":1,"b":{"c":2,"d":3},"e":4}"#.to_owned(),
-        r#"{"a":1,"b":{"c":2,"d":3},"e":4}"#.to_owned(),
-        r#"{"a":1,"b" :{"c":2,"d": 3}, "e":4}"#.to_owned(),
-        r#"{"a":1,"bb":{"c":2,"d":3},"e":4}"#.to_owned(),
-        r#"{"a":1,"b\u0000":{"c":2,"\u0064":3},"e":4}"#.to_owned(),
-        r#"{"a":1,"b":{"c":2,"c":3},"a":4}"#.to_owned(),
-        format!(r#"{{"a":1,"{}":2,"b":3}}"#, "k".repeat(40)),
-        format!(r#"{{"a":1,"{}":2,"b":3}}"#, "k".repeat(FOLLOWED)),
-        format!(r#"{{"a":1,"{}":2,"b":3}}"#, "k".repeat(FOLLOWED + 1)),
-        r#"{"a":1,"b"}"#.to_owned(),
-        r#"{"a":1,"b""#.to_owned(),
-        r#"{"a":1,"b":"#.to_owned(),
-    ];
-    let mut parser = Parser::new();
-    for body in bodies.iter().chain(&bodies).chain(bodies.iter().rev()) {
-        // With and without room for more behind it.
-        for body in [format!("[{body},{body}{}]", " ".repeat(40)), body.clone()] {
-            assert_eq!(told(&mut parser, &body), told(&mut Parser::new(), &body), "{body}");
-        }
-    }
-}
-
-#[test]
-fn keys_that_are_forgotten_are_not_expected() {
-    let mut parser = Parser::new();
-    let told_as_ever = |parser: &mut Parser, body: &str| {
-        // Keys at the very end of a body are not expected.
-        let body = &format!("{body}{}", " ".repeat(40));
-        assert_eq!(told(parser, body), told(&mut Parser::new(), body), "{body}");
-    };
-    told_as_ever(&mut parser, r#"{"a":1,"b":1,"c":1}"#);
-    // More keys than are kept, and too long to be expected, so that the others still are.
-    let flood: Vec<String> = (0..17_000).map(|n| format!(r#""{n:040}":1"#)).collect();
-    told_as_ever(&mut parser, &format!("{{{}}}", flood.join(",")));
-    // Now `x` has the number that `b` had, and `b` that of `c`.
-    for body in [r#"{"a":1}"#, r#"{"x":1,"b":1}"#, r#"{"a":1,"x":1,"c":1}"#] {
-        told_as_ever(&mut parser, body);
-    }
-}
-
-/// Letters of the longest key that is expected.
-const FOLLOWED: usize = 29;
 
 #[test]
 fn members_are_added_with_their_commas() {
