@@ -232,15 +232,16 @@ impl App {
             ids: Arc::clone(&world.ids),
             tasks: self.tasks.clone(),
             stats: Arc::clone(&stats),
+            lanes: self.lanes.count(),
         });
         let token = self.config.admin.token.clone();
         let operators = http::admin::Admin::new(Arc::clone(&self.ingest), metrics, token);
         let limits = self.server_limits();
         let own = Arc::new(http::Stats::new());
         let lanes = Arc::clone(&self.lanes);
-        lanes.on_each(|| {
+        lanes.on_each(|lane| {
             let (edge, shutdown) = (edge.clone(), self.shutdown.clone());
-            self.servers.track_future(async move { edge.keep_in_time(shutdown).await })
+            self.servers.track_future(async move { edge.keep_in_time(lane, shutdown).await })
         });
         let (clock, tls) = (Arc::clone(&world.clock), self.tls.clone());
         let server = http::server::Server { listener: public, tls, limits, lanes, clock, stats };

@@ -126,11 +126,11 @@ mod tests {
             (&hostile, "127.0.0.1", true, "https://a.example"),
             (&[], "127.0.0.1", false, "http://0.0.0.0:8080"),
         ] {
-            let peer = Peer { ip: peer.parse().unwrap(), tls };
+            let peer = Peer { ip: peer.parse().unwrap(), tls, lane: 0 };
             assert_eq!(public(&head(headers), peer, &options).to_string(), expected);
         }
         let options = parse("[http]\npublic_url = \"https://e.example/x\"");
-        let peer = Peer { ip: "127.0.0.1".parse().unwrap(), tls: false };
+        let peer = Peer { ip: "127.0.0.1".parse().unwrap(), tls: false, lane: 0 };
         assert_eq!(public(&head(&proxied), peer, &options).to_string(), "https://e.example/x");
     }
 }

@@ -46,7 +46,7 @@ impl<P: Pipeline> Edge<P> {
     #[must_use]
     pub fn new(parts: Parts<P>) -> Self {
         let in_flight = Budget::new(parts.options.load().max_in_flight);
-        let load = Load::new(parts.options.load().max_in_flight);
+        let load = Load::new(parts.lanes);
         parts.stats.watch(in_flight.clone(), load.clone());
         let drains = Drains::new(parts.tasks.clone());
         let docs = Docs::new(pages::OPENAPI);
@@ -62,21 +62,30 @@ impl<P: Pipeline> Edge<P> {
         &self.shared.parts
     }
 
-    /// Fits what may be in work to how late the runtime is, until `shutdown`.
-    pub async fn keep_in_time(&self, shutdown: CancellationToken) {
-        let load = self.shared.load.clone();
-        let (mut watch, mut looked) = (load.watch(), Instant::now());
-        loop {
-            let due = Instant::now() + if load.is_quiet() { LOOK_WHEN_QUIET } else { LOOK_EVERY };
-            tokio::select! {
-                () = tokio::time::sleep_until(due) => {}
-                () = shutdown.cancelled() => return,
+    /// Keeps the gate of the thread that this runs on, `lane`, until `shutdown`.
+    pub async fn keep_in_time(&self, lane: usize, shutdown: CancellationToken) {
+        let mut keeper = self.shared.load.keeper(lane);
+        let mut looked = Instant::now();
+        let mut due = looked;
+        let mut goes_on = false;
+        while !shutdown.is_cancelled() {
+            if !goes_on {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = keeper.news() => {}
+                    () = shutdown.cancelled() => return,
+                }
             }
-            // What a timer wakes may be run before what waits already; from here it stands in line.
+            // What a timer wakes may be run before what waits already; from here it stands in line,
+            // behind all that has come meanwhile.
             tokio::task::yield_now().await;
             let now = Instant::now();
-            watch.look(now - looked, now - due);
-            looked = now;
+            if now >= due {
+                keeper.look(now - looked, now - due);
+                looked = now;
+                due = now + if keeper.is_quiet() { LOOK_WHEN_QUIET } else { LOOK_EVERY };
+            }
+            goes_on = keeper.turn(self.shared.parts.clock.elapsed());
         }
     }
 

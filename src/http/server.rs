@@ -40,13 +40,15 @@ mod tests;
 
 pub use lanes::Lanes;
 
-/// The other end of a connection.
+/// The other end of a connection, and this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its address, which may be a proxy's.
     pub ip: IpAddr,
     /// The connection is encrypted.
     pub tls: bool,
+    /// Which thread serves the connection, counted from 0.
+    pub lane: usize,
 }
 
 /// Answers requests.
@@ -163,8 +165,8 @@ impl Server {
                     // Answers are a few bytes; without this they wait for acknowledgements.
                     stream.set_nodelay(true).ok();
                     let (shared, handler) = (shared.clone(), handler.clone());
-                    self.lanes.spawn(&shared.tasks.clone(), stream, move |stream| async move {
-                        let open = shared.open(stream, address, handler.clone());
+                    self.lanes.spawn(&shared.tasks.clone(), stream, move |stream, lane| async move {
+                        let open = shared.open(stream, (address, lane), handler.clone());
                         if AssertUnwindSafe(open).catch_unwind().await.is_err() {
                             handler.panicked();
                         }
@@ -190,10 +192,15 @@ impl Server {
 }
 
 impl Shared {
-    async fn open(&self, stream: TcpStream, address: SocketAddr, handler: impl Handle) {
-        let ip = address.ip().to_canonical();
+    async fn open(
+        &self,
+        stream: TcpStream,
+        (address, lane): (SocketAddr, usize),
+        handler: impl Handle,
+    ) {
+        let peer = Peer { ip: address.ip().to_canonical(), tls: self.tls.is_some(), lane };
         match self.tls.clone() {
-            None => self.serve(stream, Peer { ip, tls: false }, handler).await,
+            None => self.serve(stream, peer, handler).await,
             Some(acceptor) => {
                 let time = self.limits.header_timeout;
                 let handshake = tokio::time::timeout(time, acceptor.accept(stream));
@@ -201,7 +208,7 @@ impl Shared {
                 let handshake = self.closing.run_until_cancelled(handshake);
                 // A failed handshake is the client's affair: there is nobody to answer.
                 if let Some(Ok(Ok(stream))) = handshake.await {
-                    self.serve(stream, Peer { ip, tls: true }, handler).await;
+                    self.serve(stream, peer, handler).await;
                 }
             }
         }

@@ -42,6 +42,8 @@ pub struct Parts<P> {
     pub tasks: TaskTracker,
     /// Counts.
     pub stats: Arc<Stats>,
+    /// The threads that serve.
+    pub lanes: usize,
 }
 
 /// What handlers share.
@@ -87,7 +89,7 @@ impl<P: Pipeline> Shared<P> {
         form: Form,
     ) -> Response {
         let source = source_of(&credential);
-        let done = match self.read(head, body, credential).await {
+        let done = match self.read(head, peer, body, credential).await {
             Ok((credential, body, permit)) => {
                 self.submit(head, peer, credential, form, body, permit).await
             }
@@ -97,10 +99,11 @@ impl<P: Pipeline> Shared<P> {
     }
 
     /// Reads the body, unless the sender is refused already, or there is too much to do: that is
-    /// decided before anything is read, since to refuse must cost little.
+    /// decided before anything of it is read, since to refuse must cost little.
     pub(super) async fn read(
         &self,
         head: &Head,
+        peer: Peer,
         body: Body,
         credential: Result<Credential, Refusal>,
     ) -> Result<(Credential, Bytes, Permit), Refusal> {
@@ -108,44 +111,46 @@ impl<P: Pipeline> Shared<P> {
             let options = self.parts.options.load();
             (options.max_body, options.body_timeout)
         };
-        let failure =
-            match credential.and_then(|credential| self.admit(credential, &body, bytes_max)) {
-                Ok((credential, share)) => {
-                    let limits = body::Limits { bytes_max, timeout };
-                    let budget = (&self.in_flight, &share);
-                    match body::read(&head.headers, body, limits, budget).await {
-                        Ok((bytes, permit)) => {
-                            self.parts.stats.read(bytes.len());
-                            return Ok((credential, bytes, permit));
-                        }
-                        Err(failure) => failure,
+        // What is too large for ever must not be told to come again.
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let admitted = match credential {
+            Ok(credential) => {
+                let share = self.let_in(&credential, peer, announced.min(bytes_max)).await;
+                share.map(|share| (credential, share))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let failure = match admitted {
+            Ok((credential, share)) => {
+                let limits = body::Limits { bytes_max, timeout };
+                let budget = (&self.in_flight, &share);
+                match body::read(&head.headers, body, limits, budget).await {
+                    Ok((bytes, permit)) => {
+                        self.parts.stats.read(bytes.len());
+                        return Ok((credential, bytes, permit));
                     }
+                    Err(failure) => failure,
                 }
-                Err(refusal) => body::Failure { refusal, rest: Some(body) },
-            };
+            }
+            Err(refusal) => body::Failure { refusal, rest: Some(body) },
+        };
         if let Some(rest) = failure.rest {
             self.drains.drain(head, rest, bytes_max);
         }
         Err(failure.refusal)
     }
 
-    fn admit(
+    /// The share of who sends, once so many bytes more are let in.
+    async fn let_in(
         &self,
-        credential: Credential,
-        body: &Body,
-        bytes_max: usize,
-    ) -> Result<(Credential, Arc<Share>), Refusal> {
-        // What is too large for ever must not be told to come again.
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        let share = self.let_in(&credential, announced.min(bytes_max))?;
-        Ok((credential, share))
-    }
-
-    /// The share of who sends, unless there is too much to do for so many bytes more.
-    fn let_in(&self, credential: &Credential, bytes: usize) -> Result<Arc<Share>, Refusal> {
+        credential: &Credential,
+        peer: Peer,
+        bytes: usize,
+    ) -> Result<Arc<Share>, Refusal> {
         let share = self.share_of(credential);
-        let admitted = self.load.admits(&share, bytes + body::REQUEST_BYTES);
-        admitted.then_some(share).ok_or(Refusal::Unavailable(Trouble::Overloaded))
+        let (bytes, now) = (bytes + body::REQUEST_BYTES, self.parts.clock.elapsed());
+        let is_let_in = self.load.enter(peer.lane, &share, bytes, now).await;
+        is_let_in.then_some(share).ok_or(Refusal::Unavailable(Trouble::Overloaded))
     }
 
     /// Where a request is counted; all whose key is in the body share one place.
@@ -172,16 +177,20 @@ impl<P: Pipeline> Shared<P> {
         };
         let deadline = self.parts.clock.elapsed().saturating_add(patience);
         let share = self.share_of(&credential);
-        let _work = self.load.begin(&share, body.len() + body::REQUEST_BYTES);
+        let _work = self.load.begin(peer.lane, &share, body.len() + body::REQUEST_BYTES);
         let submission = Submission { credential, form, body, client_ip, deadline, permit };
         let confirmed = tokio::time::timeout(patience, self.parts.pipeline.submit(submission));
         confirmed.await.unwrap_or(Err(Refusal::AckTimeout))
     }
 
-    /// Room for a body that the edge itself makes of a query of so many bytes, unless there is too
-    /// much to do.
-    pub(super) fn room(&self, credential: &Credential, bytes: usize) -> Result<Permit, Refusal> {
-        let share = self.let_in(credential, bytes)?;
+    /// Room for a body that the edge itself makes of a query of so many bytes, once that is let in.
+    pub(super) async fn room(
+        &self,
+        credential: &Credential,
+        peer: Peer,
+        bytes: usize,
+    ) -> Result<Permit, Refusal> {
+        let share = self.let_in(credential, peer, bytes).await?;
         let permit = self.in_flight.take_of(&share, bytes + body::REQUEST_BYTES);
         permit.ok_or(Refusal::Unavailable(Trouble::InFlight))
     }
@@ -212,6 +221,6 @@ pub(super) fn source_of(credential: &Result<Credential, Refusal>) -> Option<Arc<
 
 /// The other end of the connection; an edge that is called without one is called by itself.
 pub(super) fn peer(extensions: &Extensions) -> Peer {
-    let local = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false };
+    let local = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false, lane: 0 };
     extensions.get::<Peer>().copied().unwrap_or(local)
 }

@@ -201,9 +201,12 @@ impl Collector for Stats {
         gauge(&mut encoder, "keelrow_http_in_flight_bytes", "Bodies in memory", bytes)?;
         let held = bodies.map_or(0, |(_, load)| load.held()) as u64;
         gauge(&mut encoder, "keelrow_http_work_bytes", "Bodies in work", held)?;
-        let limit = bodies.map_or(0, |(_, load)| load.limit()) as u64;
-        let help = "Bodies that may be in work; falls while the program is late";
-        gauge(&mut encoder, "keelrow_http_work_bytes_max", help, limit)?;
+        let waiting = bodies.map_or(0, |(_, load)| load.waiting()) as u64;
+        let help = "Requests that wait to be let in, unread";
+        gauge(&mut encoder, "keelrow_http_waiting", help, waiting)?;
+        let overloaded = bodies.map_or(0, |(_, load)| load.overloaded()) as u64;
+        let help = "Threads that are asked for more than they can do, and refuse the rest";
+        gauge(&mut encoder, "keelrow_http_overloaded_threads", help, overloaded)?;
         let open = self.connections.get().map_or(0, Budget::used) as u64;
         gauge(&mut encoder, "keelrow_http_connections", "Open connections", open)
     }

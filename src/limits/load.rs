@@ -1,31 +1,12 @@
-//! How much may be in work at once, by how late the program is.
-//!
-//! Beyond what its cores can do, a server that takes everything answers everything late. So what is
-//! in work, counted in bytes since they are what costs time, has a limit that follows the delay of
-//! the runtimes' own clocks: it falls while tasks wait too long for a core and rises while they do
-//! not. Past it requests are refused at once. A source that has less in work than an even share is
-//! let in all the same, so that a hot one only ever displaces itself.
-//!
-//! A queue that empties again is no overload: an SDK that comes back with all it has kept, or a
-//! neighbour of the machine, makes a program late for some tenths of a second. Only who is late all
-//! the time asks for more than can be done; from then on each look counts, until the limit is gone.
+//! What is in work: bytes of bodies from their end to their answer, since they are what costs time, by
+//! source and by the thread that serves them; and with that, who is let in.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::share::Share;
-
-/// Tasks that wait longer for a core mean that more is asked than can be done: a few times the
-/// scheduler's tick, and half of what a request may take then.
-const LATE: Duration = Duration::from_millis(10);
-/// The limit never falls below this: some sixty batches of fifty events, ten milliseconds of two
-/// cores, which keeps the cores and the log's sync busy.
-const LEAST: usize = 4 << 20;
-
-/// So long without one look in time is overload. What an SDK kept and sends at once, such as 64 bodies
-/// of 500 KB, is 30,000 events: at 6 us each two cores work them off in less.
-const PATIENCE: Duration = Duration::from_millis(250);
+use super::gate::{Gate, Keeper, Said};
+use super::share::{Evenness, Share};
 
 /// What is in work. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,86 +16,53 @@ pub struct Load {
 
 #[derive(Debug)]
 struct Shared {
-    limit: AtomicUsize,
-    most: usize,
     held: AtomicUsize,
-    /// The most that was held since the limit was last looked at.
-    peak: AtomicUsize,
-    /// Shares with something in work.
-    busy: AtomicUsize,
-}
-
-/// Watches how late one runtime is.
-#[derive(Debug)]
-pub struct Watch {
-    load: Load,
-    /// How long every look was late.
-    late_for: Duration,
+    evenness: Evenness,
+    gates: Box<[Gate]>,
 }
 
 /// Something in work; it is over when this is dropped.
 #[derive(Debug)]
 pub struct Work {
     load: Load,
+    lane: usize,
     share: Arc<Share>,
     bytes: usize,
 }
 
 impl Load {
-    /// Nothing in work; the limit is `most` until the program is late.
+    /// Nothing in work. There are `lanes` threads that serve, at least one, each with an open gate.
     #[must_use]
-    pub fn new(most: usize) -> Self {
-        let most = most.max(LEAST);
-        let shared = Shared {
-            limit: AtomicUsize::new(most),
-            most,
-            held: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
-        };
-        Self { shared: Arc::new(shared) }
+    pub fn new(lanes: usize) -> Self {
+        let gates = (0..lanes.max(1)).map(|_| Gate::default()).collect();
+        let (held, evenness) = Default::default();
+        Self { shared: Arc::new(Shared { held, evenness, gates }) }
     }
 
-    /// Whether `bytes` more of a source may be worked on now.
-    #[must_use]
-    pub fn admits(&self, share: &Share, bytes: usize) -> bool {
-        let limit = self.limit();
-        if self.shared.held.load(Ordering::Relaxed).saturating_add(bytes) <= limit {
-            return true;
+    /// Waits until `bytes` more of a source are let in on a thread; false where they are not, since
+    /// there is more to do than can be done. `now` is the time that its [`Keeper`] is told, too.
+    pub async fn enter(&self, lane: usize, share: &Arc<Share>, bytes: usize, now: Duration) -> bool {
+        match self.gate(lane).ask(&self.shared.evenness, (share, bytes), now) {
+            Said::Now(is_let_in) => is_let_in,
+            Said::Later(told) => told.await.unwrap_or(false),
         }
-        let own = share.work.load(Ordering::Relaxed);
-        let others = self.shared.busy.load(Ordering::Relaxed).saturating_sub(usize::from(own > 0));
-        // A source with nothing in work is always let in, however large its request is.
-        own == 0 || own.saturating_add(bytes) <= limit / (others + 1)
     }
 
     /// Counts `bytes` of a source as in work.
     #[must_use]
-    pub fn begin(&self, share: &Arc<Share>, bytes: usize) -> Work {
-        let held = self.shared.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.shared.peak.fetch_max(held, Ordering::Relaxed);
+    pub fn begin(&self, lane: usize, share: &Arc<Share>, bytes: usize) -> Work {
+        self.shared.held.fetch_add(bytes, Ordering::Relaxed);
+        self.gate(lane).begin(bytes);
         if share.work.fetch_add(bytes, Ordering::Relaxed) == 0 {
-            self.shared.busy.fetch_add(1, Ordering::Relaxed);
+            self.shared.evenness.busy.fetch_add(1, Ordering::Relaxed);
         }
-        Work { load: self.clone(), share: Arc::clone(share), bytes }
+        Work { load: self.clone(), lane, share: Arc::clone(share), bytes }
     }
 
-    /// A watch for one runtime.
+    /// Who opens and closes the gate of a thread.
     #[must_use]
-    pub fn watch(&self) -> Watch {
-        Watch { load: self.clone(), late_for: Duration::ZERO }
-    }
-
-    /// Whether so little is in work that it need not be watched closely.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        self.limit() == self.shared.most && self.held() < LEAST / 4
-    }
-
-    /// Bytes that may be in work.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.shared.limit.load(Ordering::Relaxed)
+    pub fn keeper(&self, lane: usize) -> Keeper<'_> {
+        Keeper::new(self.gate(lane), &self.shared.evenness)
     }
 
     /// Bytes in work.
@@ -122,137 +70,270 @@ impl Load {
     pub fn held(&self) -> usize {
         self.shared.held.load(Ordering::Relaxed)
     }
-}
 
-impl Watch {
-    /// Sets the limit anew after a look that came `delay` later than it should, `since` the last one.
-    pub fn look(&mut self, since: Duration, delay: Duration) {
-        let Load { shared } = &self.load;
-        let peak = shared.peak.swap(self.load.held(), Ordering::Relaxed);
-        let limit = self.load.limit();
-        let next = if delay <= LATE {
-            self.late_for = Duration::ZERO;
-            limit.saturating_add(limit / 8)
-        } else {
-            self.late_for = self.late_for.saturating_add(since);
-            if limit == shared.most && self.late_for < PATIENCE {
-                return;
-            }
-            // What was asked for counts, not what would have been allowed.
-            limit.min(peak) / 4 * 3
-        };
-        shared.limit.store(next.clamp(LEAST, shared.most), Ordering::Relaxed);
+    /// Requests that wait to be let in.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.gates.iter().map(Gate::waiting).sum()
+    }
+
+    /// Threads that are asked for more than they can do.
+    #[must_use]
+    pub fn overloaded(&self) -> usize {
+        self.shared.gates.iter().filter(|gate| gate.is_closed()).count()
+    }
+
+    fn gate(&self, lane: usize) -> &Gate {
+        let gates = &self.shared.gates;
+        &gates[lane % gates.len()]
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
         self.load.shared.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.load.gate(self.lane).end(self.bytes);
         if self.share.work.fetch_sub(self.bytes, Ordering::Relaxed) == self.bytes {
-            self.load.shared.busy.fetch_sub(1, Ordering::Relaxed);
+            self.load.shared.evenness.busy.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use futures_util::FutureExt;
+
+    use super::super::gate::MUCH;
     use super::*;
 
-    const LATER: Duration = Duration::from_millis(11);
     const LOOK: Duration = Duration::from_millis(16);
+    const LATER: Duration = Duration::from_millis(11);
+    const BATCH: usize = 60 << 10;
 
-    /// Looks until the patience is over, all late.
-    fn press(watch: &mut Watch) {
-        for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() + 1 {
-            watch.look(LOOK, LATER);
-        }
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// Looks for the time after which a gate is closed or opened, all late.
+    fn press(keeper: &mut Keeper<'_>) {
+        (0..16).for_each(|_| keeper.look(LOOK, LATER));
+    }
+
+    /// Closes the gate of a thread by what is in work there, which is over then.
+    fn closed<'a>(load: &'a Load, share: &Arc<Share>) -> Keeper<'a> {
+        let mut keeper = load.keeper(0);
+        let work = load.begin(0, share, MUCH + 1);
+        press(&mut keeper);
+        drop(work);
+        assert_eq!(load.overloaded(), 1);
+        keeper
+    }
+
+    type Asked<'a> = Pin<Box<dyn Future<Output = bool> + 'a>>;
+
+    fn ask<'a>(load: &'a Load, share: &'a Arc<Share>, bytes: usize, now: u64) -> Asked<'a> {
+        let mut asked: Asked<'a> = Box::pin(load.enter(0, share, bytes, ms(now)));
+        assert_eq!((&mut asked).now_or_never(), None, "at {now}");
+        asked
+    }
+
+    /// Lets in what there is room for, so that the next have to wait.
+    fn fill(load: &Load, share: &Arc<Share>, keeper: &mut Keeper<'_>, now: u64) {
+        keeper.turn(ms(now));
+        let rest = load.enter(0, share, MUCH, ms(now)).now_or_never();
+        assert_eq!(rest, Some(true));
+    }
+
+    /// The numbers of those that were let in and of those that were refused; the others stay.
+    fn told(asked: &mut Vec<(u32, Asked<'_>)>) -> (Vec<u32>, Vec<u32>) {
+        let (mut let_in, mut refused) = (Vec::new(), Vec::new());
+        asked.retain_mut(|(number, asked)| match asked.as_mut().now_or_never() {
+            Some(true) => {
+                let_in.push(*number);
+                false
+            }
+            Some(false) => {
+                refused.push(*number);
+                false
+            }
+            None => true,
+        });
+        (let_in, refused)
     }
 
     #[test]
-    fn the_limit_follows_the_delay() {
-        let load = Load::new(64 << 20);
-        let (share, mut watch) = (Arc::default(), load.watch());
-        watch.look(LOOK, LATE);
-        assert_eq!((load.limit(), load.is_quiet()), (64 << 20, true));
-        let work = load.begin(&share, 16 << 20);
-        assert!(!load.is_quiet());
-        press(&mut watch);
-        assert_eq!(load.limit(), 12 << 20);
-        assert!(!load.admits(&share, 1));
-        watch.look(LOOK, LATER);
-        assert_eq!(load.limit(), 9 << 20);
-        drop(work);
-        assert_eq!((load.held(), load.admits(&share, 9 << 20)), (0, true));
-        for _ in 0..100 {
-            watch.look(LOOK, LATER);
-        }
-        assert_eq!(load.limit(), LEAST);
-        // In time again, then late: it falls at once, as the overload is not over.
-        watch.look(LOOK, LATE);
-        let work = load.begin(&share, 16 << 20);
-        watch.look(LOOK, LATER);
-        assert_eq!(load.limit(), LEAST);
-        drop(work);
-        for _ in 0..100 {
-            watch.look(LOOK, Duration::ZERO);
-        }
-        assert_eq!(load.limit(), 64 << 20);
+    fn a_gate_closes_where_a_thread_stays_late_with_much_at_hand() {
+        let load = Load::new(2);
+        let (share, mut keeper) = (Arc::default(), load.keeper(0));
+        // Late, and little to do: the machine has no time for us.
+        let little = load.begin(0, &share, MUCH);
+        press(&mut keeper);
+        press(&mut keeper);
+        assert_eq!((load.overloaded(), load.held()), (0, MUCH));
+        // Much to do, elsewhere.
+        let elsewhere = load.begin(1, &share, 2 * MUCH);
+        press(&mut keeper);
+        assert_eq!(load.overloaded(), 0);
+        // Much to do, in time.
+        let more = load.begin(0, &share, 1);
+        (0..100).for_each(|_| keeper.look(LOOK, ms(10)));
+        assert_eq!(load.overloaded(), 0);
+        (0..15).for_each(|_| keeper.look(LOOK, LATER));
+        assert_eq!(load.overloaded(), 0);
+        assert_eq!(load.enter(0, &share, 1, ms(0)).now_or_never(), Some(true));
+        keeper.look(LOOK, LATER);
+        assert_eq!(load.overloaded(), 1);
+        // The other thread goes on.
+        assert_eq!(load.enter(1, &share, MUCH, ms(0)).now_or_never(), Some(true));
+        assert_eq!(load.enter(1, &share, MUCH, ms(0)).now_or_never(), Some(true));
+        // It opens once there is little at hand all the time, however late it is.
+        (0..100).for_each(|_| keeper.look(LOOK, Duration::ZERO));
+        assert_eq!(load.overloaded(), 1);
+        drop(more);
+        // The first look sees what there was before.
+        keeper.look(LOOK, LATER);
+        (0..15).for_each(|_| keeper.look(LOOK, LATER));
+        drop(load.begin(0, &share, 1));
+        (0..16).for_each(|_| keeper.look(LOOK, LATER));
+        assert_eq!(load.overloaded(), 1);
+        keeper.look(LOOK, LATER);
+        assert_eq!(load.overloaded(), 0);
+        drop((little, elsewhere));
+        assert_eq!(load.held(), 0);
     }
 
     #[test]
     fn a_queue_that_empties_again_is_no_overload() {
-        let load = Load::new(256 << 20);
-        let (share, mut watch) = (Arc::default(), load.watch());
+        let load = Load::new(1);
+        let (share, mut keeper) = (Arc::default(), load.keeper(0));
         // 64 bodies of 500 KB at once from one source, and again as soon as they are done: late all
         // the while, but for one look in between.
         for _ in 0..50 {
-            let mut works = Vec::new();
-            for _ in 0..64 {
-                assert!(load.admits(&share, 500_000));
-                works.push(load.begin(&share, 500_000));
-            }
-            let mut late = Duration::ZERO;
-            while late + LOOK < PATIENCE {
-                watch.look(LOOK, LATER);
-                late += LOOK;
-            }
-            assert_eq!(load.limit(), 256 << 20);
+            let works: Vec<_> = (0..64).map(|_| load.begin(0, &share, 500_000)).collect();
+            (0..15).for_each(|_| keeper.look(LOOK, LATER));
+            assert_eq!(load.overloaded(), 0);
             drop(works);
-            watch.look(LOOK, Duration::ZERO);
+            keeper.look(LOOK, Duration::ZERO);
         }
     }
 
     #[test]
-    fn one_late_runtime_is_enough_and_one_in_time_does_not_hide_it() {
-        let load = Load::new(64 << 20);
+    fn the_newest_are_let_in_and_the_others_refused() {
+        let load = Load::new(1);
         let share = Arc::default();
-        let (mut late, mut idle) = (load.watch(), load.watch());
-        let _work = load.begin(&share, 32 << 20);
-        for _ in 0..100 {
-            late.look(LOOK, LATER);
-            idle.look(LOOK, Duration::ZERO);
+        let mut keeper = closed(&load, &share);
+        // Nobody waits: what comes is let in until the turn has no room.
+        assert!(!keeper.turn(ms(0)));
+        for (bytes, let_in) in [(BATCH, Some(true)), (BATCH, Some(true)), (1, None)] {
+            assert_eq!(load.enter(0, &share, bytes, ms(0)).now_or_never(), let_in);
         }
-        assert!(load.limit() < 32 << 20, "{}", load.limit());
+        assert!(!keeper.turn(ms(0)));
+        fill(&load, &share, &mut keeper, 1_000);
+        let mut asked = Vec::new();
+        for number in 0..30 {
+            asked.push((number, ask(&load, &share, BATCH, 1_000 + u64::from(number))));
+        }
+        assert_eq!((load.waiting(), told(&mut asked).0.len()), (30, 0));
+        // Two batches go beyond what a turn has room for.
+        assert!(keeper.turn(ms(1_029)));
+        assert_eq!(told(&mut asked), (vec![28, 29], vec![]));
+        // A large one takes a turn by itself, and who comes later goes first.
+        asked.push((30, ask(&load, &share, 2 * BATCH, 1_030)));
+        assert!(keeper.turn(ms(1_030)));
+        assert_eq!(told(&mut asked), (vec![30], vec![]));
+        // From 20 ms on it is too late to be let in, and too early to be refused.
+        assert!(keeper.turn(ms(1_047)));
+        assert_eq!(told(&mut asked), (vec![27], vec![]));
+        assert!(!keeper.turn(ms(1_048)));
+        assert!(!keeper.turn(ms(1_200)));
+        assert_eq!((told(&mut asked).0.len(), load.waiting()), (0, 27));
+        // Nobody is in the way of who comes now.
+        assert_eq!(load.enter(0, &share, BATCH, ms(1_200)).now_or_never(), Some(true));
+        // The oldest first, a few in each turn.
+        assert!(keeper.turn(ms(1_204)));
+        assert_eq!(told(&mut asked), (vec![], vec![0, 1, 2, 3]));
+        assert!(keeper.turn(ms(1_300)));
+        assert_eq!(told(&mut asked), (vec![], (4..12).collect()));
+        asked.drain(..);
+        // Whoever has gone takes no room.
+        asked.push((31, ask(&load, &share, BATCH, 1_300)));
+        assert!(keeper.turn(ms(1_301)));
+        assert_eq!((told(&mut asked).0, load.waiting()), (vec![31], 0));
     }
 
     #[test]
     fn a_hot_source_displaces_only_itself() {
-        let load = Load::new(LEAST);
-        let (hot, other, third) = (Arc::default(), Arc::default(), Arc::default());
-        let much = load.begin(&hot, LEAST);
-        assert!(!load.admits(&hot, 1));
-        // Nothing in work: let in at any size. Then up to an even share.
-        assert!(load.admits(&other, LEAST * 2));
-        let some = load.begin(&other, LEAST / 4);
-        assert!(load.admits(&other, LEAST / 4));
-        assert!(!load.admits(&other, LEAST / 4 + 1));
-        let more = load.begin(&third, 1);
-        assert!(!load.admits(&other, LEAST / 4));
-        assert!(load.admits(&other, LEAST / 16));
-        drop((some, more));
-        assert!(!load.admits(&hot, 1));
+        let load = Load::new(1);
+        let (hot, calm) = (Arc::default(), Arc::default());
+        let mut keeper = closed(&load, &hot);
+        fill(&load, &hot, &mut keeper, 0);
+        let mut asked = vec![(0, ask(&load, &calm, MUCH / 4, 0))];
+        for number in 1..40 {
+            asked.push((number, ask(&load, &hot, BATCH, 100)));
+        }
+        // Older, larger, and first: its source had nothing lately.
+        assert!(keeper.turn(ms(101)));
+        assert_eq!(told(&mut asked), (vec![0], vec![]));
+        assert!(keeper.turn(ms(101)));
+        assert_eq!(told(&mut asked), (vec![38, 39], vec![]));
+        // With an even share it waits like the others.
+        asked.clear();
+        fill(&load, &calm, &mut keeper, 102);
+        asked.push((40, ask(&load, &calm, BATCH, 102)));
+        asked.push((41, ask(&load, &hot, BATCH, 102)));
+        asked.push((42, ask(&load, &hot, BATCH, 102)));
+        assert!(keeper.turn(ms(103)));
+        assert_eq!(told(&mut asked), (vec![41, 42], vec![]));
+        // What was long ago is forgotten.
+        asked.clear();
+        for now in (200..3_000).step_by(100) {
+            fill(&load, &hot, &mut keeper, now);
+        }
+        asked.push((43, ask(&load, &calm, BATCH, 3_000)));
+        asked.push((44, ask(&load, &hot, BATCH, 3_000)));
+        asked.push((45, ask(&load, &hot, BATCH, 3_000)));
+        assert!(keeper.turn(ms(3_001)));
+        assert_eq!(told(&mut asked), (vec![43, 45], vec![]));
+    }
+
+    #[test]
+    fn what_waits_for_others_is_let_grow_no_further() {
+        let load = Load::new(1);
+        let share = Arc::default();
+        let mut keeper = closed(&load, &share);
+        let (much, little) = (load.begin(0, &share, MUCH), load.begin(0, &share, 1));
+        assert!(!keeper.turn(ms(0)));
+        let mut asked = vec![(0, ask(&load, &share, BATCH, 0))];
+        assert!(!keeper.turn(ms(1)));
+        // Told that somebody came; nobody else does.
+        assert!(keeper.news().now_or_never().is_some());
+        drop(little);
+        assert!(keeper.news().now_or_never().is_none());
         drop(much);
-        assert!(load.admits(&hot, LEAST));
-        assert_eq!(load.shared.busy.load(Ordering::Relaxed), 0);
+        assert!(keeper.news().now_or_never().is_some());
+        assert!(keeper.turn(ms(2)));
+        assert_eq!(told(&mut asked), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn a_line_has_an_end_and_nobody_is_left_in_it() {
+        let load = Load::new(1);
+        let share = Arc::default();
+        let mut keeper = closed(&load, &share);
+        fill(&load, &share, &mut keeper, 0);
+        let mut asked = Vec::new();
+        for number in 0..4096 {
+            asked.push((number, ask(&load, &share, BATCH, 0)));
+        }
+        assert_eq!(load.enter(0, &share, 1, ms(0)).now_or_never(), Some(false));
+        // What waits is at hand, so the gate stays closed.
+        (0..100).for_each(|_| keeper.look(LOOK, Duration::ZERO));
+        assert_eq!((load.overloaded(), load.waiting()), (1, 4096));
+        drop(keeper);
+        assert_eq!(told(&mut asked).0.len(), 4096);
+        assert_eq!((load.overloaded(), load.waiting()), (0, 0));
+        assert_eq!(load.enter(0, &share, MUCH, ms(0)).now_or_never(), Some(true));
     }
 }

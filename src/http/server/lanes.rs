@@ -59,32 +59,41 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.open.used()).collect()
     }
 
-    /// Runs what `make` makes on each thread; where there are none, once where this is called.
-    pub fn on_each<F>(&self, make: impl Fn() -> F)
+    /// Runs what `make` makes of its number on each thread; where there are none, once where this is
+    /// called, as number 0.
+    pub fn on_each<F>(&self, make: impl Fn(usize) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        for lane in &self.lanes {
-            drop(lane.runtime.spawn(make()));
+        for (number, lane) in self.lanes.iter().enumerate() {
+            drop(lane.runtime.spawn(make(number)));
         }
         if self.lanes.is_empty() {
-            drop(Handle::current().spawn(make()));
+            drop(Handle::current().spawn(make(0)));
         }
     }
 
-    /// Serves `stream` by `serve`, on the thread with the fewest connections.
+    /// How many threads there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Serves `stream` by `serve`, on the thread with the fewest connections, whose number it is told.
     pub(super) fn spawn<F>(
         &self,
         tasks: &TaskTracker,
         stream: tokio::net::TcpStream,
-        serve: impl FnOnce(tokio::net::TcpStream) -> F + Send + 'static,
+        serve: impl FnOnce(tokio::net::TcpStream, usize) -> F + Send + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.open.used()) else {
-            tasks.spawn(serve(stream));
+        let lanes = self.lanes.iter().enumerate();
+        let Some((number, lane)) = lanes.min_by_key(|(_, lane)| lane.open.used()) else {
+            tasks.spawn(serve(stream, 0));
             return;
         };
+        let serve = move |stream| serve(stream, number);
         // A stream that cannot change its runtime is closed: the process is out of something.
         let Ok(stream) = stream.into_std() else { return };
         let permit = lane.open.take(1);

@@ -99,7 +99,7 @@ async fn answers<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 /// The same, on these limits and counts.
 async fn answers_of<'a>(shared: &Shared, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let (mut client, server) = tokio::io::duplex(1 << 16);
-    let peer = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false };
+    let peer = Peer { ip: IpAddr::from([127, 0, 0, 1]), tls: false, lane: 0 };
     let (mut incoming, mut outgoing) = tokio::io::split(&mut client);
     let mut all = Vec::new();
     let sent = async {

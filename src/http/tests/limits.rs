@@ -1,6 +1,7 @@
 //! Each limit of a request, and the answer past it.
 
 use std::io::Write;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,9 +10,11 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::ingest::INLINE_BYTES_MAX;
+use crate::limits::{Keeper, Load};
 use crate::metrics::Metrics;
 
 const EVENT: &str = r#"{"userId":"u"}"#;
@@ -269,58 +272,90 @@ fn a_large_webhook_is_worked_on_beside_the_thread_that_serves() {
     });
 }
 
-#[tokio::test]
-async fn past_capacity_events_in_a_query_are_refused_too() {
-    let (edge, pipeline) = edge("");
-    let works: Vec<_> = ["enabled_prod", "hook_prod"]
-        .map(|source| edge.shared.shares.of(source))
-        .iter()
-        .map(|share| edge.shared.load.begin(share, edge.shared.load.limit()))
-        .collect();
-    let pixel = "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a";
-    assert_eq!(get(&edge, pixel, &[]).await.body.len(), 43);
-    let hook = "/v1/webhook?writeKey=wk-hook&a=1";
-    let answer = get(&edge, hook, &[]).await;
-    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
-    assert_eq!(pipeline.count(), 0);
-    let metrics = Metrics::new();
-    metrics.collect(Arc::clone(&edge.parts().stats));
-    let text = metrics.render();
-    for source in ["enabled_prod", "hook_prod"] {
-        let line = format!("{{reason=\"overloaded\",source=\"{source}\"}} 1\n");
-        assert!(text.contains(&line), "{text}");
-    }
-    drop(works);
-    assert_eq!(get(&edge, hook, &[]).await.status, StatusCode::OK);
-    get(&edge, pixel, &[]).await;
-    assert_eq!(pipeline.count(), 2);
+/// Closes the gate of `edge`, as if its thread were late all the time with much at hand, and has
+/// what room there is taken.
+async fn press<'a>(load: &'a Load, edge: &Edge<Fake>) -> Keeper<'a> {
+    let mut keeper = load.keeper(0);
+    let share = edge.shared.shares.of("enabled_prod");
+    let much = load.begin(0, &share, 5 << 20);
+    keeper.look(Duration::from_secs(1), Duration::from_secs(1));
+    drop(much);
+    keeper.turn(edge.parts().clock.elapsed());
+    let large = format!("{EVENT}{}", " ".repeat(3 << 20));
+    let headers = [("authorization", ENABLED)];
+    assert_eq!(post(edge, "/v1/track", &headers, large).await.status, StatusCode::OK);
+    assert_eq!(load.overloaded(), 1);
+    keeper
 }
 
 #[tokio::test]
-async fn past_capacity_a_hot_source_is_refused_and_the_others_are_not() {
-    let (edge, pipeline) = edge("");
-    pipeline.gate.forget_permits(usize::MAX);
-    let body = format!("{EVENT}{}", " ".repeat(3 << 20));
-    let hot = [("authorization", ENABLED)];
-    let first = spawn({
-        let (edge, body) = (edge.clone(), body.clone());
-        async move { post(&edge, "/v1/track", &[("authorization", ENABLED)], body).await }
-    });
-    pipeline.waiting.acquire().await.unwrap().forget();
-    let mut watch = edge.shared.load.watch();
-    for _ in 0..100 {
-        watch.look(Duration::from_secs(1), Duration::from_secs(1));
+async fn past_capacity_the_newest_is_taken_and_the_others_are_refused() {
+    let (edge, pipeline, clock) = edge_and_clock("");
+    let load = edge.shared.load.clone();
+    let mut keeper = press(&load, &edge).await;
+    let mut turn = |passed| {
+        clock.advance(Duration::from_millis(passed));
+        keeper.turn(clock.elapsed())
+    };
+    let headers = [("authorization", ENABLED)];
+    let path = "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a";
+    let mut asked: [Pin<Box<dyn Future<Output = Answer>>>; 3] = [
+        Box::pin(post(&edge, "/v1/track", &headers, EVENT)),
+        Box::pin(get(&edge, "/v1/webhook?writeKey=wk-hook&a=1", &[])),
+        Box::pin(get(&edge, path, &[])),
+    ];
+    for asked in &mut asked {
+        assert!(futures_util::poll!(asked).is_pending());
     }
-    let answer = post(&edge, "/v1/track", &hot, body.clone()).await;
+    let [track, hook, pixel] = asked;
+    assert_eq!((pipeline.count(), load.waiting()), (1, 3));
+    // The webhook's source has had nothing lately: it is taken. For the others it is too late.
+    assert!(turn(150));
+    assert_eq!(hook.await.status, StatusCode::OK);
+    assert_eq!((pipeline.count(), load.waiting()), (2, 2));
+    assert!(!turn(50));
+    assert!(turn(1));
+    let answer = track.await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "Service Unavailable\n"));
     assert_eq!(answer.header("retry-after"), Some("1"));
-    pipeline.gate.add_permits(2);
-    let other = [("authorization", "Basic d2stcGFnZXM6")];
-    assert_eq!(post(&edge, "/v1/track", &other, body).await.status, StatusCode::OK);
-    assert_eq!(first.await.unwrap().status, StatusCode::OK);
+    assert_eq!(pixel.await.body.len(), 43);
+    assert!(!turn(0));
+    assert_eq!(post(&edge, "/v1/track", &headers, EVENT).await.status, StatusCode::OK);
+    assert_eq!(pipeline.count(), 3);
     let metrics = Metrics::new();
     metrics.collect(Arc::clone(&edge.parts().stats));
     let text = metrics.render();
-    let line = "keelrow_http_refusals_total{reason=\"overloaded\",source=\"enabled_prod\"} 1\n";
-    assert!(text.contains(line) && text.contains("keelrow_http_work_bytes 0\n"), "{text}");
+    for line in [
+        "keelrow_http_refusals_total{reason=\"overloaded\",source=\"enabled_prod\"} 2\n",
+        "keelrow_http_work_bytes 0\n",
+        "keelrow_http_waiting 0\n",
+        "keelrow_http_overloaded_threads 1\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_thread_sees_to_its_gate_until_it_ends() {
+    let (edge, pipeline) = edge("");
+    let load = edge.shared.load.clone();
+    let shutdown = CancellationToken::new();
+    let keeps = spawn({
+        let (edge, shutdown) = (edge.clone(), shutdown.clone());
+        async move { edge.keep_in_time(0, shutdown).await }
+    });
+    let keeper = press(&load, &edge).await;
+    let ask = || {
+        let edge = edge.clone();
+        spawn(async move { post(&edge, "/v1/track", &[("authorization", ENABLED)], EVENT).await })
+    };
+    let asked: Vec<_> = std::iter::repeat_with(ask).take(40).collect();
+    for asked in asked {
+        assert_eq!(asked.await.unwrap().status, StatusCode::OK);
+    }
+    assert_eq!((pipeline.count(), load.waiting()), (41, 0));
+    shutdown.cancel();
+    keeps.await.unwrap();
+    assert_eq!(load.overloaded(), 0);
+    drop(keeper);
 }

@@ -55,7 +55,7 @@ origins = ["https://app.example.com"]
 
 /// `Basic` with `wk-enabled:`.
 const ENABLED: &str = "Basic d2stZW5hYmxlZDo=";
-const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), tls: false };
+const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), tls: false, lane: 0 };
 
 struct Answer {
     status: StatusCode,
@@ -85,11 +85,17 @@ fn config(text: &str) -> config::Config {
 
 /// An edge with the given `[http]` section, and its pipeline.
 fn edge(text: &str) -> (Edge<Fake>, Arc<Fake>) {
+    let (edge, pipeline, _) = edge_and_clock(text);
+    (edge, pipeline)
+}
+
+/// The same, and the clock of both.
+fn edge_and_clock(text: &str) -> (Edge<Fake>, Arc<Fake>, Arc<Fixed>) {
     let config = config(text);
     let sources = Arc::new(ArcSwap::from_pointee(Sources::new(&config.sources)));
     let pipeline = Arc::new(Fake::new(Arc::clone(&sources)));
     let clock = Arc::new(Fixed::at(Timestamp::from_millis(NOW_MS)));
-    (assemble(config, sources, clock, Arc::clone(&pipeline)), pipeline)
+    (assemble(config, sources, Arc::clone(&clock), Arc::clone(&pipeline)), pipeline, clock)
 }
 
 fn assemble<P: Pipeline>(
@@ -106,6 +112,7 @@ fn assemble<P: Pipeline>(
         ids: clock,
         tasks: TaskTracker::new(),
         stats: Arc::new(Stats::new()),
+        lanes: 1,
     })
 }
 
