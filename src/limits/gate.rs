@@ -28,9 +28,9 @@ pub(super) const MUCH: usize = 4 << 20;
 /// Bytes that are let in before those are looked for that have come meanwhile: a batch of fifty events, or
 /// twelve single ones, less than half a millisecond.
 const TURN_BYTES: usize = 64 << 10;
-/// So long a request may have waited when it is let in, five times what one takes without load; those of
-/// a source with less than an even share may have waited until they are refused.
-const FRESH: Duration = Duration::from_millis(20);
+/// So long a request may have waited when it is let in: a few times what one takes without load. There
+/// is always a newer one. Those of a source with less than an even share may wait until they are refused.
+const FRESH: Duration = Duration::from_millis(10);
 /// So long a request waits until it is refused. Whoever has the next one ready, as connections have that
 /// many clients share, would otherwise have it refused at once, too, and a refusal costs both sides a
 /// sixth of what a batch costs.

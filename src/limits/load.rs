@@ -243,10 +243,10 @@ mod tests {
         asked.push((30, ask(&load, &share, 2 * BATCH, 1_030)));
         assert!(keeper.turn(ms(1_030)));
         assert_eq!(told(&mut asked), (vec![30], vec![]));
-        // From 20 ms on it is too late to be let in, and too early to be refused.
-        assert!(keeper.turn(ms(1_047)));
+        // From 10 ms on it is too late to be let in, and too early to be refused.
+        assert!(keeper.turn(ms(1_037)));
         assert_eq!(told(&mut asked), (vec![27], vec![]));
-        assert!(!keeper.turn(ms(1_048)));
+        assert!(!keeper.turn(ms(1_038)));
         assert!(!keeper.turn(ms(1_200)));
         assert_eq!((told(&mut asked).0.len(), load.waiting()), (0, 27));
         // Nobody is in the way of who comes now.
