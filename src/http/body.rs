@@ -14,7 +14,7 @@ use futures_util::poll;
 use http_body_util::BodyExt;
 use tokio_util::task::TaskTracker;
 
-use super::inflate::{codings, inflate};
+use super::inflate::{Coding, codings, inflate};
 use crate::ingest::{Refusal, Trouble};
 use crate::limits::{Budget, Permit, Share};
 
@@ -44,11 +44,45 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// What is known of a body before it is read.
+#[derive(Debug)]
+pub(super) struct Expected {
+    codings: Vec<Coding>,
+    /// Bytes that there will be to be worked on, by what is usual.
+    pub(super) bytes: usize,
+}
+
+/// A body of unknown length has so many bytes.
+const UNKNOWN_BYTES: usize = 32 << 10;
+/// JSON of events has so many bytes for each one it is packed to.
+const INFLATES_BY: usize = 8;
+
+/// Looks at what is said of a body.
+///
+/// # Errors
+/// It is too large, or packed in a way that nobody here can unpack.
+pub(super) fn expect(
+    headers: &HeaderMap,
+    body: &Body,
+    bytes_max: usize,
+) -> Result<Expected, Refusal> {
+    let encodings = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes());
+    let codings = codings(encodings)?;
+    let hint = body.size_hint();
+    let announced = usize::try_from(hint.lower()).unwrap_or(usize::MAX);
+    if announced > bytes_max {
+        return Err(Refusal::TooLarge);
+    }
+    let announced = if hint.exact().is_some() { announced } else { announced.max(UNKNOWN_BYTES) };
+    let by = if codings.is_empty() { 1 } else { INFLATES_BY };
+    Ok(Expected { codings, bytes: announced.saturating_mul(by).min(bytes_max) })
+}
+
 /// Reads and inflates the body. Memory is taken as bytes arrive, not as they are announced, so that
 /// a slow client holds no more than it has sent.
 pub(super) async fn read(
-    headers: &HeaderMap,
     body: Body,
+    Expected { codings, .. }: Expected,
     limits: Limits,
     (budget, share): (&Budget, &Arc<Share>),
 ) -> Result<(Bytes, Permit), Failure> {
@@ -56,15 +90,6 @@ pub(super) async fn read(
     let Some(mut permit) = budget.take_of(share, REQUEST_BYTES) else {
         return Err(Failure { refusal: in_flight, rest: Some(body) });
     };
-    let encodings = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes());
-    let codings = match codings(encodings) {
-        Ok(codings) => codings,
-        Err(refusal) => return Err(Failure { refusal, rest: Some(body) }),
-    };
-    let announced = body.size_hint().lower();
-    if usize::try_from(announced).map_or(true, |bytes| bytes > limits.bytes_max) {
-        return Err(Failure { refusal: Refusal::TooLarge, rest: Some(body) });
-    }
     let packed = {
         let mut collected = pin!(collect(body, limits.bytes_max, &mut permit));
         match poll!(collected.as_mut()) {

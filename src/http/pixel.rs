@@ -53,18 +53,18 @@ async fn picture<P: Pipeline>(
             Some(_) => shared.in_query_or_header(&head, false),
             None => Err(Refusal::NoKeyInQuery),
         };
-        let (source, peer) = (source_of(&credential), peer(&head.extensions));
+        let source = source_of(&credential);
         let moment = Moment::coarse(shared.parts.clock.now());
         let now = moment.text();
         let done = async {
             let credential = credential?;
             let asked = head.uri.query().unwrap_or_default();
-            let mut permit = shared.room(&credential, peer, asked.len()).await?;
+            let mut permit = shared.room(&credential, &head, asked.len()).await?;
             let Some(body) = body(&head, kind, now.as_str(), &mut permit)? else { return Ok(None) };
             if body.len() > shared.parts.options.load().max_body {
                 return Err(Refusal::TooLarge);
             }
-            let form = Form::Single(kind);
+            let (peer, form) = (peer(&head.extensions), Form::Single(kind));
             shared.submit(&head, peer, credential, form, body.into(), permit).await.map(Some)
         };
         if let Err(refusal) = done.await {

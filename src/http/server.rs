@@ -165,13 +165,17 @@ impl Server {
                     // Answers are a few bytes; without this they wait for acknowledgements.
                     stream.set_nodelay(true).ok();
                     let (shared, handler) = (shared.clone(), handler.clone());
-                    self.lanes.spawn(&shared.tasks.clone(), stream, move |stream, lane| async move {
-                        let open = shared.open(stream, (address, lane), handler.clone());
-                        if AssertUnwindSafe(open).catch_unwind().await.is_err() {
-                            handler.panicked();
-                        }
-                        drop(permit);
-                    });
+                    self.lanes.spawn(
+                        &shared.tasks.clone(),
+                        stream,
+                        move |stream, lane| async move {
+                            let open = shared.open(stream, (address, lane), handler.clone());
+                            if AssertUnwindSafe(open).catch_unwind().await.is_err() {
+                                handler.panicked();
+                            }
+                            drop(permit);
+                        },
+                    );
                 }
                 None => {
                     self.stats.turned_away();

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::body::{Body, HttpBody};
-use axum::http::Extensions;
+use axum::body::Body;
 use axum::http::request::Parts as Head;
+use axum::http::{Extensions, Version};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
@@ -21,7 +21,7 @@ use super::{address, auth, body};
 use crate::clock::{Clock, IdSource};
 use crate::config;
 use crate::ingest::{Accepted, Credential, Form, Pipeline, Refusal, Submission, Trouble};
-use crate::limits::{Budget, Load, Permit, Share, Shares};
+use crate::limits::{Budget, Entry, Load, Permit, Share, Shares};
 use crate::source::{Source, Sources};
 
 /// What an edge is made of. All of it is shared with others.
@@ -111,20 +111,17 @@ impl<P: Pipeline> Shared<P> {
             let options = self.parts.options.load();
             (options.max_body, options.body_timeout)
         };
-        // What is too large for ever must not be told to come again.
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        let admitted = match credential {
-            Ok(credential) => {
-                let share = self.let_in(&credential, peer, announced.min(bytes_max)).await;
-                share.map(|share| (credential, share))
-            }
-            Err(refusal) => Err(refusal),
+        let expected = body::expect(&head.headers, &body, bytes_max);
+        let let_in = async {
+            // What is refused for ever must not be told to come again.
+            let (credential, expected) = (credential?, expected?);
+            let share = self.let_in(&credential, head, peer, expected.bytes).await?;
+            Ok((credential, expected, share))
         };
-        let failure = match admitted {
-            Ok((credential, share)) => {
+        let failure = match let_in.await {
+            Ok((credential, expected, share)) => {
                 let limits = body::Limits { bytes_max, timeout };
-                let budget = (&self.in_flight, &share);
-                match body::read(&head.headers, body, limits, budget).await {
+                match body::read(body, expected, limits, (&self.in_flight, &share)).await {
                     Ok((bytes, permit)) => {
                         self.parts.stats.read(bytes.len());
                         return Ok((credential, bytes, permit));
@@ -144,12 +141,16 @@ impl<P: Pipeline> Shared<P> {
     async fn let_in(
         &self,
         credential: &Credential,
+        head: &Head,
         peer: Peer,
         bytes: usize,
     ) -> Result<Arc<Share>, Refusal> {
         let share = self.share_of(credential);
         let (bytes, now) = (bytes + body::REQUEST_BYTES, self.parts.clock.elapsed());
-        let is_let_in = self.load.enter(peer.lane, &share, bytes, now).await;
+        // Unread bodies of streams hold back the others of their connection.
+        let may_wait = head.version != Version::HTTP_2;
+        let entry = Entry { bytes, now, may_wait };
+        let is_let_in = self.load.enter(peer.lane, &share, entry).await;
         is_let_in.then_some(share).ok_or(Refusal::Unavailable(Trouble::Overloaded))
     }
 
@@ -175,9 +176,10 @@ impl<P: Pipeline> Shared<P> {
             let options = self.parts.options.load();
             (address::client(head, peer.ip, &options.trusted_proxies), options.ack_timeout)
         };
-        let deadline = self.parts.clock.elapsed().saturating_add(patience);
+        let now = self.parts.clock.elapsed();
+        let deadline = now.saturating_add(patience);
         let share = self.share_of(&credential);
-        let _work = self.load.begin(peer.lane, &share, body.len() + body::REQUEST_BYTES);
+        let _work = self.load.begin(peer.lane, &share, body.len() + body::REQUEST_BYTES, now);
         let submission = Submission { credential, form, body, client_ip, deadline, permit };
         let confirmed = tokio::time::timeout(patience, self.parts.pipeline.submit(submission));
         confirmed.await.unwrap_or(Err(Refusal::AckTimeout))
@@ -187,10 +189,10 @@ impl<P: Pipeline> Shared<P> {
     pub(super) async fn room(
         &self,
         credential: &Credential,
-        peer: Peer,
+        head: &Head,
         bytes: usize,
     ) -> Result<Permit, Refusal> {
-        let share = self.let_in(credential, peer, bytes).await?;
+        let share = self.let_in(credential, head, peer(&head.extensions), bytes).await?;
         let permit = self.in_flight.take_of(&share, bytes + body::REQUEST_BYTES);
         permit.ok_or(Refusal::Unavailable(Trouble::InFlight))
     }

@@ -35,7 +35,8 @@ pub(super) async fn post<P: Pipeline>(
     let credential = shared.in_query_or_header(&head, true);
     let source = source_of(&credential);
     let done = async {
-        let (credential, body, permit) = shared.read(&head, peer(&head.extensions), body, credential).await?;
+        let (credential, body, permit) =
+            shared.read(&head, peer(&head.extensions), body, credential).await?;
         let (start, most) = (start(&shared), shared.parts.options.load().max_event);
         let (event, permit) = converted(body, permit, start, most).await?;
         hand_in(&shared, &head, credential, event, permit).await
@@ -56,7 +57,7 @@ pub(super) async fn get<P: Pipeline>(
     let source = source_of(&credential);
     let done = async {
         let (credential, asked) = (credential?, head.uri.query().unwrap_or_default());
-        let permit = shared.room(&credential, peer(&head.extensions), asked.len()).await?;
+        let permit = shared.room(&credential, &head, asked.len()).await?;
         let most = shared.parts.options.load().max_event;
         let payload = fields(query::pairs(asked).filter(|(key, _)| key != "writeKey"), most)?;
         hand_in(&shared, &head, credential, whole(&start(&shared), &payload), permit).await

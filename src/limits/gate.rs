@@ -3,9 +3,11 @@
 //! A server that takes everything then answers everything late, and one that refuses whatever comes at
 //! a bad moment spends its time on refusals. So each thread that serves has a gate. It stands open until
 //! the thread is late for some time with much in work. From then on requests wait in front of it, their
-//! bodies unread, and in each turn of the thread the newest is let in: whoever is let in is answered
+//! bodies unread, and in each turn of the thread the newest are let in: whoever is let in is answered
 //! nearly as soon as without load, since what waits is not in its way. The others are refused, a few in
 //! each turn. A source that was let in with less than an even share lately goes before the others.
+//!
+//! A gate that is closed without need does no harm: in each turn there is room, and nobody else wants it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,22 +24,25 @@ const LATE: Duration = Duration::from_millis(10);
 /// So long without one look in time is overload. What an SDK kept and sends at once, such as 64 bodies
 /// of 500 KB, is 30,000 events: at 6 us each two cores work them off in less.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// With no more bytes at hand than this a thread is not overloaded, however late it is: some sixty
-/// batches of fifty events, or eight hundred single ones, are worked off in a few hundredths of a second.
-pub(super) const MUCH: usize = 4 << 20;
-/// Bytes that are let in before those are looked for that have come meanwhile: a batch of fifty events, or
-/// twelve single ones, less than half a millisecond.
-const TURN_BYTES: usize = 64 << 10;
-/// So long a request may have waited when it is let in: a few times what one takes without load. There
-/// is always a newer one. Those of a source with less than an even share may wait until they are refused.
-const FRESH: Duration = Duration::from_millis(10);
+/// No look counts for more of it: a pause of the whole machine is one look.
+const LOOK_MAX: Duration = Duration::from_millis(60);
+/// With no more bytes at hand than this a thread is not overloaded, however late it is: what a hundred
+/// batches of fifty events take, or fifteen hundred single ones, is worked off in a few hundredths of a
+/// second.
+pub(super) const MUCH: usize = 8 << 20;
+/// Bytes that are let in before those are looked for that have come meanwhile: four batches of fifty
+/// events, or fifty single ones. Less costs a sync for each, more makes all wait longer. No request counts
+/// for more, since what is larger is worked on elsewhere, or is only announced.
+pub(super) const TURN_BYTES: usize = 256 << 10;
+/// Bytes of the newest that may be let in yet, a few turns: what is older has been overtaken for good.
+const NEWEST_BYTES: usize = 1 << 20;
 /// So long a request waits until it is refused. Whoever has the next one ready, as connections have that
 /// many clients share, would otherwise have it refused at once, too, and a refusal costs both sides a
 /// sixth of what a batch costs.
 const WAIT: Duration = Duration::from_millis(200);
 /// Requests that are refused in one turn.
-const REFUSED_EACH_TURN: usize = 8;
-/// Requests that wait at a gate; further ones are refused at once.
+const REFUSED_EACH_TURN: usize = 16;
+/// Requests of favoured sources that wait at a gate, and overtaken ones; past it the oldest gives way.
 const WAITING_MAX: usize = 4096;
 
 /// The gate of one thread.
@@ -49,21 +54,36 @@ pub(super) struct Gate {
     /// The most that was at hand since the last look: in work behind it, and waiting in front of it.
     peak: AtomicUsize,
     line: Mutex<Line>,
-    /// Somebody waits again, or may be let in again.
+    /// Somebody waits again.
     news: Notify,
 }
 
-/// Those that wait in front of a gate.
+/// Those that wait in front of a gate. In each queue the newest is the last.
 #[derive(Debug, Default)]
 struct Line {
-    /// Of sources with less than an even share. The newest is the last.
+    /// Of sources with less than an even share.
     favoured: VecDeque<Place>,
-    others: VecDeque<Place>,
+    /// The newest of the others, with so many bytes.
+    newest: VecDeque<Place>,
+    newest_bytes: usize,
+    /// Those that wait to be refused.
+    overtaken: VecDeque<Place>,
+    /// Of all.
     bytes: usize,
     /// What may still be let in in this turn.
     room: usize,
     /// The thread has nobody to let in or to refuse, and is told when there is.
     idle: bool,
+}
+
+/// A request that asks to be let in.
+#[derive(Debug)]
+pub(super) struct Asks<'a> {
+    pub(super) share: &'a Arc<Share>,
+    pub(super) bytes: usize,
+    pub(super) now: Duration,
+    /// It is not in the way of those behind it on its connection.
+    pub(super) may_wait: bool,
 }
 
 /// A request that waits.
@@ -72,46 +92,39 @@ struct Place {
     share: Arc<Share>,
     bytes: usize,
     since: Duration,
+    may_wait: bool,
     /// Whether it is let in.
     told: oneshot::Sender<bool>,
 }
 
 /// What a gate says to a request.
 pub(super) enum Said {
-    /// Whether it is let in.
-    Now(bool),
-    /// It waits to be told.
+    /// It is let in.
+    Now,
+    /// It waits to be told whether it is.
     Later(oneshot::Receiver<bool>),
 }
 
 impl Gate {
-    /// Asks to be let in with `bytes`.
-    pub(super) fn ask(
-        &self,
-        evenness: &Evenness,
-        (share, bytes): (&Arc<Share>, usize),
-        now: Duration,
-    ) -> Said {
+    /// Asks to be let in.
+    pub(super) fn ask(&self, evenness: &Evenness, asks: &Asks<'_>) -> Said {
         if !self.is_closed() {
-            return Said::Now(true);
+            return Said::Now;
         }
         let mut line = self.line();
         // Who opens it looks here for those that wait.
-        if !self.is_closed() {
-            return Said::Now(true);
-        }
-        if line.takes_room(bytes) {
-            evenness.note(share, bytes, now);
-            return Said::Now(true);
-        }
-        if line.len() >= WAITING_MAX {
-            return Said::Now(false);
+        if !self.is_closed() || line.takes_room(asks.bytes) {
+            return Said::Now;
         }
         let (told, later) = oneshot::channel();
-        let is_favoured = evenness.is_below(share, bytes, now);
-        let own = if is_favoured { &mut line.favoured } else { &mut line.others };
-        own.push_back(Place { share: Arc::clone(share), bytes, since: now, told });
-        line.bytes = line.bytes.saturating_add(bytes);
+        let Asks { share, bytes, now: since, may_wait } = *asks;
+        let place = Place { share: Arc::clone(share), bytes, since, may_wait, told };
+        line.bytes += bytes;
+        if evenness.is_below(share, bytes, since) {
+            line.favour(place);
+        } else {
+            line.stand(place);
+        }
         let was_idle = std::mem::take(&mut line.idle);
         drop(line);
         self.note();
@@ -129,10 +142,7 @@ impl Gate {
 
     /// They are no longer in work.
     pub(super) fn end(&self, bytes: usize) {
-        let before = self.held.fetch_sub(bytes, Ordering::Relaxed);
-        if before >= MUCH && before - bytes < MUCH && self.is_closed() {
-            self.news.notify_one();
-        }
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -167,7 +177,7 @@ impl Gate {
 
 impl Line {
     fn len(&self) -> usize {
-        self.favoured.len() + self.others.len()
+        self.favoured.len() + self.newest.len() + self.overtaken.len()
     }
 
     /// Takes room for `bytes` where nobody else would get it.
@@ -179,23 +189,71 @@ impl Line {
         has_room
     }
 
+    /// Puts a request before those of other sources.
+    fn favour(&mut self, place: Place) {
+        self.favoured.push_back(place);
+        if self.favoured.len() > WAITING_MAX {
+            let oldest = self.favoured.pop_front();
+            self.overtake(oldest);
+        }
+    }
+
+    /// Puts a request among those of all sources, where it belongs by its time.
+    fn stand(&mut self, place: Place) {
+        self.newest_bytes += place.bytes;
+        let at = self.newest.partition_point(|other| other.since <= place.since);
+        self.newest.insert(at, place);
+        while self.newest_bytes > NEWEST_BYTES {
+            let oldest = self.newest.pop_front();
+            self.newest_bytes -= oldest.as_ref().map_or(self.newest_bytes, |oldest| oldest.bytes);
+            self.overtake(oldest);
+        }
+    }
+
+    fn overtake(&mut self, place: Option<Place>) {
+        let Some(place) = place else { return };
+        if !place.may_wait {
+            self.leave(place, false);
+            return;
+        }
+        self.overtaken.push_back(place);
+        if self.overtaken.len() > WAITING_MAX
+            && let Some(oldest) = self.overtaken.pop_front()
+        {
+            self.leave(oldest, false);
+        }
+    }
+
     /// Who is let in next.
-    fn newest(&mut self, now: Duration) -> Option<Place> {
-        let is_fresh = |place: &mut Place| now.saturating_sub(place.since) <= FRESH;
-        let place = self.favoured.pop_back().or_else(|| self.others.pop_back_if(is_fresh));
-        self.left(place)
+    fn next(&mut self, evenness: &Evenness, now: Duration) -> Option<Place> {
+        while let Some(place) = self.favoured.pop_back() {
+            if evenness.is_below(&place.share, place.bytes, now) {
+                return Some(place);
+            }
+            // Its source has had its share meanwhile.
+            self.stand(place);
+        }
+        let place = self.newest.pop_back()?;
+        self.newest_bytes -= place.bytes;
+        Some(place)
     }
 
     /// Who is refused next.
     fn overdue(&mut self, now: Duration) -> Option<Place> {
         let due = |place: &mut Place| now.saturating_sub(place.since) > WAIT;
-        let place = self.others.pop_front_if(due).or_else(|| self.favoured.pop_front_if(due));
-        self.left(place)
+        let place = self.overtaken.pop_front_if(due).or_else(|| self.favoured.pop_front_if(due));
+        if place.is_some() {
+            return place;
+        }
+        let place = self.newest.pop_front_if(due)?;
+        self.newest_bytes -= place.bytes;
+        Some(place)
     }
 
-    fn left(&mut self, place: Option<Place>) -> Option<Place> {
-        self.bytes -= place.as_ref().map_or(0, |place| place.bytes);
-        place
+    /// Tells a request whether it is let in; false where it has gone.
+    fn leave(&mut self, place: Place, is_let_in: bool) -> bool {
+        self.bytes -= place.bytes;
+        place.told.send(is_let_in).is_ok()
     }
 }
 
@@ -222,7 +280,7 @@ impl<'a> Keeper<'a> {
         !self.gate.is_closed() && self.gate.held() < MUCH / 4
     }
 
-    /// Waits until somebody waits again, or may be let in again; there may be nobody any more.
+    /// Waits until somebody waits again; there may be nobody any more.
     pub async fn news(&self) {
         self.gate.news.notified().await;
     }
@@ -237,7 +295,7 @@ impl<'a> Keeper<'a> {
             (self.lasted, self.peak) = (Duration::ZERO, 0);
             return;
         }
-        self.lasted = self.lasted.saturating_add(since);
+        self.lasted = self.lasted.saturating_add(since.min(LOOK_MAX));
         self.peak = self.peak.max(peak);
         if self.lasted < PATIENCE || (!is_closed && self.peak <= MUCH) {
             return;
@@ -255,21 +313,21 @@ impl<'a> Keeper<'a> {
     pub fn turn(&mut self, now: Duration) -> bool {
         let mut line = self.gate.line();
         let mut told = 0;
-        // What is in work waits for the sync, for scripts or other threads, not for this one.
-        line.room = if self.gate.held() < MUCH { TURN_BYTES } else { 0 };
         // Whoever has gone is told nothing, and counts for nothing.
         while told < REFUSED_EACH_TURN {
             let Some(place) = line.overdue(now) else { break };
-            told += usize::from(place.told.send(false).is_ok());
+            told += usize::from(line.leave(place, false));
         }
-        while line.room > 0 {
-            let Some(place) = line.newest(now) else { break };
-            if place.told.send(true).is_ok() {
-                line.room = line.room.saturating_sub(place.bytes);
-                self.evenness.note(&place.share, place.bytes, now);
+        let mut room = TURN_BYTES;
+        while room > 0 {
+            let Some(place) = line.next(self.evenness, now) else { break };
+            let bytes = place.bytes;
+            if line.leave(place, true) {
+                room = room.saturating_sub(bytes);
                 told += 1;
             }
         }
+        line.room = room;
         line.idle = told == 0;
         told > 0
     }
@@ -277,8 +335,8 @@ impl<'a> Keeper<'a> {
     fn open(&self) {
         let mut line = self.gate.line();
         self.gate.closed.store(false, Ordering::Relaxed);
-        let Line { favoured, others, .. } = std::mem::take(&mut *line);
-        for place in favoured.into_iter().chain(others) {
+        let Line { favoured, newest, overtaken, .. } = std::mem::take(&mut *line);
+        for place in favoured.into_iter().chain(newest).chain(overtaken) {
             place.told.send(true).ok();
         }
     }

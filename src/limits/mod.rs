@@ -12,6 +12,6 @@ mod share;
 
 pub use budget::{Budget, Permit};
 pub use gate::Keeper;
-pub use load::{Load, Work};
+pub use load::{Entry, Load, Work};
 pub use rate::{RateLimits, RetryAfter};
 pub use share::{Share, Shares};

@@ -28,6 +28,8 @@ const EPOCH: u64 = 128;
 const BYTES_BITS: u32 = 40;
 const BYTES_MAX: u64 = (1 << BYTES_BITS) - 1;
 const EPOCH_MAX: u64 = u64::MAX >> BYTES_BITS;
+/// Epochs by which a thread may be behind another one.
+const LATE_MAX: u64 = 8;
 
 impl Lately {
     /// The bytes at `now`.
@@ -38,17 +40,35 @@ impl Lately {
     /// Adds `bytes` at `now`.
     pub(super) fn add(&self, bytes: usize, now: Duration) {
         let (bytes, epoch) = (bytes as u64, epoch(now));
-        let add = |packed| {
+        let add = |packed: u64| {
             let sum = Self::bytes(packed, epoch).saturating_add(bytes).min(BYTES_MAX);
+            // Another thread may have looked at the clock later, and come first.
+            let epoch = if is_before(epoch, packed) { packed >> BYTES_BITS } else { epoch };
             Some(epoch << BYTES_BITS | sum)
         };
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok();
     }
 
     const fn bytes(packed: u64, epoch: u64) -> u64 {
-        let passed = epoch.wrapping_sub(packed >> BYTES_BITS) & EPOCH_MAX;
-        if passed > BYTES_BITS as u64 { 0 } else { (packed & BYTES_MAX) >> passed }
+        let bytes = packed & BYTES_MAX;
+        let passed = passed(epoch, packed);
+        if is_before(epoch, packed) {
+            bytes
+        } else if passed > BYTES_BITS as u64 {
+            0
+        } else {
+            bytes >> passed
+        }
     }
+}
+
+/// Epochs since the one that is packed.
+const fn passed(epoch: u64, packed: u64) -> u64 {
+    epoch.wrapping_sub(packed >> BYTES_BITS) & EPOCH_MAX
+}
+
+const fn is_before(epoch: u64, packed: u64) -> bool {
+    passed(epoch, packed) > EPOCH_MAX - LATE_MAX
 }
 
 fn epoch(now: Duration) -> u64 {
@@ -72,7 +92,7 @@ impl Evenness {
         share.lately.at(now).saturating_add(bytes as u64) <= self.lately.at(now) / sources
     }
 
-    /// Counts `bytes` of a source that are let in.
+    /// Counts `bytes` of a source that was let in.
     pub(super) fn note(&self, share: &Share, bytes: usize, now: Duration) {
         share.lately.add(bytes, now);
         self.lately.add(bytes, now);
@@ -112,6 +132,10 @@ mod tests {
         assert_eq!((at(EPOCH * 8 - 1), at(EPOCH * 8), at(EPOCH * 10 - 1)), (1_024, 512, 256));
         lately.add(44, Duration::from_millis(EPOCH * 10));
         assert_eq!((at(EPOCH * 10), at(EPOCH * 11), at(EPOCH * 1_000)), (172, 86, 0));
+        // Who looked at the clock before another, and comes after it, forgets nothing.
+        assert_eq!(at(EPOCH * 9), 172);
+        lately.add(28, Duration::from_millis(EPOCH * 9));
+        assert_eq!((at(EPOCH * 10), at(EPOCH * 11)), (200, 100));
         lately.add(usize::MAX, Duration::from_millis(EPOCH * 11));
         assert_eq!(at(EPOCH * 11), BYTES_MAX);
         // The epochs' numbers come again, and the time goes on.

@@ -277,10 +277,11 @@ fn a_large_webhook_is_worked_on_beside_the_thread_that_serves() {
 async fn press<'a>(load: &'a Load, edge: &Edge<Fake>) -> Keeper<'a> {
     let mut keeper = load.keeper(0);
     let share = edge.shared.shares.of("enabled_prod");
-    let much = load.begin(0, &share, 5 << 20);
-    keeper.look(Duration::from_secs(1), Duration::from_secs(1));
+    let now = edge.parts().clock.elapsed();
+    let much: Vec<_> = (0..40).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
+    (0..5).for_each(|_| keeper.look(Duration::from_secs(1), Duration::from_secs(1)));
     drop(much);
-    keeper.turn(edge.parts().clock.elapsed());
+    keeper.turn(now);
     let large = format!("{EVENT}{}", " ".repeat(3 << 20));
     let headers = [("authorization", ENABLED)];
     assert_eq!(post(edge, "/v1/track", &headers, large).await.status, StatusCode::OK);
@@ -299,21 +300,35 @@ async fn past_capacity_the_newest_is_taken_and_the_others_are_refused() {
     };
     let headers = [("authorization", ENABLED)];
     let path = "/pixel/v1/page?writeKey=wk-enabled&anonymousId=a";
-    let mut asked: [Pin<Box<dyn Future<Output = Answer>>>; 3] = [
+    let large = || format!("{EVENT}{}", " ".repeat(256 << 10));
+    let mut asked: [Pin<Box<dyn Future<Output = Answer>>>; 7] = [
         Box::pin(post(&edge, "/v1/track", &headers, EVENT)),
-        Box::pin(get(&edge, "/v1/webhook?writeKey=wk-hook&a=1", &[])),
         Box::pin(get(&edge, path, &[])),
+        Box::pin(get(&edge, "/v1/webhook?writeKey=wk-hook&a=1", &[])),
+        Box::pin(post(&edge, "/v1/track", &headers, large())),
+        Box::pin(post(&edge, "/v1/track", &headers, large())),
+        Box::pin(post(&edge, "/v1/track", &headers, large())),
+        Box::pin(post(&edge, "/v1/track", &headers, large())),
     ];
     for asked in &mut asked {
         assert!(futures_util::poll!(asked).is_pending());
     }
-    let [track, hook, pixel] = asked;
-    assert_eq!((pipeline.count(), load.waiting()), (1, 3));
-    // The webhook's source has had nothing lately: it is taken. For the others it is too late.
+    assert_eq!((pipeline.count(), load.waiting()), (1, 7));
+    let [track, pixel, hook, newest @ ..] = asked;
+    // The webhook's source has had nothing lately: it goes first. Four large ones have overtaken two.
     assert!(turn(150));
     assert_eq!(hook.await.status, StatusCode::OK);
-    assert_eq!((pipeline.count(), load.waiting()), (2, 2));
+    assert_eq!((pipeline.count(), load.waiting()), (2, 5));
+    while turn(0) {}
+    for large in newest {
+        assert_eq!(large.await.status, StatusCode::OK);
+    }
+    assert_eq!((pipeline.count(), load.waiting()), (6, 2));
     assert!(!turn(50));
+    // What is refused for ever is told so at once.
+    let gone = [("authorization", ENABLED), ("content-encoding", "rar")];
+    assert_eq!(post(&edge, "/v1/track", &gone, EVENT).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(load.waiting(), 2);
     assert!(turn(1));
     let answer = track.await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "Service Unavailable\n"));
@@ -321,7 +336,7 @@ async fn past_capacity_the_newest_is_taken_and_the_others_are_refused() {
     assert_eq!(pixel.await.body.len(), 43);
     assert!(!turn(0));
     assert_eq!(post(&edge, "/v1/track", &headers, EVENT).await.status, StatusCode::OK);
-    assert_eq!(pipeline.count(), 3);
+    assert_eq!(pipeline.count(), 7);
     let metrics = Metrics::new();
     metrics.collect(Arc::clone(&edge.parts().stats));
     let text = metrics.render();
@@ -354,8 +369,23 @@ async fn a_thread_sees_to_its_gate_until_it_ends() {
         assert_eq!(asked.await.unwrap().status, StatusCode::OK);
     }
     assert_eq!((pipeline.count(), load.waiting()), (41, 0));
+    // It is open for as long as nobody is late, then closed by who is.
+    drop(keeper);
+    let share = edge.shared.shares.of("enabled_prod");
+    let now = edge.parts().clock.elapsed();
+    let much: Vec<_> = (0..40).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
+    let busy = |time: Duration| {
+        let start = std::time::Instant::now();
+        while start.elapsed() < time {}
+    };
+    while load.overloaded() == 0 {
+        busy(Duration::from_millis(20));
+        tokio::task::yield_now().await;
+    }
+    drop(much);
+    while load.overloaded() == 1 {
+        tokio::task::yield_now().await;
+    }
     shutdown.cancel();
     keeps.await.unwrap();
-    assert_eq!(load.overloaded(), 0);
-    drop(keeper);
 }

@@ -55,7 +55,8 @@ origins = ["https://app.example.com"]
 
 /// `Basic` with `wk-enabled:`.
 const ENABLED: &str = "Basic d2stZW5hYmxlZDo=";
-const PEER: Peer = Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), tls: false, lane: 0 };
+const PEER: Peer =
+    Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), tls: false, lane: 0 };
 
 struct Answer {
     status: StatusCode,
