@@ -30,12 +30,12 @@ const LOOK_MAX: Duration = Duration::from_millis(60);
 /// batches of fifty events take, or fifteen hundred single ones, is worked off in a few hundredths of a
 /// second.
 pub(super) const MUCH: usize = 8 << 20;
-/// Bytes that are let in before those are looked for that have come meanwhile: four batches of fifty
-/// events, or fifty single ones. Less costs a sync for each, more makes all wait longer. No request counts
-/// for more, since what is larger is worked on elsewhere, or is only announced.
-pub(super) const TURN_BYTES: usize = 256 << 10;
+/// Bytes that are let in before those are looked for that have come meanwhile: two batches of fifty
+/// events, or twenty-five single ones. Less costs a sync for each, more makes all wait longer. No request
+/// counts for more, since what is larger is worked on elsewhere, or is only announced.
+pub(super) const TURN_BYTES: usize = 128 << 10;
 /// Bytes of the newest that may be let in yet, a few turns: what is older has been overtaken for good.
-const NEWEST_BYTES: usize = 1 << 20;
+const NEWEST_BYTES: usize = 512 << 10;
 /// So long a request waits until it is refused. Whoever has the next one ready, as connections have that
 /// many clients share, would otherwise have it refused at once, too, and a refusal costs both sides a
 /// sixth of what a batch costs.

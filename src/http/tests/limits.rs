@@ -278,7 +278,7 @@ async fn press<'a>(load: &'a Load, edge: &Edge<Fake>) -> Keeper<'a> {
     let mut keeper = load.keeper(0);
     let share = edge.shared.shares.of("enabled_prod");
     let now = edge.parts().clock.elapsed();
-    let much: Vec<_> = (0..40).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
+    let much: Vec<_> = (0..100).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
     (0..5).for_each(|_| keeper.look(Duration::from_secs(1), Duration::from_secs(1)));
     drop(much);
     keeper.turn(now);
@@ -373,7 +373,7 @@ async fn a_thread_sees_to_its_gate_until_it_ends() {
     drop(keeper);
     let share = edge.shared.shares.of("enabled_prod");
     let now = edge.parts().clock.elapsed();
-    let much: Vec<_> = (0..40).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
+    let much: Vec<_> = (0..100).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
     let busy = |time: Duration| {
         let start = std::time::Instant::now();
         while start.elapsed() < time {}

@@ -113,7 +113,7 @@ fn assemble<P: Pipeline>(
         ids: clock,
         tasks: TaskTracker::new(),
         stats: Arc::new(Stats::new()),
-        lanes: 1,
+        lanes: 2,
     })
 }
 

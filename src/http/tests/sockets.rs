@@ -28,6 +28,7 @@ const TRACK: &str = "POST /v1/track HTTP/1.1\r\nhost: x\r\nauthorization: Basic 
 
 struct Running {
     address: SocketAddr,
+    edge: Edge<Fake>,
     pipeline: Arc<Fake>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
@@ -45,8 +46,8 @@ async fn run_on(lanes: Arc<Lanes>, limits: Limits, tls: Option<tls::Acceptor>) -
     let shutdown = CancellationToken::new();
     let clock = Arc::clone(&edge.parts().clock);
     let server = Server { listener, tls, limits, lanes, clock, stats };
-    let server = spawn(server.run(edge, shutdown.clone()));
-    Running { address, pipeline, shutdown, server }
+    let server = spawn(server.run(edge.clone(), shutdown.clone()));
+    Running { address, edge, pipeline, shutdown, server }
 }
 
 impl Running {
@@ -150,6 +151,19 @@ async fn connections_are_dealt_out_to_threads_and_all_end() {
         let held = lanes.connections();
         assert_eq!(held.iter().sum::<usize>(), open);
         assert!(held.iter().max().unwrap() - held.iter().min().unwrap() <= 1, "{held:?}");
+    }
+    // Each thread has a gate of its own, and the connections know which.
+    server.pipeline.gate.forget_permits(usize::MAX);
+    server.pipeline.waiting.forget_permits(usize::MAX);
+    for stream in &mut streams {
+        stream.write_all(TRACK.as_bytes()).await.unwrap();
+        server.pipeline.waiting.acquire().await.unwrap().forget();
+    }
+    let held = [0, 1].map(|lane| server.edge.shared.load.held_on(lane));
+    assert!(held[0] > 0 && held[0] == held[1], "{held:?}");
+    server.pipeline.gate.add_permits(streams.len());
+    for stream in &mut streams {
+        read_to(stream, "\r\n\r\nok").await;
     }
     server.shutdown.cancel();
     server.server.await.unwrap();
