@@ -375,7 +375,7 @@ async fn a_thread_sees_to_its_gate_until_it_ends() {
     let now = edge.parts().clock.elapsed();
     let much: Vec<_> = (0..100).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
     let busy = |time: Duration| {
-        let start = std::time::Instant::now();
+        let start = tokio::time::Instant::now();
         while start.elapsed() < time {}
     };
     while load.overloaded() == 0 {
