@@ -49,7 +49,7 @@ const WAITING_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     closed: AtomicBool,
-    /// Bytes in work behind it.
+    /// Bytes in work behind it, a turn's at most of each request.
     held: AtomicUsize,
     /// The most that was at hand since the last look: in work behind it, and waiting in front of it.
     peak: AtomicUsize,
@@ -76,14 +76,15 @@ struct Line {
     idle: bool,
 }
 
-/// A request that asks to be let in.
-#[derive(Debug)]
-pub(super) struct Asks<'a> {
-    pub(super) share: &'a Arc<Share>,
-    pub(super) bytes: usize,
-    pub(super) now: Duration,
+/// What a request is let in by.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Bytes that it is expected to have.
+    pub bytes: usize,
+    /// The time that the thread's [`Keeper`] is told, too.
+    pub now: Duration,
     /// It is not in the way of those behind it on its connection.
-    pub(super) may_wait: bool,
+    pub may_wait: bool,
 }
 
 /// A request that waits.
@@ -107,17 +108,18 @@ pub(super) enum Said {
 
 impl Gate {
     /// Asks to be let in.
-    pub(super) fn ask(&self, evenness: &Evenness, asks: &Asks<'_>) -> Said {
+    pub(super) fn ask(&self, evenness: &Evenness, share: &Arc<Share>, entry: Entry) -> Said {
         if !self.is_closed() {
             return Said::Now;
         }
+        let Entry { bytes, now: since, may_wait } = entry;
+        let bytes = bytes.min(TURN_BYTES);
         let mut line = self.line();
         // Who opens it looks here for those that wait.
-        if !self.is_closed() || line.takes_room(asks.bytes) {
+        if !self.is_closed() || line.takes_room(bytes) {
             return Said::Now;
         }
         let (told, later) = oneshot::channel();
-        let Asks { share, bytes, now: since, may_wait } = *asks;
         let place = Place { share: Arc::clone(share), bytes, since, may_wait, told };
         line.bytes += bytes;
         if evenness.is_below(share, bytes, since) {
@@ -134,15 +136,15 @@ impl Gate {
         Said::Later(later)
     }
 
-    /// Counts `bytes` as in work behind it.
+    /// Counts a request of `bytes` as in work behind it.
     pub(super) fn begin(&self, bytes: usize) {
-        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.held.fetch_add(bytes.min(TURN_BYTES), Ordering::Relaxed);
         self.note();
     }
 
-    /// They are no longer in work.
+    /// It is no longer in work.
     pub(super) fn end(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.fetch_sub(bytes.min(TURN_BYTES), Ordering::Relaxed);
     }
 
     pub(super) fn is_closed(&self) -> bool {

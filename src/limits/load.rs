@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::gate::{Asks, Gate, Keeper, Said, TURN_BYTES};
+use super::gate::{Entry, Gate, Keeper, Said};
 use super::share::{Evenness, Share};
 
 /// What is in work. Cheap to clone.
@@ -19,17 +19,6 @@ struct Shared {
     held: AtomicUsize,
     evenness: Evenness,
     gates: Box<[Gate]>,
-}
-
-/// What a request is let in by.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// Bytes that it is expected to have.
-    pub bytes: usize,
-    /// The time that the thread's [`Keeper`] is told, too.
-    pub now: Duration,
-    /// It is not in the way of those behind it on its connection.
-    pub may_wait: bool,
 }
 
 /// Something in work; it is over when this is dropped.
@@ -53,9 +42,7 @@ impl Load {
     /// Waits until a request of a source is let in on a thread; false where it is not, since there is
     /// more to do than can be done.
     pub async fn enter(&self, lane: usize, share: &Arc<Share>, entry: Entry) -> bool {
-        let Entry { bytes, now, may_wait } = entry;
-        let bytes = bytes.min(TURN_BYTES);
-        match self.gate(lane).ask(&self.shared.evenness, &Asks { share, bytes, now, may_wait }) {
+        match self.gate(lane).ask(&self.shared.evenness, share, entry) {
             Said::Now => true,
             Said::Later(told) => told.await.unwrap_or(false),
         }
@@ -66,7 +53,7 @@ impl Load {
     pub fn begin(&self, lane: usize, share: &Arc<Share>, bytes: usize, now: Duration) -> Work {
         self.shared.held.fetch_add(bytes, Ordering::Relaxed);
         let gate = self.gate(lane);
-        gate.begin(bytes.min(TURN_BYTES));
+        gate.begin(bytes);
         if gate.is_closed() {
             self.shared.evenness.note(share, bytes, now);
         }
@@ -115,7 +102,7 @@ impl Load {
 impl Drop for Work {
     fn drop(&mut self) {
         self.load.shared.held.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.load.gate(self.lane).end(self.bytes.min(TURN_BYTES));
+        self.load.gate(self.lane).end(self.bytes);
         if self.share.work.fetch_sub(self.bytes, Ordering::Relaxed) == self.bytes {
             self.load.shared.evenness.busy.fetch_sub(1, Ordering::Relaxed);
         }
@@ -128,7 +115,7 @@ mod tests {
 
     use futures_util::FutureExt;
 
-    use super::super::gate::MUCH;
+    use super::super::gate::{MUCH, TURN_BYTES};
     use super::*;
 
     const LOOK: Duration = Duration::from_millis(16);

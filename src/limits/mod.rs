@@ -11,7 +11,7 @@ mod rate;
 mod share;
 
 pub use budget::{Budget, Permit};
-pub use gate::Keeper;
-pub use load::{Entry, Load, Work};
+pub use gate::{Entry, Keeper};
+pub use load::{Load, Work};
 pub use rate::{RateLimits, RetryAfter};
 pub use share::{Share, Shares};
