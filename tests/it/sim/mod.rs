@@ -31,7 +31,7 @@ use plant::Plant;
 use world::{Tally, World};
 
 /// Histories of a test run: some twenty seconds on two cores.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2_000;
 /// Within so many histories each planted fault must be found.
 const PLANT_SEEDS: u64 = 300;
 /// Steps of a history, at least and in addition.
