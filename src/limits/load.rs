@@ -285,6 +285,12 @@ mod tests {
         assert_eq!(told(&mut asked), (vec![31], vec![]));
         assert!(!keeper.turn(ms(2_000)));
         assert_eq!(load.waiting(), 0);
+        for _ in 0..2 * MUCH / BATCH {
+            fill(&load, &share, &mut keeper, 2_000);
+            asked.push((32, ask(&load, &share, BATCH, 2_000)));
+            assert!(keeper.turn(ms(2_000)));
+            assert_eq!(told(&mut asked), (vec![32], vec![]));
+        }
         // Little is at hand, and it opens, since who has waited is forgotten.
         press(&mut keeper);
         press(&mut keeper);
