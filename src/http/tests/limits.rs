@@ -13,8 +13,9 @@ use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::http::shared::Shared;
 use crate::ingest::INLINE_BYTES_MAX;
-use crate::limits::{Keeper, Load};
+use crate::limits::{Keeper, Load, Work};
 use crate::metrics::Metrics;
 
 const EVENT: &str = r#"{"userId":"u"}"#;
@@ -272,16 +273,21 @@ fn a_large_webhook_is_worked_on_beside_the_thread_that_serves() {
     });
 }
 
+/// So much in work that a thread that is late closes its gate.
+fn much(edge: &Edge<Fake>) -> Vec<Work> {
+    let Shared { load, shares, parts, .. } = &*edge.shared;
+    let (share, now) = (shares.of("enabled_prod"), parts.clock.elapsed());
+    (0..100).map(|_| load.begin(0, &share, 1 << 20, now)).collect()
+}
+
 /// Closes the gate of `edge`, as if its thread were late all the time with much at hand, and has
 /// what room there is taken.
 async fn press<'a>(load: &'a Load, edge: &Edge<Fake>) -> Keeper<'a> {
     let mut keeper = load.keeper(0);
-    let share = edge.shared.shares.of("enabled_prod");
-    let now = edge.parts().clock.elapsed();
-    let much: Vec<_> = (0..100).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
+    let much = much(edge);
     (0..5).for_each(|_| keeper.look(Duration::from_secs(1), Duration::from_secs(1)));
     drop(much);
-    keeper.turn(now);
+    keeper.turn(edge.parts().clock.elapsed());
     let large = format!("{EVENT}{}", " ".repeat(3 << 20));
     let headers = [("authorization", ENABLED)];
     assert_eq!(post(edge, "/v1/track", &headers, large).await.status, StatusCode::OK);
@@ -371,9 +377,7 @@ async fn a_thread_sees_to_its_gate_until_it_ends() {
     assert_eq!((pipeline.count(), load.waiting()), (41, 0));
     // It is open for as long as nobody is late, then closed by who is.
     drop(keeper);
-    let share = edge.shared.shares.of("enabled_prod");
-    let now = edge.parts().clock.elapsed();
-    let much: Vec<_> = (0..100).map(|_| load.begin(0, &share, 1 << 20, now)).collect();
+    let much = much(&edge);
     let busy = |time: Duration| {
         let start = tokio::time::Instant::now();
         while start.elapsed() < time {}
